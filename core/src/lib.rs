@@ -1,0 +1,21 @@
+//! Kadlet's core: Kademlia as a deterministic state machine.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+mod contact;
+mod id;
+mod rng;
+mod time;
+
+pub use contact::{
+    Capabilities, Contact, Families, Family, LinkId, Path, Prefix, Scope, is_usable,
+};
+pub use id::{Distance, Id, ParseIdError};
+pub use rng::Rng;
+pub use time::Instant;
