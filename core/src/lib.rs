@@ -12,6 +12,7 @@ mod contact;
 mod id;
 mod rng;
 mod time;
+pub mod wire;
 
 pub use contact::{
     Capabilities, Contact, Families, Family, LinkId, Path, Prefix, Scope, is_usable,
