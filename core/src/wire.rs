@@ -37,6 +37,8 @@ pub struct Message<'a> {
     pub cookie: Option<[u8; 8]>,
     /// In a response: the asker's address as the answerer saw it.
     pub observed: Option<SocketAddr>,
+    /// Mainline: the sender's program and its version (`v`), bytes that mean nothing to others.
+    pub version: Option<&'a [u8]>,
     /// What is asked or said.
     pub body: Body<'a>,
 }
@@ -52,6 +54,7 @@ impl<'a> Message<'a> {
             capabilities: None,
             cookie: None,
             observed: None,
+            version: None,
             body,
         }
     }
@@ -124,6 +127,9 @@ pub enum Method<'a> {
         token: &'a [u8],
         /// The port to fetch from; none: the port of this datagram.
         port: Option<u16>,
+        /// Mainline: the port of this datagram counts and not `port`, which is there for those who
+        /// do not know the flag.
+        implied_port: bool,
         /// How it can be fetched (native).
         transports: u8,
         /// Mainline: the sender is complete (BEP 33).
@@ -238,6 +244,9 @@ impl<'a> SignedItem<'a> {
 pub struct Response<'a> {
     /// Contacts close to the target, both families in one list.
     pub nodes: List<'a, NodeInfo>,
+    /// Mainline: the families whose contacts were asked for. Their list is sent even if it is
+    /// empty: some clients do not bootstrap from an answer without the key.
+    pub listed: Families,
     /// To show with a store: at most 20 bytes from us, up to 128 accepted.
     pub token: Option<&'a [u8]>,
     /// Who has the content.
@@ -246,6 +255,12 @@ pub struct Response<'a> {
     pub item: Option<Item<'a>>,
     /// The stored sequence number, where the value itself was not wanted.
     pub seq: Option<u64>,
+    /// Mainline: the addresses of those who are complete, as a Bloom filter (BEP 33 `BFsd`).
+    pub seed_filter: Option<&'a [u8; 256]>,
+    /// Mainline: the addresses of those who are not, likewise (`BFpe`).
+    pub peer_filter: Option<&'a [u8; 256]>,
+    /// Mainline: some of the keys held (BEP 51).
+    pub samples: Option<Samples<'a>>,
     /// Search entries.
     pub hits: List<'a, Hit<'a>>,
     /// What to ask for next, where a list was too long for one datagram.
@@ -255,6 +270,17 @@ pub struct Response<'a> {
     /// Shortened, because the asker's address has not shown that it receives our answers: ask
     /// again with the cookie.
     pub short: bool,
+}
+
+/// Some of the keys that a node holds providers of (BEP 51).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Samples<'a> {
+    /// The keys, drawn at random.
+    pub keys: List<'a, Id>,
+    /// How many keys are held in all.
+    pub total: u64,
+    /// Seconds until another sample is drawn: 0 to 21,600.
+    pub interval: u32,
 }
 
 /// Why there is no better answer.

@@ -1,7 +1,6 @@
 //! Lists inside messages: validated bytes that are read when iterated, or a slice to be written.
 
 use core::fmt;
-use core::marker::PhantomData;
 use core::net::SocketAddr;
 
 use crate::contact::Capabilities;
@@ -52,15 +51,21 @@ impl<'a> Hit<'a> {
 /// How one element is taken from the front of validated bytes.
 pub(crate) type Take<'a, T> = fn(&mut &'a [u8]) -> Option<T>;
 
+/// Bytes, and how to take the next element from their front.
+pub(crate) type Run<'a, T> = (&'a [u8], Take<'a, T>);
+
 /// A list of `T` inside a message.
 pub struct List<'a, T>(Kind<'a, T>);
 
 enum Kind<'a, T> {
     /// Outgoing, or put together by a test.
     Slice(&'a [T]),
-    /// Incoming: the wire has walked over the bytes once and knows that `take` will succeed. Two
-    /// runs, because Mainline keeps the families apart.
-    Bytes { runs: [(&'a [u8], Take<'a, T>); 2], _of: PhantomData<T> },
+    /// Incoming: the wire has walked over the bytes once and knows that `take` will succeed.
+    Bytes(Run<'a, T>),
+    /// Incoming by Mainline: one run for each family. Kept apart from `Bytes`, because Mainline
+    /// writes them out again as they came.
+    #[cfg(feature = "mainline")]
+    Compact([Run<'a, T>; 2]),
 }
 
 impl<'a, T: Copy> List<'a, T> {
@@ -72,12 +77,22 @@ impl<'a, T: Copy> List<'a, T> {
 
     /// The list of what `take` finds in `bytes`, which the wire has validated.
     pub(crate) const fn from_bytes(bytes: &'a [u8], take: Take<'a, T>) -> Self {
-        Self::from_runs([(bytes, take), (&[], take)])
+        Self(Kind::Bytes((bytes, take)))
     }
 
-    /// The list of what is found in one run and then in the other.
-    pub(crate) const fn from_runs(runs: [(&'a [u8], Take<'a, T>); 2]) -> Self {
-        Self(Kind::Bytes { runs, _of: PhantomData })
+    /// The list of what is found in one run and then in the other (Mainline).
+    #[cfg(feature = "mainline")]
+    pub(crate) const fn from_runs(runs: [Run<'a, T>; 2]) -> Self {
+        Self(Kind::Compact(runs))
+    }
+
+    /// The runs of a list that came by Mainline.
+    #[cfg(feature = "mainline")]
+    pub(crate) const fn runs(&self) -> Option<[&'a [u8]; 2]> {
+        match &self.0 {
+            Kind::Compact([first, second]) => Some([first.0, second.0]),
+            Kind::Slice(_) | Kind::Bytes(_) => None,
+        }
     }
 
     /// The elements, in the order of the message.
@@ -85,7 +100,9 @@ impl<'a, T: Copy> List<'a, T> {
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(match &self.0 {
             Kind::Slice(elements) => Kind::Slice(elements),
-            Kind::Bytes { runs, .. } => Kind::Bytes { runs: *runs, _of: PhantomData },
+            Kind::Bytes(run) => Kind::Bytes(*run),
+            #[cfg(feature = "mainline")]
+            Kind::Compact(runs) => Kind::Compact(*runs),
         })
     }
 
@@ -142,7 +159,9 @@ impl<T: Copy> Iterator for Iter<'_, T> {
                 *elements = rest;
                 Some(*first)
             }
-            Kind::Bytes { runs: [first, second], .. } => {
+            Kind::Bytes((bytes, take)) => take(bytes),
+            #[cfg(feature = "mainline")]
+            Kind::Compact([first, second]) => {
                 (first.1)(&mut first.0).or_else(|| (second.1)(&mut second.0))
             }
         }
