@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod config;
 mod contact;
+pub mod content;
 mod id;
 mod rng;
 mod time;
