@@ -1,0 +1,81 @@
+//! Runs the blocks of README.md: what a reader would paste must work.
+//!
+//! Blocks marked `sh` run in the repository's root, `python` in the environment that has the Python
+//! package. `rust` blocks are doctests of kadlet-sim, so that plain `cargo test` runs them too.
+//! Blocks marked `text` show output and are not run; a block with any other mark is an error.
+
+use core::time::Duration;
+
+use crate::context::{Context, run_within};
+use crate::runner::Stop;
+
+/// The longest block is the demo: 90 s, after a release build on two cores.
+const LIMIT: Duration = Duration::from_secs(600);
+
+struct Block {
+    line: usize,
+    mark: String,
+    text: String,
+}
+
+/// The step.
+pub(crate) fn blocks(cx: &Context) -> Result<(), Stop> {
+    let text = std::fs::read_to_string(cx.root.join("README.md"))
+        .map_err(|why| Stop::Failed(format!("README.md: {why}")))?;
+    for block in parse(&text) {
+        let mut command = match block.mark.as_str() {
+            "rust" | "text" => continue,
+            "sh" => cx.command("bash"),
+            "python" => cx.command(cx.target.join("venv/bin/python")),
+            other => {
+                return Err(Stop::Failed(format!(
+                    "README.md:{}: a block marked `{other}`: expected sh, rust, python or text",
+                    block.line
+                )));
+            }
+        };
+        println!("README.md:{}\n{}", block.line, block.text);
+        if block.mark == "sh" {
+            command.args(["-euo", "pipefail"]);
+        }
+        run_within(command.args(["-c", &block.text]), LIMIT).map_err(|stop| match stop {
+            Stop::Failed(why) => Stop::Failed(format!("README.md:{}: {why}", block.line)),
+            missing => missing,
+        })?;
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (line, content) in text.lines().enumerate() {
+        match (content.strip_prefix("```"), &mut open) {
+            (Some(mark), None) => {
+                open =
+                    Some(Block { line: line + 1, mark: mark.trim().into(), text: String::new() });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(block)) => {
+                block.text.push_str(content);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_come_with_line_and_mark() {
+        let blocks = parse("a\n```sh\necho 1\necho 2\n```\nb\n```text\n1\n```\n");
+        assert_eq!(blocks.len(), 2);
+        assert_eq!((blocks[0].line, blocks[0].mark.as_str()), (2, "sh"));
+        assert_eq!(blocks[0].text, "echo 1\necho 2\n");
+        assert_eq!(blocks[1].mark, "text");
+    }
+}

@@ -1,0 +1,139 @@
+//! The steps, in the order in which `cargo xtask test` runs them: quick ones first.
+//!
+//! A step is an entry in [`all`] and a function. The function asks [`Context`] for what it needs
+//! (a missing tool ends it as skipped) and runs commands (a failing one ends it as failed).
+
+use std::path::Path;
+
+use crate::context::{Context, run};
+use crate::readme;
+use crate::runner::{Step, Stop};
+
+/// The example that runs a simulated network and compares its trace hash.
+const TRACE: &str = "apps/sim/examples/trace.rs";
+
+/// Every step there is.
+pub(crate) fn all() -> Vec<Step> {
+    let mut steps = vec![
+        step("fmt", "formatted", fmt),
+        step("clippy", "no lint in any crate, test or example", clippy),
+        step("docs", "rustdoc without a warning", docs),
+        step("deny", "licences, banned crates, sources", deny),
+        step("rust", "cargo test of the whole workspace", rust),
+        step("embedded", "the core builds for thumbv7em-none-eabi", thumbv7em),
+        step("wasm", "the core builds for wasm32-unknown-unknown", wasm32),
+    ];
+    let here = Context::new();
+    // Parts that join the house one after the other.
+    for (sign, later) in [
+        (TRACE, step("trace", "the same run on wasm32 under Node.js, bit for bit", trace_wasm)),
+        (TRACE, step("miri", "the same run on a big-endian machine, bit for bit", trace_miri)),
+        (
+            "core/tests/protocol.py",
+            step("protocol", "docs/protocol.md against the golden files", protocol),
+        ),
+        ("bindings-python/pyproject.toml", step("python", "the Python package's tests", python)),
+        ("fuzz/Cargo.toml", step("fuzz", "the fuzz targets build and replay their corpus", fuzz)),
+    ] {
+        if here.root.join(sign).exists() {
+            steps.push(later);
+        }
+    }
+    steps.push(step("readme", "every block of README.md runs", readme::blocks));
+    steps.push(Step { in_test: false, ..step("bench", "cargo bench of the workspace", bench) });
+    steps
+}
+
+/// A step of `cargo xtask test`.
+fn step(kind: &'static str, name: &'static str, run: fn(&Context) -> Result<(), Stop>) -> Step {
+    Step { kind, name, in_test: true, run }
+}
+
+fn fmt(cx: &Context) -> Result<(), Stop> {
+    run(&mut cx.cargo(&["fmt", "--all", "--check"]))
+}
+
+fn clippy(cx: &Context) -> Result<(), Stop> {
+    let lint = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    run(&mut cx.cargo(&lint))
+}
+
+fn docs(cx: &Context) -> Result<(), Stop> {
+    let doc = ["doc", "--workspace", "--no-deps", "--locked"];
+    run(cx.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn deny(cx: &Context) -> Result<(), Stop> {
+    let program = cx.needs_deny()?;
+    run(cx.command(program).args(["check", "licenses", "bans", "sources"]))?;
+    println!("not checked: advisories; where github.com is reachable: cargo deny check advisories");
+    Ok(())
+}
+
+fn rust(cx: &Context) -> Result<(), Stop> {
+    run(&mut cx.cargo(&["test", "--workspace", "--locked"]))
+}
+
+fn thumbv7em(cx: &Context) -> Result<(), Stop> {
+    core_for(cx, "thumbv7em-none-eabi")
+}
+
+fn wasm32(cx: &Context) -> Result<(), Stop> {
+    core_for(cx, "wasm32-unknown-unknown")
+}
+
+fn core_for(cx: &Context, target: &str) -> Result<(), Stop> {
+    cx.needs_target(target)?;
+    run(&mut cx.cargo(&["build", "--package", "kadlet-core", "--locked", "--target", target]))
+}
+
+/// `main` of the example is what WebAssembly exports: it gives 0, or the first interval of the run
+/// whose hash is not the recorded one.
+const CALL_MAIN: &str = "
+const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
+const differs = new WebAssembly.Instance(module).exports.main(0, 0);
+if (differs) console.log(`the traces differ from interval ${differs} on`);
+process.exit(differs);
+";
+
+fn trace_wasm(cx: &Context) -> Result<(), Stop> {
+    cx.needs_node()?;
+    cx.needs_target("wasm32-unknown-unknown")?;
+    let target = ["--target", "wasm32-unknown-unknown"];
+    let example = ["--package", "kadlet-sim", "--example", "trace"];
+    run(cx.cargo(&["build", "--locked"]).args(example).args(target))?;
+    let wasm = cx.target.join("wasm32-unknown-unknown/debug/examples/trace.wasm");
+    run(cx.command("node").args(["-e", CALL_MAIN]).arg(wasm))
+}
+
+fn trace_miri(cx: &Context) -> Result<(), Stop> {
+    cx.needs_miri()?;
+    let target = ["--target", "s390x-unknown-linux-gnu"];
+    let example = ["--package", "kadlet-sim", "--example", "trace"];
+    let small = ["--", "small"];
+    run(cx.nightly_cargo(&["miri", "run", "--locked"]).args(example).args(target).args(small))
+}
+
+fn protocol(cx: &Context) -> Result<(), Stop> {
+    cx.needs_python()?;
+    run(cx.command("python3").arg("core/tests/protocol.py"))
+}
+
+fn python(cx: &Context) -> Result<(), Stop> {
+    let python = cx.needs_venv(&["maturin>=1.9,<2", "pytest>=8,<9"])?;
+    let bindings = cx.root.join("bindings-python");
+    // maturin installs into the environment it is told of.
+    let venv = cx.target.join("venv");
+    let maturin = ["-m", "maturin", "develop", "--locked", "--quiet"];
+    run(cx.command(&python).args(maturin).env("VIRTUAL_ENV", venv).current_dir(&bindings))?;
+    run(cx.command(&python).args(["-m", "pytest", "--quiet"]).current_dir(&bindings))
+}
+
+fn fuzz(cx: &Context) -> Result<(), Stop> {
+    let manifest = Path::new("fuzz/Cargo.toml");
+    run(cx.cargo(&["test", "--locked", "--manifest-path"]).arg(manifest))
+}
+
+fn bench(cx: &Context) -> Result<(), Stop> {
+    run(&mut cx.cargo(&["bench", "--workspace", "--locked"]))
+}
