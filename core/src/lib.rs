@@ -11,6 +11,7 @@ pub mod config;
 mod contact;
 pub mod content;
 mod id;
+mod lookup;
 mod rng;
 mod time;
 pub mod wire;
@@ -19,5 +20,6 @@ pub use contact::{
     Capabilities, Contact, Families, Family, LinkId, Path, Prefix, Scope, is_usable,
 };
 pub use id::{Distance, Id, ParseIdError};
+pub use lookup::{Found, Lookup, Progress, Step};
 pub use rng::Rng;
 pub use time::Instant;

@@ -1,0 +1,482 @@
+//! One iterative lookup (Maymounkov and Mazières 2002, section 2.3; Baumgart and Mies 2007, 4.4).
+//!
+//! A pure object: it is told what was heard, answered and failed, and says whom to ask next. It
+//! sends nothing, knows no time, and decides nothing by chance.
+//!
+//! Rules:
+//! - The closest known are asked first, α in flight per path, without rounds: every answer may open
+//!   the next question (mistake 3).
+//! - When α answers in a row bring nothing closer, all of the k closest not yet asked are asked.
+//! - A path is done when the k closest *seen and not failed* have all *answered*, per family
+//!   (mistakes 1 and 2). Who failed is replaced by the next one known.
+//! - A slow contact frees its slot; it counts as in flight until it answers or fails.
+//! - d paths share no contact once it is asked, so a liar misleads the path that asked it and no
+//!   other. The lookup is done when all paths are; what they found is united.
+//! - An id counts once, at the first address that answers; an address is asked under one id at a
+//!   time, and under none any more once it answered.
+
+mod candidates;
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::config::LookupConfig;
+use crate::contact::{Capabilities, Contact, Families, Family, Scope, is_usable};
+use crate::id::{Distance, Id};
+use candidates::{Admission, Candidates, PathNumber, Standing, State};
+
+/// What a lookup wants next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "a contact that is to be asked holds a slot from now on"]
+pub enum Step {
+    /// Ask this contact for the closest it knows; report [`Lookup::answered`] or [`Lookup::failed`].
+    Ask(Contact),
+    /// Nothing until something in flight answers, turns slow or fails.
+    Wait,
+    /// The lookup is over; [`Lookup::closest`] is its result.
+    Done,
+}
+
+/// A contact that answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// The contact, with the capabilities it declared itself.
+    pub contact: Contact,
+    /// How many questions it took to reach it, its own included: 1 for start contacts.
+    pub hop: u32,
+}
+
+/// How far a lookup is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Questions asked.
+    pub asked: u32,
+    /// Questions answered, late answers included.
+    pub answered: u32,
+    /// Questions that failed.
+    pub failed: u32,
+    /// Questions neither answered nor failed yet.
+    pub in_flight: u32,
+    /// The hop of the closest contact that answered; 0 before any did.
+    pub hops: u32,
+    /// Whether a path stopped at [`LookupConfig::questions`]: the result may not be the k closest.
+    pub cut_short: bool,
+}
+
+/// One iterative lookup.
+///
+/// ```
+/// use kadlet_core::{Capabilities, Contact, Families, Id, Lookup, Step, config::LookupConfig};
+///
+/// let (own, target) = (Id::new([1; 20]), Id::new([9; 20]));
+/// let far = Contact::new(Id::new([2; 20]), ([127, 0, 0, 1], 2).into());
+/// let near = Contact::new(Id::new([8; 20]), ([127, 0, 0, 1], 8).into());
+///
+/// let mut lookup = Lookup::new(target, own, Families::V4, LookupConfig::default());
+/// lookup.start([far]);
+/// while let Step::Ask(contact) = lookup.next() {
+///     // A host would send a question here; `far` knows `near`, and `near` knows nobody closer.
+///     let known = (contact == far).then_some(near);
+///     lookup.answered(contact.id, contact.addr(), Capabilities::NONE, known);
+/// }
+/// assert!(lookup.is_done());
+/// assert!(lookup.closest().map(|found| found.contact.id).eq([near.id, far.id]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    target: Id,
+    own: Id,
+    families: Families,
+    mask: Capabilities,
+    bound: Option<Distance>,
+    config: LookupConfig,
+    candidates: Candidates,
+    paths: Vec<Progression>,
+    /// The path whose turn it is to ask.
+    turn: usize,
+    /// Start contacts dealt out so far, by family.
+    dealt: [usize; 2],
+    progress: Progress,
+    state: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Running,
+    Done,
+    /// By the caller: what was looked for is found.
+    Ended,
+}
+
+/// One path's counts.
+#[derive(Clone, Copy, Default, Debug)]
+struct Progression {
+    /// Questions that hold a slot.
+    busy: usize,
+    asked: usize,
+    /// Answers in a row that brought nothing closer.
+    barren: usize,
+}
+
+/// What one path wants next.
+enum Want {
+    Ask(usize),
+    Wait,
+    Nothing,
+}
+
+/// Contacts of one family counted so far towards the k closest.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    seen: usize,
+    capable: usize,
+}
+
+impl Lookup {
+    /// More would not fit the bits an entry keeps its paths in.
+    const MAX_PATHS: usize = 16;
+
+    /// A lookup for the contacts closest to `target` by the node `own`, which is never asked, over
+    /// the address families that node reaches. Numbers in `config` that make no sense (k = 0) are
+    /// taken as the nearest that do.
+    #[must_use]
+    pub fn new(target: Id, own: Id, families: Families, mut config: LookupConfig) -> Self {
+        config.k = config.k.max(1);
+        config.alpha = config.alpha.max(1);
+        config.paths = config.paths.clamp(1, Self::MAX_PATHS);
+        config.addresses_per_id = config.addresses_per_id.max(1);
+        let least = config.k.saturating_mul(config.addresses_per_id);
+        config.candidates = config.candidates.max(least);
+        Self {
+            target,
+            own,
+            families,
+            mask: Capabilities::NONE,
+            bound: None,
+            candidates: Candidates::new(target, config.candidates, config.addresses_per_id),
+            paths: alloc::vec![Progression::default(); config.paths],
+            turn: 0,
+            dealt: [0; 2],
+            progress: Progress::default(),
+            state: Phase::Running,
+            config,
+        }
+    }
+
+    /// Lets only contacts count as found that declared these capabilities when they answered. The
+    /// way still leads through all: both the k closest and the k closest capable must have answered.
+    /// Who is capable beyond the k closest is known from hearsay, every bit of which is only a hint.
+    #[must_use]
+    pub fn with_mask(mut self, mask: Capabilities) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// Asks, after the k closest, also what lies within `bound` of the target, up to
+    /// [`LookupConfig::region`] contacts: what is stored under attack is stored in the whole region
+    /// where k honest nodes are expected. A lookup that was done goes on.
+    pub fn widen(&mut self, bound: Distance) {
+        self.bound = Some(bound);
+        if self.state == Phase::Done {
+            self.state = Phase::Running;
+        }
+    }
+
+    /// Deals contacts out to the paths, nearest first, one each in turn.
+    pub fn start(&mut self, contacts: impl IntoIterator<Item = Contact>) {
+        let mut contacts: Vec<_> =
+            contacts.into_iter().filter(|contact| self.admits(contact, None)).collect();
+        contacts.sort_by_key(|contact| self.target.distance(contact.id));
+        for contact in contacts {
+            if self.candidates.knows(contact.id, contact.addr()) {
+                continue;
+            }
+            let dealt = family_mut(&mut self.dealt, contact.path.family());
+            // Below 16 by the clamp in `new`.
+            let path = (*dealt % self.paths.len().max(1)) as PathNumber;
+            if self.candidates.hear(contact, path, 1) {
+                *dealt += 1;
+            }
+        }
+    }
+
+    /// Takes note of contacts outside of an answer: of `from`, who was asked and not failed (a
+    /// further page of its answer), or without `from` of contacts to be dealt out to the paths.
+    pub fn heard(
+        &mut self,
+        from: Option<(Id, SocketAddr)>,
+        candidates: impl IntoIterator<Item = Contact>,
+    ) {
+        let Some((id, address)) = from else { return self.start(candidates) };
+        let entry = self.candidates.find(id, address).and_then(|i| self.candidates.entry(i));
+        let Some(entry) = entry else { return };
+        let hop = entry.hop.saturating_add(1);
+        if let State::Asked(path) | State::Slow(path) | State::Answered(path) = entry.state {
+            let before = self.candidates.nearest(path);
+            self.learn(path, address, hop, candidates, before);
+        }
+    }
+
+    /// What to do next; to be called until it says something else than [`Step::Ask`], and again
+    /// after every report.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: Wait is not an end")]
+    pub fn next(&mut self) -> Step {
+        if self.state != Phase::Running {
+            return Step::Done;
+        }
+        let mut waits = false;
+        for _ in 0..self.paths.len() {
+            // Below 16 by the clamp in `new`.
+            let path = self.turn as PathNumber;
+            self.turn = (self.turn + 1) % self.paths.len();
+            match self.want(path) {
+                Want::Ask(index) => {
+                    if let Some(contact) = self.ask(index, path) {
+                        return Step::Ask(contact);
+                    }
+                }
+                Want::Wait => waits = true,
+                Want::Nothing => {}
+            }
+        }
+        if waits {
+            return Step::Wait;
+        }
+        self.state = Phase::Done;
+        Step::Done
+    }
+
+    /// Reports an answer: the capabilities the contact declared and the contacts it named (none, if
+    /// it answered with an error because it does not know the question: it lives, mistake 25).
+    ///
+    /// False, and nothing changes, if the contact was not asked, had answered or had failed.
+    pub fn answered(
+        &mut self,
+        id: Id,
+        address: SocketAddr,
+        capabilities: Capabilities,
+        closer: impl IntoIterator<Item = Contact>,
+    ) -> bool {
+        let Some((index, path, hop)) = self.take_in_flight(id, address) else { return false };
+        self.progress.answered += 1;
+        let before = self.candidates.nearest(path);
+        self.candidates.settle(index, path, capabilities);
+        let brought_closer = self.learn(path, address, hop.saturating_add(1), closer, before);
+        if let Some(counts) = self.paths.get_mut(usize::from(path)) {
+            counts.barren = if brought_closer { 0 } else { counts.barren.saturating_add(1) };
+        }
+        true
+    }
+
+    /// Reports that the short timeout passed: the slot is free, the answer still welcome. False, and
+    /// nothing changes, if the contact holds no slot.
+    pub fn slow(&mut self, id: Id, address: SocketAddr) -> bool {
+        let Some(index) = self.candidates.find(id, address) else { return false };
+        let Some(State::Asked(path)) = self.candidates.entry(index).map(|entry| entry.state) else {
+            return false;
+        };
+        self.free_slot(path);
+        self.candidates.set_state(index, State::Slow(path));
+        true
+    }
+
+    /// Reports that the hard timeout passed, that the contact cannot be reached, or that somebody
+    /// else answered there. It does not come back, whoever names it (mistake 4). False, and nothing
+    /// changes, if the contact was not asked, had answered or had failed.
+    pub fn failed(&mut self, id: Id, address: SocketAddr) -> bool {
+        let Some((index, ..)) = self.take_in_flight(id, address) else { return false };
+        self.progress.failed += 1;
+        self.candidates.set_state(index, State::Out);
+        true
+    }
+
+    /// Ends the lookup: what it was for is found. Late answers are still taken note of.
+    pub fn finish_early(&mut self) {
+        self.state = Phase::Ended;
+    }
+
+    /// Whether the lookup is over: since [`Lookup::next`] said so, or [`Lookup::finish_early`].
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state != Phase::Running
+    }
+
+    /// What is looked for.
+    #[must_use]
+    pub fn target(&self) -> Id {
+        self.target
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let hops = self.closest().next().map_or(0, |found| found.hop);
+        Progress { hops, ..self.progress }
+    }
+
+    /// All contacts that answered and have the capabilities asked for, nearest first, each id and
+    /// each address once per family; changes with every answer.
+    pub fn closest(&self) -> impl Iterator<Item = Found> {
+        self.candidates.iter().filter_map(|entry| {
+            let counts = matches!(entry.state, State::Answered(_))
+                && entry.contact.capabilities.include(self.mask);
+            counts.then(|| Found { contact: entry.contact, hop: entry.hop.into() })
+        })
+    }
+
+    /// The part of [`Lookup::closest`] to store with or to read from: the k closest of a family and,
+    /// once widened, who else lies within the bound.
+    pub fn closest_of(&self, family: Family) -> impl Iterator<Item = Found> {
+        let found = self.closest().filter(move |found| found.contact.path.family() == family);
+        let region = move |(rank, found): &(usize, Found)| {
+            self.is_wanted(*rank, self.target.distance(found.contact.id))
+        };
+        found.enumerate().take_while(region).map(|(_, found)| found)
+    }
+
+    /// Whether the contact at `distance`, with `nearer` ones before it, is one of those looked for.
+    fn is_wanted(&self, nearer: usize, distance: Distance) -> bool {
+        let in_region = self.bound.is_some_and(|bound| distance <= bound);
+        nearer < self.config.k
+            || in_region && nearer < self.config.k.saturating_add(self.config.region)
+    }
+
+    /// Reads a path's view from the nearest outwards until nothing more is wanted.
+    fn want(&mut self, path: PathNumber) -> Want {
+        let counts = self.paths.get(usize::from(path));
+        let is_spent = counts.is_none_or(|counts| counts.asked >= self.config.questions);
+        let mut tallies = [Tally::default(); 2];
+        let mut start = 0;
+        let mut waits = false;
+        while let Some(group) = self.candidates.group_at(start) {
+            start = group.end;
+            let (standing, capabilities) = self.candidates.standing(group.clone(), path);
+            let Some(first) = self.candidates.entry(group.start) else { break };
+            let capable = capabilities.include(self.mask);
+            let tally = family_mut(&mut tallies, first.family());
+            let wanted = tally.seen < self.config.k
+                || capable && self.is_wanted(tally.capable, first.distance);
+            if standing == Standing::Absent || !wanted {
+                continue;
+            }
+            match standing {
+                Standing::Open(_) if is_spent => self.progress.cut_short = true,
+                Standing::Open(index) => match self.admission(index, path) {
+                    Admission::Now => return Want::Ask(index),
+                    Admission::Later => waits = true,
+                    Admission::Never => {
+                        // Another of its addresses may do; otherwise the group is gone.
+                        self.candidates.remove(index);
+                        start = group.start;
+                        continue;
+                    }
+                },
+                Standing::Pending => waits = true,
+                Standing::Answered | Standing::Absent => {}
+            }
+            tally.seen += 1;
+            tally.capable += usize::from(capable);
+        }
+        if waits { Want::Wait } else { Want::Nothing }
+    }
+
+    /// Whether `path` may ask the entry now.
+    fn admission(&mut self, index: usize, path: PathNumber) -> Admission {
+        let Some(counts) = self.paths.get(usize::from(path)) else { return Admission::Never };
+        if counts.busy >= self.slots(counts) {
+            return Admission::Later;
+        }
+        let Some(entry) = self.candidates.entry(index) else { return Admission::Never };
+        let is_local = Scope::of(entry.contact.addr().ip()) != Some(Scope::Public);
+        let limit = self.config.per_prefix;
+        let limit = (limit > 0 && !(is_local && self.config.spare_local)).then_some(limit);
+        self.candidates.admission(index, limit)
+    }
+
+    /// How many questions a path may have in flight.
+    fn slots(&self, path: &Progression) -> usize {
+        if path.barren < self.config.alpha {
+            return self.config.alpha;
+        }
+        let all = self.config.k.saturating_mul(self.families.iter().count());
+        all.max(self.config.alpha)
+    }
+
+    fn ask(&mut self, index: usize, path: PathNumber) -> Option<Contact> {
+        let contact = self.candidates.entry(index)?.contact;
+        let counts = self.paths.get_mut(usize::from(path))?;
+        counts.busy += 1;
+        counts.asked += 1;
+        self.progress.asked += 1;
+        self.progress.in_flight += 1;
+        self.candidates.set_state(index, State::Asked(path));
+        Some(contact)
+    }
+
+    /// Ends a question: the entry, the path that asked, and the entry's hop.
+    fn take_in_flight(&mut self, id: Id, address: SocketAddr) -> Option<(usize, PathNumber, u16)> {
+        let index = self.candidates.find(id, address)?;
+        let entry = self.candidates.entry(index)?;
+        let (state, hop) = (entry.state, entry.hop);
+        let path = match state {
+            State::Asked(path) => {
+                self.free_slot(path);
+                path
+            }
+            State::Slow(path) => path,
+            State::Heard | State::Answered(_) | State::Out => return None,
+        };
+        self.progress.in_flight = self.progress.in_flight.saturating_sub(1);
+        Some((index, path, hop))
+    }
+
+    fn free_slot(&mut self, path: PathNumber) {
+        if let Some(path) = self.paths.get_mut(usize::from(path)) {
+            path.busy = path.busy.saturating_sub(1);
+        }
+    }
+
+    /// What `namer` told `path`. True if one of the contacts is closer than all the path had heard of
+    /// in that family and not seen fail.
+    fn learn(
+        &mut self,
+        path: PathNumber,
+        namer: SocketAddr,
+        hop: u16,
+        contacts: impl IntoIterator<Item = Contact>,
+        mut before: [Option<Distance>; 2],
+    ) -> bool {
+        let scope = Scope::of(namer.ip());
+        let mut brought_closer = false;
+        // A host may hand over more than fits a datagram, but not work without end.
+        for contact in contacts.into_iter().take(self.config.candidates) {
+            if !self.admits(&contact, scope) || !self.candidates.hear(contact, path, hop) {
+                continue;
+            }
+            let distance = self.target.distance(contact.id);
+            let nearest = *family_mut(&mut before, contact.path.family());
+            brought_closer |= nearest.is_none_or(|nearest| distance < nearest);
+        }
+        brought_closer
+    }
+
+    /// Whether a contact may be asked at all: not ourselves (mistake 6), of a family we reach, at an
+    /// address that is one, and that somebody in `namer`'s place can speak of.
+    fn admits(&self, contact: &Contact, namer: Option<Scope>) -> bool {
+        let scope = Scope::of(contact.addr().ip());
+        contact.id != self.own
+            && self.families.contains(contact.path.family())
+            && is_usable(contact.addr())
+            && scope.zip(namer).is_none_or(|(scope, namer)| scope.may_be_named_by(namer))
+    }
+}
+
+fn family_mut<T>(of: &mut [T; 2], family: Family) -> &mut T {
+    let [v4, v6] = of;
+    match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    }
+}

@@ -1,0 +1,314 @@
+//! What one lookup has heard of: a bounded list, nearest first.
+//!
+//! Rules:
+//! - An entry is an id *at an address*. One id may be named with several addresses and one address
+//!   with several ids; hearsay must not be able to overwrite what is true (mistake 20).
+//! - Who failed stays in the list, so that nobody's later reply brings it back (mistake 4).
+//! - Each path has its own view. Entries that wait are shared by the paths that heard of them; an
+//!   entry is taken by the path that asks it. (Were it taken by the path that *hears* of it first, a
+//!   liar could name all honest nodes and let them rot behind its own.)
+//! - What waits is bounded per path and family, so one path's flood displaces nothing of another's.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::Range;
+
+use crate::contact::{Capabilities, Contact, Family, Prefix};
+use crate::id::{Distance, Id};
+
+/// Number of a path, below 16.
+pub(super) type PathNumber = u8;
+
+/// What became of an entry; with the path that asked it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Not asked yet.
+    Heard,
+    /// Asked; holds one of the path's slots.
+    Asked(PathNumber),
+    /// Asked and silent for the short timeout; holds no slot, but may still answer.
+    Slow(PathNumber),
+    /// Answered.
+    Answered(PathNumber),
+    /// Failed, or answered after its id had answered from elsewhere. It never comes back.
+    Out,
+}
+
+impl State {
+    const fn path(self) -> Option<PathNumber> {
+        match self {
+            Self::Asked(path) | Self::Slow(path) | Self::Answered(path) => Some(path),
+            Self::Heard | Self::Out => None,
+        }
+    }
+
+    pub(super) const fn is_in_flight(self) -> bool {
+        matches!(self, Self::Asked(_) | Self::Slow(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) distance: Distance,
+    pub(super) contact: Contact,
+    /// Questions between us and it: 1 for start contacts.
+    pub(super) hop: u16,
+    pub(super) state: State,
+    /// Bit p: path p heard of it.
+    heard: u16,
+}
+
+impl Candidate {
+    pub(super) fn family(&self) -> Family {
+        self.contact.path.family()
+    }
+
+    fn is_heard_by(&self, path: PathNumber) -> bool {
+        self.heard & bit(path) != 0
+    }
+
+    fn waits_for(&self, path: PathNumber) -> bool {
+        self.state == State::Heard && self.is_heard_by(path)
+    }
+}
+
+const fn bit(path: PathNumber) -> u16 {
+    1_u16.wrapping_shl(path as u32)
+}
+
+/// One id of one family, as a path sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// Not this path's: failed, never heard of, or another path's.
+    Absent,
+    /// Could be asked at the entry with this index.
+    Open(usize),
+    /// Asked, no answer yet.
+    Pending,
+    /// Answered this path.
+    Answered,
+}
+
+/// Whether an entry may be asked now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Admission {
+    Now,
+    /// Something in flight decides.
+    Later,
+    Never,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Candidates {
+    target: Id,
+    /// By distance, then family, then age.
+    list: Vec<Candidate>,
+    /// Waiting entries per path and family.
+    waiting: usize,
+    /// Waiting addresses per id.
+    addresses: usize,
+}
+
+impl Candidates {
+    pub(super) fn new(target: Id, waiting: usize, addresses: usize) -> Self {
+        Self { target, list: Vec::new(), waiting, addresses }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        self.list.iter()
+    }
+
+    pub(super) fn entry(&self, index: usize) -> Option<&Candidate> {
+        self.list.get(index)
+    }
+
+    /// The entry of `id` at `address`.
+    pub(super) fn find(&self, id: Id, address: SocketAddr) -> Option<usize> {
+        let group = self.group(self.target.distance(id), Family::of(&address));
+        let entries = self.list.get(group.clone())?;
+        let offset = entries.iter().position(|entry| entry.contact.addr() == address)?;
+        Some(group.start + offset)
+    }
+
+    pub(super) fn set_state(&mut self, index: usize, state: State) {
+        if let Some(entry) = self.list.get_mut(index) {
+            entry.state = state;
+        }
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        if index < self.list.len() {
+            self.list.remove(index);
+        }
+    }
+
+    /// Takes note of an answer. True if the id had not answered from another address; its waiting
+    /// addresses go then, for the first address that answers wins.
+    pub(super) fn settle(
+        &mut self,
+        index: usize,
+        path: PathNumber,
+        capabilities: Capabilities,
+    ) -> bool {
+        let Some(entry) = self.list.get(index) else { return false };
+        let group = self.group(entry.distance, entry.family());
+        let entries = self.list.get_mut(group.clone()).unwrap_or_default();
+        let first = !entries.iter().any(|entry| matches!(entry.state, State::Answered(_)));
+        if let Some(entry) = entries.get_mut(index - group.start) {
+            entry.state = if first { State::Answered(path) } else { State::Out };
+            entry.contact.capabilities = capabilities;
+        }
+        for other in group.rev() {
+            if self.list.get(other).is_some_and(|entry| entry.state == State::Heard) {
+                self.list.remove(other);
+            }
+        }
+        first
+    }
+
+    /// The nearest contact of each family in the path's view, in the order of [`Family::ALL`].
+    pub(super) fn nearest(&self, path: PathNumber) -> [Option<Distance>; 2] {
+        Family::ALL.map(|family| {
+            let mut seen = self.list.iter().filter(|entry| {
+                entry.family() == family
+                    && entry.state != State::Out
+                    && entry.state.path().map_or(entry.is_heard_by(path), |owner| owner == path)
+            });
+            seen.next().map(|entry| entry.distance)
+        })
+    }
+
+    /// Whether any path has heard of `id` at `address`.
+    pub(super) fn knows(&self, id: Id, address: SocketAddr) -> bool {
+        self.find(id, address).is_some()
+    }
+
+    /// Adds what `path` heard of; true if that is news to it.
+    pub(super) fn hear(&mut self, contact: Contact, path: PathNumber, hop: u16) -> bool {
+        let distance = self.target.distance(contact.id);
+        let family = contact.path.family();
+        let group = self.group(distance, family);
+        let entries = self.list.get_mut(group.clone()).unwrap_or_default();
+        let mut waiting = 0;
+        for entry in entries {
+            if entry.contact.addr() == contact.addr() {
+                let news = entry.state == State::Heard && !entry.is_heard_by(path);
+                if entry.state == State::Heard {
+                    entry.heard |= bit(path);
+                    // Each bit somebody vouches for is a hint; none can be taken back by another.
+                    entry.contact.capabilities =
+                        entry.contact.capabilities.union(contact.capabilities);
+                }
+                if news {
+                    self.trim(path, family);
+                }
+                return news;
+            }
+            match entry.state {
+                State::Answered(_) => return false,
+                State::Heard => waiting += 1,
+                State::Asked(_) | State::Slow(_) | State::Out => {}
+            }
+        }
+        if waiting >= self.addresses {
+            return false;
+        }
+        let state = State::Heard;
+        let entry = Candidate { distance, contact, hop, state, heard: bit(path) };
+        self.list.insert(group.end, entry);
+        self.trim(path, family);
+        true
+    }
+
+    /// The path forgets the farthest waiting entries of a family beyond its bound.
+    fn trim(&mut self, path: PathNumber, family: Family) {
+        let waits = |entry: &Candidate| entry.waits_for(path) && entry.family() == family;
+        let count = self.list.iter().filter(|entry| waits(entry)).count();
+        if count <= self.waiting {
+            return;
+        }
+        let Some(index) = self.list.iter().rposition(waits) else { return };
+        if let Some(entry) = self.list.get_mut(index) {
+            entry.heard &= !bit(path);
+            if entry.heard == 0 {
+                self.list.remove(index);
+            }
+        }
+    }
+
+    /// The entries of one id and family.
+    fn group(&self, distance: Distance, family: Family) -> Range<usize> {
+        let key = (distance, family);
+        let start = self.list.partition_point(|entry| (entry.distance, entry.family()) < key);
+        start..self.group_end(start, key)
+    }
+
+    fn group_end(&self, start: usize, key: (Distance, Family)) -> usize {
+        let rest = self.list.iter().skip(start);
+        start + rest.take_while(|entry| (entry.distance, entry.family()) == key).count()
+    }
+
+    /// The group that starts at `start`; none at the end of the list.
+    pub(super) fn group_at(&self, start: usize) -> Option<Range<usize>> {
+        let entry = self.list.get(start)?;
+        Some(start..self.group_end(start, (entry.distance, entry.family())))
+    }
+
+    /// How `path` stands to the id whose entries these are, and what the id says, or is said, to be
+    /// capable of. Another of its addresses is asked only while none is within its short timeout.
+    pub(super) fn standing(
+        &self,
+        group: Range<usize>,
+        path: PathNumber,
+    ) -> (Standing, Capabilities) {
+        let entries = self.list.get(group.clone()).unwrap_or_default();
+        if entries.iter().any(|entry| entry.state.path().is_some_and(|owner| owner != path)) {
+            return (Standing::Absent, Capabilities::NONE);
+        }
+        if let Some(entry) = entries.iter().find(|entry| entry.state == State::Answered(path)) {
+            return (Standing::Answered, entry.contact.capabilities);
+        }
+        let in_view = |entry: &&Candidate| entry.waits_for(path) || entry.state.is_in_flight();
+        let hints = entries.iter().filter(in_view).map(|entry| entry.contact.capabilities);
+        let hints = hints.fold(Capabilities::NONE, Capabilities::union);
+        let standing = if entries.iter().any(|entry| entry.state == State::Asked(path)) {
+            Standing::Pending
+        } else if let Some(offset) = entries.iter().position(|entry| entry.waits_for(path)) {
+            Standing::Open(group.start + offset)
+        } else if entries.iter().any(|entry| entry.state == State::Slow(path)) {
+            Standing::Pending
+        } else {
+            Standing::Absent
+        };
+        (standing, hints)
+    }
+
+    /// Whether the entry may be asked, given what was asked before: an address under one id at a
+    /// time, and `limit` contacts of its address group.
+    pub(super) fn admission(&self, index: usize, limit: Option<usize>) -> Admission {
+        let Some(entry) = self.list.get(index) else { return Admission::Never };
+        let (address, prefix) = (entry.contact.addr(), Prefix::of(entry.contact.addr().ip()));
+        let (mut answered, mut in_flight, mut occupied) = (0, 0, false);
+        for other in &self.list {
+            let other_address = other.contact.addr();
+            let same_group = limit.is_some() && Prefix::of(other_address.ip()) == prefix;
+            match other.state {
+                State::Answered(_) if other_address == address => return Admission::Never,
+                State::Answered(_) if same_group => answered += 1,
+                State::Asked(_) | State::Slow(_) => {
+                    occupied |= other_address == address;
+                    in_flight += usize::from(same_group);
+                }
+                State::Answered(_) | State::Heard | State::Out => {}
+            }
+        }
+        let limit = limit.unwrap_or(usize::MAX);
+        if answered >= limit {
+            Admission::Never
+        } else if occupied || answered + in_flight >= limit {
+            Admission::Later
+        } else {
+            Admission::Now
+        }
+    }
+}
