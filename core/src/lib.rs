@@ -10,8 +10,10 @@ extern crate std;
 pub mod config;
 mod contact;
 pub mod content;
+mod estimate;
 mod id;
 mod lookup;
+mod requests;
 mod rng;
 mod time;
 pub mod wire;
@@ -19,7 +21,9 @@ pub mod wire;
 pub use contact::{
     Capabilities, Contact, Families, Family, LinkId, Path, Prefix, Scope, is_usable,
 };
+pub use estimate::Estimate;
 pub use id::{Distance, Id, ParseIdError};
 pub use lookup::{Found, Lookup, Progress, Step};
+pub use requests::{Answered, Expired, Mismatch, Request, Requests, Timeouts};
 pub use rng::Rng;
 pub use time::Instant;

@@ -1,0 +1,332 @@
+//! Outstanding requests: who was asked what, which answer belongs to it, and when to stop waiting.
+//!
+//! Rules:
+//! - A transaction id cannot be guessed, and an answer counts only if id, path and sender fit
+//!   (mistake 21).
+//! - Two timeouts, both measured (mistake 13): after the short one somebody else is asked meanwhile,
+//!   and an answer still counts until the hard one. Nothing is sent twice: the next best contact is
+//!   worth more than the same one again.
+//! - Silence counts against a contact only while others can be heard: after ten requests in a row
+//!   without an answer it is we who are offline (mistake 12). A request that was sent before the
+//!   last answer came shows nothing of that kind, for our link worked after it was sent.
+
+mod round_trips;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+
+use crate::config::RequestConfig;
+use crate::contact::Path;
+use crate::id::Id;
+use crate::rng::Rng;
+use crate::time::Instant;
+use round_trips::RoundTrips;
+
+/// A question that waits for its answer, or did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Request<T> {
+    /// The id that the answer has to carry.
+    pub transaction: u64,
+    /// Where it was sent, and where the answer has to come from.
+    pub path: Path,
+    /// Who has to answer; none if whoever sits there may (bootstrap addresses).
+    pub expected: Option<Id>,
+    /// When it was sent.
+    pub sent: Instant,
+    /// What it was for.
+    pub purpose: T,
+}
+
+/// A question and its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Answered<T> {
+    /// The question.
+    pub request: Request<T>,
+    /// From the question to the answer.
+    pub round_trip: Duration,
+    /// Whether the answer came after the short timeout, which had been reported.
+    pub was_slow: bool,
+}
+
+/// Why an answer belongs to no request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Mismatch<T> {
+    /// No request has this transaction id: never sent, answered, cancelled, or dead.
+    Unknown,
+    /// The request went elsewhere. It still waits: whoever this is cannot end it.
+    WrongPath,
+    /// The right address answered under another id than expected: the contact is stale. The request
+    /// has ended.
+    WrongId(Request<T>),
+}
+
+/// A timeout that passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Expired<T> {
+    /// The short one, once per request. The answer still counts.
+    Slow(Request<T>),
+    /// The hard one. The request has ended.
+    Dead(Request<T>),
+}
+
+/// The two timeouts that a request sent now would get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Until somebody else is asked meanwhile.
+    pub short: Duration,
+    /// Until the request is dead.
+    pub hard: Duration,
+}
+
+/// All requests outstanding; `T` is what the owner needs to remember of each.
+///
+/// ```
+/// use kadlet_core::{Expired, Id, Instant, Path, Requests, Rng, config::RequestConfig};
+///
+/// let mut requests = Requests::new(RequestConfig::default());
+/// let mut rng = Rng::from_seed([7; 32]);
+/// let (peer, path) = (Id::new([1; 20]), Path::direct(([127, 0, 0, 1], 4000).into()));
+///
+/// let at = Instant::from_secs(1);
+/// let transaction = requests.start(at, path, Some(peer), "ping", &mut rng).expect("room");
+/// let late = requests.poll_timeout().expect("a timeout is due");
+/// assert!(matches!(requests.poll(late), Some(Expired::Slow(_))));
+///
+/// let answered = requests.answer(late, transaction, path, peer).expect("a match");
+/// assert_eq!((answered.request.purpose, answered.was_slow), ("ping", true));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Requests<T> {
+    config: RequestConfig,
+    outstanding: BTreeMap<u64, Outstanding<T>>,
+    /// The next timeout of each request.
+    deadlines: BTreeSet<(Instant, u64)>,
+    round_trips: RoundTrips,
+    /// When the last answer came.
+    heard: Option<Instant>,
+    silent: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Outstanding<T> {
+    request: Request<T>,
+    /// Its key in `deadlines`.
+    deadline: Instant,
+    /// Until when it waits in all.
+    hard: Instant,
+    is_slow: bool,
+    /// Whether the host said that the path does not work.
+    path_failed: bool,
+}
+
+impl<T> Requests<T> {
+    /// No request yet, and no round trip measured. An id length in `config` out of range is taken as
+    /// the nearest within.
+    #[must_use]
+    pub fn new(mut config: RequestConfig) -> Self {
+        config.transaction_bytes = config.transaction_bytes.clamp(1, 8);
+        // With half of all ids free a draw finds one at once; the cap matters to one-byte ids only.
+        let half = 1_usize.checked_shl(8 * u32::from(config.transaction_bytes) - 1);
+        config.outstanding = config.outstanding.min(half.unwrap_or(usize::MAX));
+        Self {
+            outstanding: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            round_trips: RoundTrips::new(config.memory),
+            heard: None,
+            silent: 0,
+            config,
+        }
+    }
+
+    /// Notes a request that is sent now, and draws its transaction id: as many random bytes as the
+    /// configuration says, in the low bits.
+    ///
+    /// # Errors
+    /// Gives `purpose` back if as many requests as allowed are outstanding.
+    pub fn start(
+        &mut self,
+        now: Instant,
+        path: Path,
+        expected: Option<Id>,
+        purpose: T,
+        rng: &mut Rng,
+    ) -> Result<u64, T> {
+        if self.is_full() {
+            return Err(purpose);
+        }
+        let mask = u64::MAX >> (64 - 8 * u32::from(self.config.transaction_bytes));
+        let transaction = loop {
+            let drawn = rng.next_u64() & mask;
+            if !self.outstanding.contains_key(&drawn) {
+                break drawn;
+            }
+        };
+        let Timeouts { short, hard } = self.timeouts();
+        let deadline = now + short;
+        let request = Request { transaction, path, expected, sent: now, purpose };
+        let hard = now + hard;
+        let outstanding =
+            Outstanding { request, deadline, hard, is_slow: false, path_failed: false };
+        self.outstanding.insert(transaction, outstanding);
+        self.deadlines.insert((deadline, transaction));
+        Ok(transaction)
+    }
+
+    /// Matches an answer with its request, which ends.
+    ///
+    /// # Errors
+    /// Says what does not fit. Only [`Mismatch::WrongId`] ends the request.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        transaction: u64,
+        path: Path,
+        sender: Id,
+    ) -> Result<Answered<T>, Mismatch<T>> {
+        let outstanding = self.outstanding.get(&transaction).ok_or(Mismatch::Unknown)?;
+        if outstanding.request.path != path {
+            return Err(Mismatch::WrongPath);
+        }
+        let outstanding = self.end(transaction).ok_or(Mismatch::Unknown)?;
+        let request = outstanding.request;
+        let round_trip = now.since(request.sent);
+        self.round_trips.observe(round_trip);
+        self.heard = self.heard.max(Some(now));
+        self.silent = 0;
+        if request.expected.is_some_and(|expected| expected != sender) {
+            return Err(Mismatch::WrongId(request));
+        }
+        Ok(Answered { request, round_trip, was_slow: outstanding.is_slow })
+    }
+
+    /// The next timeout that passed by `now`; to be called until it gives none.
+    pub fn poll(&mut self, now: Instant) -> Option<Expired<T>>
+    where
+        T: Clone,
+    {
+        let (deadline, transaction) = self.deadlines.first().copied()?;
+        if deadline > now {
+            return None;
+        }
+        let outstanding = self.outstanding.get_mut(&transaction)?;
+        if outstanding.is_slow || outstanding.path_failed {
+            let outstanding = self.end(transaction)?;
+            let sent_since_heard = self.heard.is_none_or(|heard| outstanding.request.sent >= heard);
+            if sent_since_heard && !outstanding.path_failed {
+                self.silent = self.silent.saturating_add(1);
+            }
+            return Some(Expired::Dead(outstanding.request));
+        }
+        outstanding.is_slow = true;
+        outstanding.deadline = outstanding.hard;
+        let (hard, request) = (outstanding.hard, outstanding.request.clone());
+        self.deadlines.remove(&(deadline, transaction));
+        self.deadlines.insert((hard, transaction));
+        Some(Expired::Slow(request))
+    }
+
+    /// When [`Requests::poll`] will next have something; changes with every other call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Notes that the host cannot send on `path`, or was told that nobody listens there: its
+    /// requests are dead at the next [`Requests::poll`], and say nothing about our own link.
+    pub fn path_failed(&mut self, now: Instant, path: Path) {
+        for (transaction, outstanding) in &mut self.outstanding {
+            if outstanding.request.path == path {
+                self.deadlines.remove(&(outstanding.deadline, *transaction));
+                outstanding.deadline = outstanding.deadline.min(now);
+                outstanding.path_failed = true;
+                self.deadlines.insert((outstanding.deadline, *transaction));
+            }
+        }
+    }
+
+    /// Forgets the requests whose purpose is no longer pursued; how many those were.
+    pub fn cancel(&mut self, mut is_moot: impl FnMut(&T) -> bool) -> usize {
+        let before = self.outstanding.len();
+        let deadlines = &mut self.deadlines;
+        self.outstanding.retain(|transaction, outstanding| {
+            let stays = !is_moot(&outstanding.request.purpose);
+            if !stays {
+                deadlines.remove(&(outstanding.deadline, *transaction));
+            }
+            stays
+        });
+        before - self.outstanding.len()
+    }
+
+    /// The request with this transaction id, if it still waits.
+    #[must_use]
+    pub fn request(&self, transaction: u64) -> Option<&Request<T>> {
+        self.outstanding.get(&transaction).map(|outstanding| &outstanding.request)
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Whether no request waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// Whether [`Requests::start`] would be refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outstanding.len() >= self.config.outstanding
+    }
+
+    /// The timeouts a request sent now would get: measured, within their limits; the short one is
+    /// never the longer.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        let config = &self.config;
+        let measured = |permille: u32, percent: u32| {
+            let enough = self.round_trips.total() >= config.samples;
+            let quantile = self.round_trips.quantile(permille).filter(|_| enough)?;
+            Some(quantile.saturating_mul(percent) / 100)
+        };
+        let hard = measured(990, config.hard_percent).unwrap_or(config.hard_initial);
+        let hard = hard.min(config.hard_max).max(config.hard_min);
+        let short = measured(config.short_quantile, config.short_percent);
+        let short = short.unwrap_or(config.short_initial);
+        let short = short.min(config.short_max).max(config.short_min).min(hard);
+        Timeouts { short, hard }
+    }
+
+    /// The time within which `permille` thousandths of the answers of late came, to 9 %; none before
+    /// the first.
+    #[must_use]
+    pub fn round_trip(&self, permille: u32) -> Option<Duration> {
+        self.round_trips.quantile(permille)
+    }
+
+    /// How many requests in a row, sent since the last answer, died in silence.
+    #[must_use]
+    pub fn silent_streak(&self) -> u32 {
+        self.silent
+    }
+
+    /// Whether it looks as if we were offline, so that silence is no evidence against anybody.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.silent >= self.config.offline_after
+    }
+
+    fn end(&mut self, transaction: u64) -> Option<Outstanding<T>> {
+        let outstanding = self.outstanding.remove(&transaction)?;
+        self.deadlines.remove(&(outstanding.deadline, transaction));
+        Some(outstanding)
+    }
+}
