@@ -15,7 +15,11 @@ use core::net::SocketAddr;
 use crate::contact::{Capabilities, Families};
 use crate::id::Id;
 
+#[cfg(feature = "mainline")]
+pub mod bencode;
 mod list;
+#[cfg(feature = "mainline")]
+pub mod mainline;
 pub mod native;
 
 pub use list::{Hit, Iter, List, NodeInfo, Peer};
@@ -62,6 +66,7 @@ impl<'a> Message<'a> {
 
 /// The three kinds of message.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most messages are responses; none is kept")]
 pub enum Body<'a> {
     /// Wants an answer.
     Query(Query<'a>),
@@ -448,6 +453,9 @@ impl core::error::Error for Malformed {}
 pub enum Wire {
     /// Kadlet's own: postcard inside numbered fields (docs/protocol.md).
     Native(native::Native),
+    /// BitTorrent's Mainline DHT: KRPC (BEP 5 and its extensions).
+    #[cfg(feature = "mainline")]
+    Mainline(mainline::Mainline),
 }
 
 impl Wire {
@@ -458,6 +466,8 @@ impl Wire {
     pub fn decode<'a>(&self, datagram: &'a [u8]) -> Result<Message<'a>, Malformed> {
         match self {
             Self::Native(native) => native.decode(datagram),
+            #[cfg(feature = "mainline")]
+            Self::Mainline(mainline) => mainline.decode(datagram),
         }
     }
 
@@ -466,6 +476,9 @@ impl Wire {
     pub fn encode(&self, message: &Message<'_>, grease: Option<u32>, out: &mut Vec<u8>) {
         match self {
             Self::Native(native) => native.encode(message, grease, out),
+            // Whether others ignore what they do not know is not tried out on a public network.
+            #[cfg(feature = "mainline")]
+            Self::Mainline(mainline) => mainline.encode(message, out),
         }
     }
 
@@ -474,6 +487,9 @@ impl Wire {
     pub const fn transaction_bytes(&self) -> usize {
         match self {
             Self::Native(_) => 8,
+            // Some clients drop any other length.
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => 4,
         }
     }
 }
