@@ -1,6 +1,9 @@
 //! Every number of the protocol, with its unit, its reason and its default.
 
+use core::net::IpAddr;
 use core::time::Duration;
+
+use crate::contact::Scope;
 
 // ---- routing table ----------------------------------------------------------------------------
 
@@ -138,7 +141,208 @@ impl Default for RequestConfig {
 
 // ---- tokens and limits ------------------------------------------------------------------------
 
+/// Against whom limits and quotas per source hold.
+///
+/// Nodes of one machine or one office share their prefix by nature; on the internet a prefix is
+/// what one owner usually holds together.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Enforce {
+    /// Against nobody: tests, closed networks. Budgets that are not per source hold nevertheless.
+    Nobody,
+    /// Against public addresses; loopback and private ranges are spared.
+    #[default]
+    Public,
+    /// Against every address.
+    Everybody,
+}
+
+impl Enforce {
+    /// Whether limits hold against this address. An address of no scope is nobody's to spare.
+    #[must_use]
+    pub fn holds_for(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Public => !matches!(Scope::of(ip), Some(Scope::Loopback | Scope::Private)),
+            Self::Everybody => true,
+        }
+    }
+}
+
+/// Write tokens and cookies ([`Tokens`](crate::Tokens)).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenConfig {
+    /// How long a secret makes new tokens. 5 minutes as in BEP 5; at least half of `lifetime` is
+    /// used.
+    pub rotation: Duration,
+    /// How long a token is good. 10 minutes as in BEP 5: a lookup and its stores take seconds, and
+    /// an address may change hands.
+    pub lifetime: Duration,
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self { rotation: Duration::from_secs(5 * 60), lifetime: Duration::from_secs(10 * 60) }
+    }
+}
+
+/// A token bucket: so much per second in the long run, so much at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Units per second. 0: only the first burst, ever.
+    pub per_second: u32,
+    /// Units at once, after a rest of `burst / per_second` seconds.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// `per_second` units a second, `burst` at once.
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+/// What one source may cost us ([`Limits`](crate::Limits)).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LimitConfig {
+    /// Against whom the limits per source hold. Public addresses: a network on one machine or in
+    /// one office works untuned.
+    pub enforce: Enforce,
+    /// Queries from one address (IPv6: one /64), whatever the port. 20 a second: a lookup asks a
+    /// node once, and a client that runs ten lookups at once meets us in few of them.
+    pub queries_per_host: Rate,
+    /// Queries from one prefix. 200 a second: ten busy hosts; a household's worth behind one NAT.
+    pub queries_per_prefix: Rate,
+    /// Bytes of stored data in answers to one prefix. 8 kB a second: an attacker who has shown that
+    /// he receives gains nothing by asking us instead of any file server.
+    pub stored_bytes_per_prefix: Rate,
+    /// Signatures checked, all sources together, whoever is spared. 5,000 a second at 37 µs are a
+    /// fifth of a core.
+    pub signatures: Rate,
+    /// Signatures checked for one prefix. 50 a second: a holder that hands over a few hundred
+    /// signed values is done in seconds, and a hundred prefixes must conspire to use the budget.
+    pub signatures_per_prefix: Rate,
+    /// First questions to addresses of one prefix that others named. 4 a second: with many nodes
+    /// led to one victim it is what each of them adds. 16 at once, since a provider's and a
+    /// university's nodes do share prefixes.
+    pub candidates_per_prefix: Rate,
+    /// First questions to addresses that one contact named. A join asks the bootstrap contact for
+    /// its own neighbourhood and twenty ranges: 400 names, of which half are known by then.
+    pub candidates_per_namer: Rate,
+    /// Sources remembered per limit: 4,096 of at most 32 bytes each. Where more are active at once,
+    /// those that used least of their limit are forgotten first.
+    pub max_sources: u32,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self {
+            enforce: Enforce::Public,
+            queries_per_host: Rate::new(20, 100),
+            queries_per_prefix: Rate::new(200, 1_000),
+            stored_bytes_per_prefix: Rate::new(8_000, 8_000),
+            signatures: Rate::new(5_000, 1_000),
+            signatures_per_prefix: Rate::new(50, 100),
+            candidates_per_prefix: Rate::new(4, 16),
+            candidates_per_namer: Rate::new(20, 200),
+            max_sources: 4_096,
+        }
+    }
+}
+
 // ---- store ------------------------------------------------------------------------------------
+
+/// What is kept for others, and for how long (the store).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// How long a value lives after its publisher last published it, however often holders hand it
+    /// on. 48 hours (go-libp2p, rust-libp2p): a publisher may be away for a weekend's day.
+    pub value_lifetime: Duration,
+    /// How long a provider lives after its publisher last announced it. 13 hours: two renewals may
+    /// be lost.
+    pub provider_lifetime: Duration,
+    /// How long a search entry lives after its publisher last published it. As providers: a hit
+    /// without a provider is worth nothing.
+    pub entry_lifetime: Duration,
+    /// How often a publisher renews providers and search entries, at most. 6 hours: a node stays
+    /// far below one datagram a second even with a thousand files.
+    pub renew: Duration,
+    /// After how long without receiving it a holder stores a value again with the k closest. 1 hour
+    /// (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving.
+    pub republish: Duration,
+    /// The longest time a lookup and its stores take. 2 minutes: k timeouts in a row at the hard
+    /// limit. Records expire later than a renewal by more than this (mistake 16).
+    pub lookup: Duration,
+    /// How long a copy on a lookup's path lives at the node next to the key; halves with every
+    /// node in between (Kademlia, section 4.1; [`copy_lifetime`](Self::copy_lifetime)). 6 hours:
+    /// well below a value's, since nobody renews a copy.
+    pub copy: Duration,
+    /// Against whom the quotas per source hold; the caps on the whole store hold against all.
+    pub enforce: Enforce,
+    /// Records of all kinds. 65,536 (dht-rpc); with k = 20 and a million records of a network of
+    /// ten thousand nodes a node holds 2,000.
+    pub max_records: u32,
+    /// Bytes of all records, each counted with 256 bytes of bookkeeping. 32 MiB.
+    pub max_bytes: u64,
+    /// Records from one prefix: a sixty-fourth of the store.
+    pub max_source_records: u32,
+    /// Bytes from one prefix: a sixty-fourth of the store.
+    pub max_source_bytes: u64,
+    /// Providers under one key. 1,000: three dozen pages; who needs more has enough with these.
+    pub max_providers: u32,
+    /// Search entries under one keyword. 1,000, in about 250 datagrams: further keywords narrow
+    /// the answer better than more pages.
+    pub max_entries: u32,
+    /// Changes that wait for the host to make them durable; 0 keeps no journal. A host that drains
+    /// after every call needs as many as one call makes: 64 expiries and a few evictions.
+    pub max_changes: u32,
+    /// Records looked at by one call of `expire`, `next_republish` or `next_handover`: bounds what
+    /// one call costs to some 100 µs.
+    pub work_per_call: u32,
+}
+
+impl StoreConfig {
+    /// The lifetime of a path copy with `between` nodes between its holder and the key.
+    #[must_use]
+    pub fn copy_lifetime(&self, between: u32) -> Duration {
+        let micros = u64::try_from(self.copy.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(micros.checked_shr(between).unwrap_or(0))
+    }
+
+    /// How often our own records are really published again, given how long they live: as `renew`
+    /// says, but always early enough for a second try before they expire (mistake 16).
+    #[must_use]
+    pub fn renewal(&self, lifetime: Duration) -> Duration {
+        self.renew.min(lifetime.saturating_sub(self.lookup) / 2)
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Self {
+            value_lifetime: HOUR.saturating_mul(48),
+            provider_lifetime: HOUR.saturating_mul(13),
+            entry_lifetime: HOUR.saturating_mul(13),
+            renew: HOUR.saturating_mul(6),
+            republish: HOUR,
+            lookup: Duration::from_secs(120),
+            copy: HOUR.saturating_mul(6),
+            enforce: Enforce::Public,
+            max_records: 65_536,
+            max_bytes: 32 << 20,
+            max_source_records: 1_024,
+            max_source_bytes: 512 << 10,
+            max_providers: 1_000,
+            max_entries: 1_000,
+            max_changes: 0,
+            work_per_call: 64,
+        }
+    }
+}
 
 // ---- content ----------------------------------------------------------------------------------
 

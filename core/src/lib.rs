@@ -12,10 +12,12 @@ mod contact;
 pub mod content;
 mod estimate;
 mod id;
+mod limit;
 mod lookup;
 mod requests;
 mod rng;
 mod time;
+mod token;
 pub mod wire;
 
 pub use contact::{
@@ -23,7 +25,9 @@ pub use contact::{
 };
 pub use estimate::Estimate;
 pub use id::{Distance, Id, ParseIdError};
+pub use limit::{Cost, Dropped, Limits};
 pub use lookup::{Found, Lookup, Progress, Step};
 pub use requests::{Answered, Expired, Mismatch, Request, Requests, Timeouts};
 pub use rng::Rng;
 pub use time::Instant;
+pub use token::{Token, Tokens};
