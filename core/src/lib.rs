@@ -14,6 +14,7 @@ mod estimate;
 mod id;
 mod limit;
 mod lookup;
+pub mod record;
 mod requests;
 mod rng;
 mod time;
