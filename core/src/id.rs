@@ -127,7 +127,7 @@ impl Id {
     }
 }
 
-impl From<[u8; Id::LEN]> for Id {
+impl From<[u8; Self::LEN]> for Id {
     fn from(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
@@ -258,8 +258,8 @@ impl fmt::Debug for Distance {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use alloc::string::ToString;
     use proptest::prelude::*;
-    use std::string::ToString;
 
     fn id() -> impl Strategy<Value = Id> {
         any::<[u8; 20]>().prop_map(Id::new)

@@ -8,6 +8,13 @@
 //! Everything borrows. A decoded list is a validated run of bytes that is read when iterated; an
 //! outgoing list is a slice. Both are the same type, so that `decode(encode(m)) == m` can be said.
 
+// What is read here was written by strangers.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -22,7 +29,7 @@ mod list;
 pub mod mainline;
 pub mod native;
 
-pub use list::{Hit, Iter, List, NodeInfo, Peer};
+pub use list::{Element, Hit, Iter, List, NodeInfo, Peer};
 
 /// One datagram's content.
 #[derive(Clone, PartialEq, Debug)]
@@ -247,6 +254,8 @@ impl<'a> SignedItem<'a> {
 #[derive(Clone, PartialEq, Default, Debug)]
 #[non_exhaustive]
 pub struct Response<'a> {
+    /// What was asked, in the numbers of [`Method::code`]; 0 where the wire does not say.
+    pub method: u16,
     /// Contacts close to the target, both families in one list.
     pub nodes: List<'a, NodeInfo>,
     /// Mainline: the families whose contacts were asked for. Their list is sent even if it is
@@ -292,6 +301,8 @@ pub struct Samples<'a> {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Failure<'a> {
+    /// What was asked, in the numbers of [`Method::code`]; 0 where the wire does not say.
+    pub method: u16,
     /// The reason.
     pub code: ErrorCode,
     /// For people; at most 64 bytes from us.
@@ -304,7 +315,7 @@ impl<'a> Failure<'a> {
     /// A failure with the usual text of its code.
     #[must_use]
     pub const fn new(code: ErrorCode) -> Failure<'static> {
-        Failure { code, text: code.text(), seq: None }
+        Failure { method: 0, code, text: code.text(), seq: None }
     }
 }
 
@@ -482,6 +493,56 @@ impl Wire {
         }
     }
 
+    /// How many bytes [`Wire::encode`] appends for this message.
+    #[must_use]
+    pub fn encoded_len(&self, message: &Message<'_>) -> usize {
+        match self {
+            Self::Native(native) => native.encoded_len(message),
+            #[cfg(feature = "mainline")]
+            Self::Mainline(mainline) => {
+                let mut datagram = Vec::new();
+                mainline.encode(message, &mut datagram);
+                datagram.len()
+            }
+        }
+    }
+
+    /// How many of the first `nodes` fit into `room` bytes, added to an answer without nodes.
+    #[must_use]
+    pub fn fit_nodes(&self, nodes: &[NodeInfo], room: usize) -> usize {
+        match self {
+            Self::Native(_) => native::Native::fit_nodes(nodes, room),
+            // Both keys, `5:nodes` and `6:nodes6`, with a length of up to four digits.
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => {
+                fit(room, 25, nodes.iter().map(|n| compact(&n.address).saturating_add(Id::LEN)))
+            }
+        }
+    }
+
+    /// How many of the first `peers` fit into `room` bytes, added to an answer without providers.
+    #[must_use]
+    pub fn fit_peers(&self, peers: &[Peer], room: usize) -> usize {
+        match self {
+            Self::Native(_) => native::Native::fit_peers(peers, room),
+            // `6:values` and a list of strings: `6:` or `18:` each.
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => {
+                fit(room, 10, peers.iter().map(|p| compact(&p.address).saturating_add(3)))
+            }
+        }
+    }
+
+    /// How many of the first `hits` fit into `room` bytes, added to an answer without hits.
+    #[must_use]
+    pub fn fit_hits(&self, hits: &[Hit<'_>], room: usize) -> usize {
+        match self {
+            Self::Native(_) => native::Native::fit_hits(hits, room),
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => 0,
+        }
+    }
+
     /// How many bytes our own transaction ids have.
     #[must_use]
     pub const fn transaction_bytes(&self) -> usize {
@@ -491,5 +552,24 @@ impl Wire {
             #[cfg(feature = "mainline")]
             Self::Mainline(_) => 4,
         }
+    }
+}
+
+/// How many elements fit into what is left of `room` behind what surrounds them.
+#[cfg(feature = "mainline")]
+fn fit(room: usize, around: usize, lengths: impl Iterator<Item = usize>) -> usize {
+    let sums = lengths.scan(around, |sum, length| {
+        *sum = sum.saturating_add(length);
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= room).count()
+}
+
+/// Bytes of a compact address (BEP 5, BEP 32).
+#[cfg(feature = "mainline")]
+const fn compact(address: &SocketAddr) -> usize {
+    match address {
+        SocketAddr::V4(_) => 6,
+        SocketAddr::V6(_) => 18,
     }
 }

@@ -48,11 +48,22 @@ impl<'a> Hit<'a> {
     }
 }
 
-/// How one element is taken from the front of validated bytes.
-pub(crate) type Take<'a, T> = fn(&mut &'a [u8]) -> Option<T>;
+/// What a message can have a list of: nodes, providers, keys, search entries.
+///
+/// The lifetime stands here and not in a function that a list carries, so that a message with a
+/// long-lived list is one with a short-lived list too.
+pub trait Element<'a>: Copy {
+    /// Takes the next element from the front of a list of the native wire; none at its end.
+    fn take(list: &mut &'a [u8]) -> Option<Self>;
+}
+
+/// How Mainline takes an element from the front of validated bytes.
+#[cfg(feature = "mainline")]
+pub(crate) type Take<T> = fn(&mut &[u8]) -> Option<T>;
 
 /// Bytes, and how to take the next element from their front.
-pub(crate) type Run<'a, T> = (&'a [u8], Take<'a, T>);
+#[cfg(feature = "mainline")]
+pub(crate) type Run<'a, T> = (&'a [u8], Take<T>);
 
 /// A list of `T` inside a message.
 pub struct List<'a, T>(Kind<'a, T>);
@@ -60,24 +71,24 @@ pub struct List<'a, T>(Kind<'a, T>);
 enum Kind<'a, T> {
     /// Outgoing, or put together by a test.
     Slice(&'a [T]),
-    /// Incoming: the wire has walked over the bytes once and knows that `take` will succeed.
-    Bytes(Run<'a, T>),
-    /// Incoming by Mainline: one run for each family. Kept apart from `Bytes`, because Mainline
-    /// writes them out again as they came.
+    /// Incoming: the native wire has walked over the bytes once and knows that every element can
+    /// be taken.
+    Native(&'a [u8]),
+    /// Incoming by Mainline: one run for each family. Mainline writes them out again as they came.
     #[cfg(feature = "mainline")]
     Compact([Run<'a, T>; 2]),
 }
 
-impl<'a, T: Copy> List<'a, T> {
+impl<'a, T> List<'a, T> {
     /// The list of these elements.
     #[must_use]
     pub const fn new(elements: &'a [T]) -> Self {
         Self(Kind::Slice(elements))
     }
 
-    /// The list of what `take` finds in `bytes`, which the wire has validated.
-    pub(crate) const fn from_bytes(bytes: &'a [u8], take: Take<'a, T>) -> Self {
-        Self(Kind::Bytes((bytes, take)))
+    /// The list of what is in `bytes`, which the native wire has validated.
+    pub(crate) const fn from_native(bytes: &'a [u8]) -> Self {
+        Self(Kind::Native(bytes))
     }
 
     /// The list of what is found in one run and then in the other (Mainline).
@@ -91,19 +102,16 @@ impl<'a, T: Copy> List<'a, T> {
     pub(crate) const fn runs(&self) -> Option<[&'a [u8]; 2]> {
         match &self.0 {
             Kind::Compact([first, second]) => Some([first.0, second.0]),
-            Kind::Slice(_) | Kind::Bytes(_) => None,
+            Kind::Slice(_) | Kind::Native(_) => None,
         }
     }
+}
 
+impl<'a, T: Element<'a>> List<'a, T> {
     /// The elements, in the order of the message.
     #[must_use]
     pub fn iter(&self) -> Iter<'a, T> {
-        Iter(match &self.0 {
-            Kind::Slice(elements) => Kind::Slice(elements),
-            Kind::Bytes(run) => Kind::Bytes(*run),
-            #[cfg(feature = "mainline")]
-            Kind::Compact(runs) => Kind::Compact(*runs),
-        })
+        Iter(self.0.clone())
     }
 
     /// Whether there is no element.
@@ -113,7 +121,18 @@ impl<'a, T: Copy> List<'a, T> {
     }
 }
 
-impl<'a, T: Copy> IntoIterator for &List<'a, T> {
+impl<T> Clone for Kind<'_, T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Slice(elements) => Self::Slice(elements),
+            Self::Native(bytes) => Self::Native(bytes),
+            #[cfg(feature = "mainline")]
+            Self::Compact(runs) => Self::Compact(*runs),
+        }
+    }
+}
+
+impl<'a, T: Element<'a>> IntoIterator for &List<'a, T> {
     type Item = T;
     type IntoIter = Iter<'a, T>;
 
@@ -122,9 +141,9 @@ impl<'a, T: Copy> IntoIterator for &List<'a, T> {
     }
 }
 
-impl<T: Copy> Clone for List<'_, T> {
+impl<T> Clone for List<'_, T> {
     fn clone(&self) -> Self {
-        Self(self.iter().0)
+        Self(self.0.clone())
     }
 }
 
@@ -134,13 +153,13 @@ impl<T> Default for List<'_, T> {
     }
 }
 
-impl<T: Copy + PartialEq> PartialEq for List<'_, T> {
+impl<'a, T: Element<'a> + PartialEq> PartialEq for List<'a, T> {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }
 
-impl<T: Copy + fmt::Debug> fmt::Debug for List<'_, T> {
+impl<'a, T: Element<'a> + fmt::Debug> fmt::Debug for List<'a, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -149,9 +168,10 @@ impl<T: Copy + fmt::Debug> fmt::Debug for List<'_, T> {
 /// Iterates over a [`List`].
 pub struct Iter<'a, T>(Kind<'a, T>);
 
-impl<T: Copy> Iterator for Iter<'_, T> {
+impl<'a, T: Element<'a>> Iterator for Iter<'a, T> {
     type Item = T;
 
+    #[inline]
     fn next(&mut self) -> Option<T> {
         match &mut self.0 {
             Kind::Slice(elements) => {
@@ -159,7 +179,7 @@ impl<T: Copy> Iterator for Iter<'_, T> {
                 *elements = rest;
                 Some(*first)
             }
-            Kind::Bytes((bytes, take)) => take(bytes),
+            Kind::Native(bytes) => T::take(bytes),
             #[cfg(feature = "mainline")]
             Kind::Compact([first, second]) => {
                 (first.1)(&mut first.0).or_else(|| (second.1)(&mut second.0))

@@ -321,7 +321,7 @@ fn read_failure<'a>(reader: &mut Reader<'a>) -> Result<Failure<'a>, Malformed> {
         reader.skip()?;
     }
     let text = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    Ok(Failure { code: ErrorCode::from_number(code), text, seq: None })
+    Ok(Failure { text, ..Failure::new(ErrorCode::from_number(code)) })
 }
 
 /// Puts a field where there is none yet.
@@ -376,7 +376,7 @@ fn canonical(raw: Raw<'_>) -> Result<&[u8], Malformed> {
 /// A run of entries of so many bytes. One that is no multiple of that holds none that could be used:
 /// nobody knows where it was cut.
 #[inline]
-fn run<'a, T>(bytes: &'a [u8], entry: usize, take: Take<'a, T>) -> Run<'a, T> {
+fn run<T>(bytes: &[u8], entry: usize, take: Take<T>) -> Run<'_, T> {
     let whole = bytes.len().checked_rem(entry) == Some(0);
     (bytes, if whole { take } else { |_| None })
 }

@@ -7,7 +7,7 @@ use crate::contact::{Families, Family};
 use crate::id::Id;
 use crate::wire::bencode::{put_bytes, put_integer, put_length};
 use crate::wire::{
-    Body, Failure, Item, List, Message, Method, NodeInfo, Peer, Query, Response, Samples,
+    Body, Element, Failure, Item, List, Message, Method, NodeInfo, Peer, Query, Response, Samples,
 };
 
 /// More than all that a message has besides its lists, its value, its token and its filters: the
@@ -89,7 +89,7 @@ fn item_bound(item: &Item<'_>) -> usize {
 }
 
 /// `entry`: the longest entry, in bytes.
-fn list_bound<T: Copy>(list: &List<'_, T>, entry: usize) -> usize {
+fn list_bound<'a, T: Element<'a>>(list: &List<'a, T>, entry: usize) -> usize {
     match list.runs() {
         Some([first, second]) => first.len().saturating_add(second.len()),
         None => list.iter().count().saturating_mul(entry),
