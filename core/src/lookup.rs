@@ -16,6 +16,8 @@
 //!   time, and under none any more once it answered.
 
 mod candidates;
+#[cfg(test)]
+mod tests;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;

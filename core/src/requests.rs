@@ -11,6 +11,8 @@
 //!   last answer came shows nothing of that kind, for our link worked after it was sent.
 
 mod round_trips;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
