@@ -5,6 +5,8 @@
 //!   [`HashList`], are checked against the id by hashing them upwards.
 //! - Every piece is checked against the list, so a provider's first wrong piece gives it away.
 //! - A [`Link`] is what people pass around: the id, a name, a size and whom to ask first.
+//! - [`Fetch`] decides which piece comes from whom next. It opens no connection: the program, the
+//!   browser page and Python fetch through the same state machine.
 //!
 //! The tree is the one of the BLAKE3 paper (O'Connor, Aumasson, Neves and Wilcox-O'Hearn 2020,
 //! section 2.1), so the id is what `b3sum` prints. `docs/content.md` has the formats with vectors.
@@ -15,11 +17,16 @@ use core::str::FromStr;
 use crate::id::Id;
 
 mod bitmap;
+mod fetch;
 mod link;
 mod list;
 mod name;
 
 pub use bitmap::{Bitmap, Resume, ResumeError};
+pub use fetch::{
+    Fetch, FetchError, FetchEvent, ProviderStats, Rejection, Request, RequestFailure, RequestId,
+    Verdict, Want,
+};
 pub use link::{Link, LinkError};
 pub use list::{HashList, HashListBuilder, ListError, PieceVerifier};
 pub use name::safe_file_name;

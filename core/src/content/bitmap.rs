@@ -2,7 +2,7 @@
 //!
 //! A resume note is written often and may be torn by a crash or edited by anybody, so it carries a
 //! checksum and is believed only as a hint: a host checks the pieces on disk against the list before
-//! it resumes from it.
+//! it hands the set to [`Fetch::resume`](super::Fetch::resume).
 
 use alloc::vec;
 use alloc::vec::Vec;

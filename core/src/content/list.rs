@@ -10,9 +10,8 @@
 //! A list that hashes to the id is not yet a *true* list: joining two neighbours into their parent
 //! gives a shorter list with the same root and another size. What settles the size is the last
 //! piece: BLAKE3 hashes the position of every chunk and the length of the last one, so a last piece
-//! that matches the list proves both the list's shape and the size. A
-//! fetch therefore takes the last piece first, from whoever gave the list, and blames nobody else
-//! before.
+//! that matches the list proves both the list's shape and the size. [`Fetch`](super::Fetch)
+//! therefore takes the last piece first, from whoever gave the list, and blames nobody else before.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -332,6 +331,11 @@ impl PieceVerifier {
         } else {
             self.hasher.finalize_non_root() == self.expected
         }
+    }
+
+    /// Whether both check against the same hash of the same piece.
+    pub(super) fn checks_the_same_as(&self, other: &Self) -> bool {
+        (self.index, self.expected, self.root) == (other.index, other.expected, other.root)
     }
 }
 

@@ -1,0 +1,89 @@
+//! What follows from right bytes, wrong bytes and no bytes: for the list, the file, and whoever sent
+//! them.
+
+use core::net::SocketAddr;
+
+use super::super::{Bitmap, HashList};
+use super::{Fetch, FetchEvent, Rejection, RequestFailure, Task};
+
+impl Fetch {
+    /// Takes `list` for the true one.
+    pub(super) fn adopt(&mut self, list: HashList) {
+        self.have = Bitmap::new(list.pieces());
+        self.claimed = self.have.clone();
+        self.list = Some(list);
+    }
+
+    /// A list that hashes to the id came from `addr`: its last piece decides.
+    pub(super) fn try_list(&mut self, addr: SocketAddr, list: HashList) {
+        let Some(last) = list.pieces().checked_sub(1) else {
+            // No piece, so no doubt: the id is that of the empty file.
+            self.prove(addr, list);
+            return self.finish_if_full();
+        };
+        if let Some(provider) = self.providers.get_mut(&addr) {
+            provider.candidate = Some(list);
+            self.start(addr, Task::Proof(last));
+        }
+    }
+
+    /// `list` from `addr` is true; all other trials end without blame.
+    pub(super) fn prove(&mut self, addr: SocketAddr, list: HashList) {
+        let (size, pieces) = (list.size(), list.pieces());
+        self.adopt(list);
+        self.cancel_where(|_| true);
+        for provider in self.providers.values_mut() {
+            provider.candidate = None;
+        }
+        self.events.push_back(FetchEvent::ListVerified { provider: addr, size, pieces });
+    }
+
+    pub(super) fn piece_is_right(&mut self, addr: SocketAddr, index: u32) {
+        let Some(provider) = self.providers.get_mut(&addr) else {
+            return;
+        };
+        provider.delivered(self.now);
+        if let Some(list) = provider.candidate.take() {
+            self.prove(addr, list);
+        }
+        self.claimed.insert(index);
+        if self.have.insert(index) {
+            self.events.push_back(FetchEvent::PieceVerified { provider: addr, index });
+        }
+        self.cancel_where(|flight| flight.task == Task::Piece(index));
+        self.finish_if_full();
+    }
+
+    pub(super) fn finish_if_full(&mut self) {
+        if !self.over && self.list.is_some() && self.have.is_full() {
+            self.over = true;
+            self.cancel_where(|_| true);
+            self.events.push_back(FetchEvent::Done);
+        }
+    }
+
+    pub(super) fn fail_provider(&mut self, addr: SocketAddr, failure: RequestFailure) {
+        let Some(provider) = self.providers.get_mut(&addr) else {
+            return;
+        };
+        provider.failed(self.now, &self.config);
+        // While others wait for a place, one failure is enough, unless it has shown its worth.
+        let keep = if self.waiting.is_empty() || provider.verified > 0 {
+            provider.failures < self.config.failures
+        } else {
+            false
+        };
+        if failure == RequestFailure::NotFound {
+            self.drop_provider(addr, Rejection::NotFound);
+        } else if !keep {
+            self.drop_provider(addr, Rejection::Failing(failure));
+        }
+    }
+
+    pub(super) fn drop_provider(&mut self, provider: SocketAddr, reason: Rejection) {
+        self.cancel_where(|flight| flight.provider == provider);
+        self.providers.remove(&provider);
+        self.dropped.insert(provider, reason);
+        self.events.push_back(FetchEvent::ProviderRejected { provider, reason });
+    }
+}

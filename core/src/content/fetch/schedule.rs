@@ -1,0 +1,310 @@
+//! Who is asked for what next, and when something has to be done though nothing arrives.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::{
+    Fetch, FetchEvent, Flight, HashList, PIECE_LEN, Provider, Request, RequestFailure, RequestId,
+    Task, Want,
+};
+use crate::time::Instant;
+
+/// How much faster a provider must be to take the place of another's request in flight: below that
+/// the bytes thrown away cost more than is won.
+const PREEMPT_FACTOR: u64 = 4;
+
+/// How much sooner a second request must be expected to end to be worth its bytes.
+const COPY_FACTOR: u64 = 2;
+
+impl Fetch {
+    /// When [`handle_timeout`](Self::handle_timeout) is due; never if none. May change after every
+    /// call that takes a time.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.over {
+            return None;
+        }
+        let hedge = self.config.hedge_after;
+        let ends = self.flights.values().map(|flight| self.deadline(flight).0);
+        let rests = self.providers.values().map(|provider| provider.not_before);
+        // A copy is worth it once its holder is silent, a place is free for another once it is old.
+        let in_line = self.list.is_some() && (self.is_endgame() || self.is_crowded());
+        let hedges = self
+            .flights
+            .values()
+            .filter(|_| in_line)
+            .flat_map(|flight| [self.quiet_since(flight) + hedge, flight.started + hedge]);
+        let trial = (self.list.is_none() && !self.flights.is_empty()).then_some(self.next_trial);
+        let later = rests.chain(hedges).chain(trial).filter(|time| *time > self.now);
+        ends.chain(later).min()
+    }
+
+    /// Gives out whatever can be given out now, and notices the end.
+    pub(super) fn schedule(&mut self) {
+        if self.over {
+            return;
+        }
+        self.admit();
+        if self.list.is_some() {
+            self.give_pieces();
+        } else {
+            self.give_trials();
+        }
+        if self.exhausted && self.providers.is_empty() {
+            self.over = true;
+            let providers = self.rejected().collect();
+            self.events.push_back(FetchEvent::Failed { providers });
+        }
+    }
+
+    /// Lets waiting providers in, as far as there is room.
+    fn admit(&mut self) {
+        while self.providers.len() < self.config.providers.max(1) {
+            let Some(addr) = self.waiting.pop_front() else {
+                return;
+            };
+            self.providers.insert(addr, Provider::new(self.found, self.now));
+            self.found += 1;
+        }
+    }
+
+    /// Asks for hash lists: one provider, then another one each `hedge_after`.
+    fn give_trials(&mut self) {
+        // Before the list is certain a provider has at most one request.
+        while self.flights.len() < self.config.trials.max(1)
+            && (self.flights.is_empty() || self.next_trial <= self.now)
+        {
+            let free = self.providers.iter().filter(|(_, p)| p.has_room(&self.config, self.now));
+            let Some((addr, _)) = free.min_by_key(|(_, p)| (p.failures, p.last_asked, p.order))
+            else {
+                return;
+            };
+            self.start(*addr, Task::List);
+            self.next_trial = self.now + self.config.hedge_after;
+        }
+    }
+
+    /// Asks for pieces, as long as somebody has room.
+    fn give_pieces(&mut self) {
+        while let Some(addr) = self.soonest() {
+            if self.is_crowded() && !self.make_room_for(addr) {
+                return;
+            }
+            let Some(index) = self.claimed.first_missing(self.cursor) else {
+                return self.give_copies();
+            };
+            self.cursor = index.saturating_add(1);
+            self.start(addr, Task::Piece(index));
+        }
+    }
+
+    /// Asks a second provider for pieces that would else come last.
+    fn give_copies(&mut self) {
+        while !self.is_crowded() {
+            let Some((addr, index)) = self.best_copy() else {
+                return;
+            };
+            self.start(addr, Task::Piece(index));
+        }
+    }
+
+    /// Who would have one more piece soonest; of equals, who was not asked for longest.
+    fn soonest(&self) -> Option<SocketAddr> {
+        let free = self.providers.iter().filter(|(_, p)| p.has_room(&self.config, self.now));
+        let key = |p: &Provider| (p.failures, self.next_end(p), p.last_asked, p.order);
+        free.min_by_key(|(_, p)| key(p)).map(|(addr, _)| *addr)
+    }
+
+    /// When a provider would be through with one more piece, in microseconds from now.
+    fn next_end(&self, provider: &Provider) -> u64 {
+        provider.micros_for(PIECE_LEN * u64::from(provider.in_flight + 1), &self.config)
+    }
+
+    /// When a request in flight will be answered, in microseconds from now; never, as far as one
+    /// can tell, if its provider fell silent.
+    fn expected_end(&self, flight: &Flight) -> u64 {
+        let Some(provider) = self.providers.get(&flight.provider) else {
+            return u64::MAX;
+        };
+        if self.now.since(self.quiet_since(flight)) >= self.config.hedge_after {
+            return u64::MAX;
+        }
+        let left = PIECE_LEN.saturating_sub(flight.received);
+        provider.micros_for(left.saturating_mul(u64::from(provider.in_flight)), &self.config)
+    }
+
+    /// The piece in flight that is expected last, with somebody who would have it much sooner.
+    fn best_copy(&self) -> Option<(SocketAddr, u32)> {
+        let mut late: Vec<_> = self.flights.values().collect();
+        late.sort_by_key(|flight| core::cmp::Reverse(self.expected_end(flight)));
+        late.into_iter().find_map(|flight| {
+            let Task::Piece(index) = flight.task else {
+                return None;
+            };
+            let holders = || self.flights.values().filter(|other| other.task == flight.task);
+            if holders().count() >= self.config.copies {
+                return None;
+            }
+            let limit = self.expected_end(flight) / COPY_FACTOR;
+            self.providers
+                .iter()
+                .filter(|(_, provider)| provider.has_room(&self.config, self.now))
+                .filter(|(addr, _)| holders().all(|holder| holder.provider != **addr))
+                .map(|(addr, provider)| (self.next_end(provider), provider.order, *addr))
+                .filter(|(end, ..)| *end < limit)
+                .min()
+                .map(|(_, _, addr)| (addr, index))
+        })
+    }
+
+    /// Takes the slowest old request from its provider, if `addr` is so much faster that this pays.
+    fn make_room_for(&mut self, addr: SocketAddr) -> bool {
+        let Some(newcomer) = self.providers.get(&addr) else {
+            return false;
+        };
+        // Who was asked before must have shown its rate; who never was is taken for an ordinary one,
+        // once: providers that all need long for their first bytes would else displace each other
+        // for ever.
+        let rate = match (newcomer.rate(), newcomer.last_asked) {
+            (Some(rate), _) => rate,
+            (None, None) => self.config.assumed_rate,
+            (None, Some(_)) => return false,
+        };
+        let hedge = self.config.hedge_after;
+        let old = self.flights.iter().filter(|(_, flight)| {
+            flight.provider != addr && self.now.since(flight.started) >= hedge
+        });
+        let rated = old.filter_map(|(id, flight)| {
+            let holder = self.providers.get(&flight.provider)?;
+            Some((holder.rate().unwrap_or(0), *id, flight.provider))
+        });
+        let Some((slowest, id, holder)) = rated.min() else {
+            return false;
+        };
+        if slowest.saturating_mul(PREEMPT_FACTOR) > rate {
+            return false;
+        }
+        self.cancel(id);
+        if let Some(holder) = self.providers.get_mut(&holder) {
+            // Else it would take the place right back.
+            holder.rest(self.now, self.config.backoff);
+        }
+        true
+    }
+
+    /// Whether no further request may be in flight.
+    fn is_crowded(&self) -> bool {
+        self.flights.len() >= self.config.in_flight.max(1)
+    }
+
+    /// Whether every missing piece is in flight.
+    fn is_endgame(&self) -> bool {
+        self.claimed.is_full()
+    }
+
+    /// Since when nothing came from the provider of a request in flight.
+    fn quiet_since(&self, flight: &Flight) -> Instant {
+        let heard = self.providers.get(&flight.provider).map(|provider| provider.last_heard);
+        heard.unwrap_or_default().max(flight.started)
+    }
+
+    /// When a request in flight has failed, and how.
+    fn deadline(&self, flight: &Flight) -> (Instant, RequestFailure) {
+        let silent = self.quiet_since(flight) + self.config.stall_timeout;
+        let bytes = match flight.task {
+            // Its length is not known before it is there.
+            Task::List => flight.received.clamp(PIECE_LEN, self.max_list_len().max(PIECE_LEN)),
+            Task::Piece(_) | Task::Proof(_) => PIECE_LEN,
+        };
+        let micros = bytes.saturating_mul(1_000_000) / self.config.min_rate.max(1);
+        let slow =
+            flight.started + self.config.stall_timeout + core::time::Duration::from_micros(micros);
+        if slow < silent {
+            (slow, RequestFailure::TooSlow)
+        } else {
+            (silent, RequestFailure::Silent)
+        }
+    }
+
+    /// A provider with a request that has failed by now.
+    pub(super) fn overdue(&self) -> Option<(SocketAddr, RequestFailure)> {
+        self.flights.values().find_map(|flight| {
+            let (deadline, failure) = self.deadline(flight);
+            (deadline <= self.now).then_some((flight.provider, failure))
+        })
+    }
+
+    pub(super) fn max_list_len(&self) -> u64 {
+        HashList::encoded_len(self.expected_size.unwrap_or(self.config.max_size))
+    }
+
+    /// Sends a request on its way.
+    pub(super) fn start(&mut self, addr: SocketAddr, task: Task) {
+        let max_len = self.max_list_len();
+        let Some(provider) = self.providers.get_mut(&addr) else {
+            return;
+        };
+        let range = |list: Option<&HashList>, index| list.and_then(|list| list.range(index));
+        let want = match task {
+            Task::List => Some(Want::HashList { max_len }),
+            Task::Piece(index) => {
+                range(self.list.as_ref(), index).map(|range| Want::Piece { index, range })
+            }
+            Task::Proof(index) => {
+                range(provider.candidate.as_ref(), index).map(|range| Want::Piece { index, range })
+            }
+        };
+        let Some(want) = want else {
+            return;
+        };
+        provider.started(self.now);
+        if let Task::Piece(index) = task {
+            self.claimed.insert(index);
+        }
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.flights.insert(id, Flight { provider: addr, task, started: self.now, received: 0 });
+        self.requests.push_back(Request { id, provider: addr, want });
+    }
+
+    /// A request ended, after `total` bytes as far as they were not reported before.
+    pub(super) fn end(&mut self, request: RequestId, total: u64) {
+        let Some(flight) = self.flights.remove(&request) else {
+            return;
+        };
+        if let Some(provider) = self.providers.get_mut(&flight.provider) {
+            let rest = total.saturating_sub(flight.received);
+            if rest > 0 {
+                provider.heard(self.now, rest, &self.config);
+            }
+            provider.ended(self.now);
+        }
+        if let Task::Piece(index) = flight.task
+            && !self.have.contains(index)
+            && self.flights.values().all(|other| other.task != flight.task)
+        {
+            self.claimed.remove(index);
+            self.cursor = self.cursor.min(index);
+        }
+    }
+
+    /// Ends a request whose answer is not needed.
+    fn cancel(&mut self, request: RequestId) {
+        self.end(request, 0);
+        // The host need not hear of one that it has not taken yet.
+        let queued = self.requests.len();
+        self.requests.retain(|waiting| waiting.id != request);
+        if self.requests.len() == queued {
+            self.cancels.push_back(request);
+        }
+    }
+
+    /// Ends all requests of which this is true.
+    pub(super) fn cancel_where(&mut self, which: impl Fn(&Flight) -> bool) {
+        let ids: Vec<_> =
+            self.flights.iter().filter(|(_, flight)| which(flight)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.cancel(id);
+        }
+    }
+}
