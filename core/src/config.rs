@@ -254,7 +254,7 @@ impl Default for LimitConfig {
 
 // ---- store ------------------------------------------------------------------------------------
 
-/// What is kept for others, and for how long (the store).
+/// What is kept for others, and for how long ([`Store`](crate::Store)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreConfig {

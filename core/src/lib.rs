@@ -17,6 +17,7 @@ mod lookup;
 pub mod record;
 mod requests;
 mod rng;
+mod store;
 mod time;
 mod token;
 pub mod wire;
@@ -30,5 +31,9 @@ pub use limit::{Cost, Dropped, Limits};
 pub use lookup::{Found, Lookup, Progress, Step};
 pub use requests::{Answered, Expired, Mismatch, Request, Requests, Timeouts};
 pub use rng::Rng;
+pub use store::{
+    BadRecord, Certified, Due, Handover, HeldValue, Imported, NewerVersion, Origin, RecordName,
+    Refused, Store, StoreChange, StoreStats, Stored,
+};
 pub use time::Instant;
 pub use token::{Token, Tokens};

@@ -141,6 +141,15 @@ impl SignedValue {
         &self.extra
     }
 
+    /// Whether both say the same; their signatures may differ.
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
+        let said = |v: &Self| (v.public_key, v.seq);
+        said(self) == said(other)
+            && self.salt == other.salt
+            && self.value == other.value
+            && self.extra == other.extra
+    }
+
     /// Bytes of salt, value and extra fields together.
     pub(crate) const fn payload_len(&self) -> usize {
         self.salt.len() + self.value.len() + self.extra.len()
@@ -182,6 +191,11 @@ impl Verified {
     #[must_use]
     pub fn check(signed: SignedValue) -> Option<Self> {
         signed.verify().then_some(Self(signed))
+    }
+
+    /// A value that was checked before it came to where it is read from now.
+    pub(crate) const fn trusted(signed: SignedValue) -> Self {
+        Self(signed)
     }
 
     /// The value.
