@@ -7,6 +7,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bucket;
 pub mod config;
 mod contact;
 pub mod content;
@@ -18,6 +19,7 @@ pub mod record;
 mod requests;
 mod rng;
 mod store;
+mod table;
 mod time;
 mod token;
 pub mod wire;
@@ -34,6 +36,10 @@ pub use rng::Rng;
 pub use store::{
     BadRecord, Certified, Due, Handover, HeldValue, Imported, NewerVersion, Origin, RecordName,
     Refused, Store, StoreChange, StoreStats, Stored,
+};
+pub use table::{
+    Admission, BucketView, Closest, Diverse, Entry, Failure, Filter, Heard, Refusal, RoutingTable,
+    SavedContact,
 };
 pub use time::Instant;
 pub use token::{Token, Tokens};

@@ -1,0 +1,639 @@
+//! The routing table: whom we know, most of them near us, some at every distance (Maymounkov and
+//! Mazières 2002, sections 2.2, 2.4, 4.1 and 4.2).
+//!
+//! The space is cut into buckets of at most `k` contacts, by distance from the own id. A full bucket
+//! splits where the rules allow, else a newcomer waits among its replacements:
+//!
+//! 1. The bucket whose range holds the own id splits.
+//! 2. *Relaxed*: so does one in the smallest subtree around the own id that holds at least `k`
+//!    contacts, so that every live node there is kept however unbalanced the tree is.
+//! 3. *Accelerated*: with `b` > 1, so does one whose depth is no multiple of `b`.
+//!
+//! Who is in stays until he fails: only a contact that answered us enters; a live one never gives way; what
+//! others say or what arrives unasked changes no address and displaces nobody. An id has one address
+//! and an address one id.
+
+mod addresses;
+mod closest;
+mod entry;
+mod maintenance;
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+pub use closest::{Closest, Diverse, Filter};
+pub use entry::{BucketView, Entry, SavedContact};
+
+use crate::bucket::{Bucket, Clock, Packed, high_bits, pause_secs};
+use crate::config::TableConfig;
+use crate::contact::{Contact, Path, Scope};
+use crate::id::Id;
+use crate::time::Instant;
+use addresses::Addresses;
+
+/// The most contacts in a bucket that a configuration can ask for.
+const MAX_K: usize = 64;
+
+/// The routing table of one address family.
+///
+/// The caller says what happened (`verified`, `heard`, `failed`, `touched`), asks for whom to write to
+/// (`closest`), and does the upkeep the table asks for whenever `poll_timeout` is due: `next_ping` and
+/// `next_refresh` until they return none.
+///
+/// ```
+/// use core::time::Duration;
+/// use kadlet_core::config::TableConfig;
+/// use kadlet_core::{Admission, Contact, Filter, Id, Instant, RoutingTable};
+///
+/// let now = Instant::from_secs(1);
+/// let mut table = RoutingTable::new(Id::ZERO, TableConfig::default());
+///
+/// // A node answered our ping after 20 ms: it enters.
+/// let node = Contact::new(Id::new([7; 20]), "127.0.0.1:4000".parse()?);
+/// assert_eq!(table.verified(now, node, Some(Duration::from_millis(20))), Admission::Inserted);
+///
+/// // Whom do we know close to a key?
+/// let key = Id::new([5; 20]);
+/// assert_eq!(table.closest(key, Filter::default()).take(20).next(), Some(node));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RoutingTable {
+    own: Id,
+    config: TableConfig,
+    /// By range; together they cover the whole space, so there is always one.
+    buckets: Vec<Bucket>,
+    /// The addresses of all contacts in `buckets`.
+    addresses: Addresses,
+    /// Nodes that spoke to us unasked, oldest first.
+    candidates: Vec<Packed>,
+    clock: Clock,
+    frozen: bool,
+    /// Nobody is to be pinged before; none while there is nobody.
+    ping_at: Option<Instant>,
+    /// Nothing is to be refreshed before.
+    refresh_at: Instant,
+}
+
+/// What became of a contact that answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Admission {
+    /// It is in the table now, and was not before.
+    Inserted,
+    /// It was in the table, and is the most recently seen of its bucket now.
+    Updated,
+    /// Its bucket is full of live contacts: it waits for one of them to fail.
+    Replacement,
+    /// The table does not want it.
+    Refused(Refusal),
+}
+
+/// Why a contact that answered is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It bears our own id (mistake 6).
+    OwnId,
+    /// A live contact has this id at another address.
+    IdTaken,
+    /// A live contact has this address under another id.
+    AddressTaken,
+    /// As many of its address prefix as allowed are in the bucket.
+    PrefixInBucket,
+    /// As many of its address prefix as allowed are in the table.
+    PrefixInTable,
+    /// Its bucket is full and keeps no replacements.
+    Full,
+}
+
+/// What became of a node that spoke to us unasked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Heard {
+    /// A live contact: it is the most recently seen of its bucket now.
+    Touched,
+    /// There is a place for it: `next_ping` will offer it.
+    Candidate,
+    /// Nothing changed.
+    Ignored,
+}
+
+/// What became of a contact that did not answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Nothing counted: not in the table at this address, the table is frozen, or the contact is backing
+    /// off, in which case this question was on its way with the one that failed before.
+    Ignored,
+    /// It has failed so many times in a row.
+    Counted(u8),
+    /// It is stale, is not handed on, and keeps its place for want of a replacement.
+    Stale,
+    /// It was stale and has given way to this contact.
+    Replaced(Contact),
+    /// It was only a replacement and is gone.
+    Dropped,
+}
+
+impl RoutingTable {
+    /// An empty table around `own`. Numbers of `config` beyond their limits count as the limits.
+    #[must_use]
+    pub fn new(own: Id, mut config: TableConfig) -> Self {
+        config.k = config.k.clamp(1, MAX_K);
+        config.b = config.b.clamp(1, 8);
+        config.max_depth = config.max_depth.min(u64::BITS);
+        config.stale_after = config.stale_after.clamp(1, 15);
+        config.doubtful_after = config.doubtful_after.clamp(1, 15);
+        let mut table = Self {
+            own,
+            config,
+            buckets: Vec::new(),
+            addresses: Addresses::default(),
+            candidates: Vec::new(),
+            clock: Clock::new(),
+            frozen: false,
+            ping_at: None,
+            refresh_at: Instant::EPOCH,
+        };
+        table.clear(Instant::EPOCH);
+        table
+    }
+
+    /// Forgets everybody.
+    fn clear(&mut self, now: Instant) {
+        let mut whole = Bucket::whole(now);
+        whole.early = self.own.as_bytes()[0];
+        self.refresh_at = whole.refresh_due(self.config.refresh_after);
+        self.buckets.clear();
+        self.buckets.push(whole);
+        self.addresses = Addresses::default();
+    }
+
+    /// The id the table is built around.
+    #[must_use]
+    pub const fn own(&self) -> Id {
+        self.own
+    }
+
+    /// The numbers in use.
+    #[must_use]
+    pub const fn config(&self) -> &TableConfig {
+        &self.config
+    }
+
+    /// Contacts in the table, replacements and candidates not counted.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Whether there is no contact.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A contact answered: a response with the id of a transaction of ours, from the address we asked, by the
+    /// node we meant. `rtt` is the time that took, if it is known.
+    ///
+    /// This is the only way into the table (mistake 9). Who is in stays until he fails: neither a
+    /// second address of an id nor a second id of an address gets in before that.
+    pub fn verified(&mut self, now: Instant, contact: Contact, rtt: Option<Duration>) -> Admission {
+        if contact.id == self.own {
+            return Admission::Refused(Refusal::OwnId);
+        }
+        let answer = Packed::new(&contact, self.tick(now), rtt);
+        let at = self.locate(answer.id);
+        self.end_ping(at, answer.id, now, Instant::EPOCH);
+        let Some(position) = self.buckets[at].position(answer.id) else {
+            return self.admit(now, at, answer);
+        };
+        let known = &mut self.buckets[at].contacts[position];
+        if known.same_path(&answer) || (known.same_remote(&answer) && known.is_sound()) {
+            let recovers = !known.is_sound();
+            known.answered(&answer);
+            self.buckets[at].move_to_back(position);
+            if recovers {
+                self.buckets[at].recount(self.config.stale_after);
+                self.ping_no_later_than(now + self.config.questionable_after);
+            }
+            return Admission::Updated;
+        }
+        if known.is_sound() {
+            return Admission::Refused(Refusal::IdTaken);
+        }
+        self.take(at, position);
+        self.admit(now, at, answer)
+    }
+
+    /// A node that is not in the table answered.
+    fn admit(&mut self, now: Instant, at: usize, answer: Packed) -> Admission {
+        // It waits no more, whatever comes of it: one refused would be pinged for ever.
+        self.forget_waiting(at, answer.id);
+        if self.is_empty() {
+            self.start_refreshing(now);
+        }
+        if let Some((at, position)) = self.holder(&answer) {
+            if self.buckets[at].contacts[position].is_sound() {
+                return Admission::Refused(Refusal::AddressTaken);
+            }
+            self.take(at, position);
+            self.fill(now, at);
+        }
+        let admission = self.place(now, answer);
+        if admission == Admission::Inserted {
+            self.ping_no_later_than(now + self.config.questionable_after);
+        }
+        admission
+    }
+
+    /// Puts a contact whose id and address are not in the table where the rules have it.
+    fn place(&mut self, now: Instant, contact: Packed) -> Admission {
+        let mut at = self.locate(contact.id);
+        while self.buckets[at].contacts.len() >= self.config.k && self.may_split(at) {
+            self.split(now, at);
+            at = self.locate(contact.id);
+        }
+        let stale_after = self.config.stale_after;
+        let crowded = self.crowded(at, &contact);
+        let bucket = &mut self.buckets[at];
+        let victim = if crowded.is_some() {
+            // Its own kind is many: only the place of one of them is open to it.
+            let prefix = contact.prefix();
+            let kin = |other: &Packed| other.prefix() == prefix && other.is_stale(stale_after);
+            bucket.contacts.iter().position(kin)
+        } else if bucket.contacts.len() < self.config.k {
+            return self.enter(at, contact);
+        } else {
+            bucket.stalest(stale_after)
+        };
+        if let Some(victim) = victim {
+            self.take(at, victim);
+            return self.enter(at, contact);
+        }
+        if let Some(refusal) = crowded {
+            return Admission::Refused(refusal);
+        }
+        self.wait(at, contact)
+    }
+
+    /// Removes whoever has this id from those that are in no bucket yet.
+    fn forget_waiting(&mut self, at: usize, id: Id) {
+        self.candidates.retain(|candidate| candidate.id != id);
+        self.buckets[at].remove_replacement(id);
+    }
+
+    /// Adds a contact to a bucket that has a place for it.
+    fn enter(&mut self, at: usize, contact: Packed) -> Admission {
+        self.addresses.insert(&contact);
+        let bucket = &mut self.buckets[at];
+        bucket.insert(contact);
+        if !contact.is_sound() {
+            bucket.recount(self.config.stale_after);
+        }
+        Admission::Inserted
+    }
+
+    /// Keeps a contact as a replacement.
+    fn wait(&mut self, at: usize, contact: Packed) -> Admission {
+        if self.config.replacements == 0 {
+            return Admission::Refused(Refusal::Full);
+        }
+        if self.is_limited(contact.ip()) {
+            let prefix = contact.prefix();
+            let (_, in_table) = self.addresses.around(&contact);
+            let bucket = &self.buckets[at];
+            let mut kin = bucket.replacements.iter().filter(|r| r.prefix() == prefix).count();
+            if in_table > 0 {
+                kin += bucket.contacts.iter().filter(|c| c.prefix() == prefix).count();
+            }
+            if kin >= self.config.per_prefix_in_bucket {
+                return Admission::Refused(Refusal::PrefixInBucket);
+            }
+        }
+        self.buckets[at].wait(contact, self.config.replacements);
+        Admission::Replacement
+    }
+
+    /// A node that is no client spoke to us unasked: a query, or anything else that proves nothing, as
+    /// its sender address can be forged.
+    ///
+    /// A live contact at its address counts as seen. A stranger is only noted, if there is a place for it, to
+    /// be offered by `next_ping`; full buckets cost it nothing and us neither (mistake 10).
+    pub fn heard(&mut self, now: Instant, id: Id, path: Path) -> Heard {
+        if id == self.own {
+            return Heard::Ignored;
+        }
+        let capabilities = crate::contact::Capabilities::NONE;
+        let heard = Packed::new(&Contact { id, path, capabilities }, self.tick(now), None);
+        let at = self.locate(id);
+        let Some(position) = self.buckets[at].position(id) else {
+            return self.note(now, at, heard);
+        };
+        let known = &mut self.buckets[at].contacts[position];
+        if !known.is_sound() || !known.same_remote(&heard) {
+            return Heard::Ignored;
+        }
+        known.stamp = heard.stamp;
+        self.buckets[at].move_to_back(position);
+        Heard::Touched
+    }
+
+    /// Notes a stranger as a candidate, if it could enter its bucket now.
+    fn note(&mut self, now: Instant, at: usize, heard: Packed) -> Heard {
+        let same = |other: &Packed| other.id == heard.id || other.same_path(&heard);
+        if self.candidates.iter().any(same)
+            || self.buckets[at].replacements.iter().any(|waiting| waiting.id == heard.id)
+            || self.candidates.len() >= self.config.candidates
+            || !self.has_place(at)
+            || self.holder(&heard).is_some()
+            || self.crowded(at, &heard).is_some()
+        {
+            return Heard::Ignored;
+        }
+        if self.is_limited(heard.ip()) {
+            let prefix = heard.prefix();
+            let kin = self.candidates.iter().filter(|other| other.prefix() == prefix).count();
+            if kin >= self.config.per_prefix_in_bucket {
+                return Heard::Ignored;
+            }
+        }
+        self.candidates.push(heard);
+        self.ping_no_later_than(now);
+        Heard::Candidate
+    }
+
+    /// A contact did not answer in time, at this address.
+    ///
+    /// Failures count once per back-off, so that questions that were on their way together are one
+    /// failure. A stale contact gives way to the newest replacement that answered within
+    /// `questionable_after`; where all are older, `next_ping` offers one, and it enters by its answer
+    /// (mistake 11).
+    pub fn failed(&mut self, now: Instant, id: Id, addr: SocketAddr) -> Failure {
+        let tick = self.tick(now);
+        let at = self.locate(id);
+        // Offline, everybody would be pinged over and over.
+        let quiet_until = if self.frozen { now + self.config.backoff } else { Instant::EPOCH };
+        self.end_ping(at, id, now, quiet_until);
+        if self.frozen {
+            return Failure::Ignored;
+        }
+        let Some(position) = self.buckets[at].position(id) else {
+            return self.failed_waiting(at, id, addr);
+        };
+        let pause = self.config.pause_after_failures_of(&self.buckets[at].contacts[position]);
+        let known = &mut self.buckets[at].contacts[position];
+        if !known.is_at(addr) || (known.failures() > 0 && tick.saturating_sub(known.stamp) <= pause)
+        {
+            return Failure::Ignored;
+        }
+        known.fail(tick);
+        let (failures, stale) = (known.failures(), known.is_stale(self.config.stale_after));
+        self.ping_no_later_than(now + self.config.backoff);
+        if !stale {
+            return Failure::Counted(failures);
+        }
+        self.buckets[at].recount(self.config.stale_after);
+        let Some(waiting) = self.promotable(at, tick) else {
+            if !self.buckets[at].replacements.is_empty() {
+                self.ping_no_later_than(now);
+            }
+            return Failure::Stale;
+        };
+        self.take(at, position);
+        let promoted = self.buckets[at].replacements.remove(waiting);
+        self.enter(at, promoted);
+        Failure::Replaced(promoted.contact())
+    }
+
+    fn failed_waiting(&mut self, at: usize, id: Id, addr: SocketAddr) -> Failure {
+        let bucket = &mut self.buckets[at];
+        if bucket.replacements.iter().any(|waiting| waiting.id == id && waiting.is_at(addr)) {
+            bucket.remove_replacement(id);
+            return Failure::Dropped;
+        }
+        Failure::Ignored
+    }
+
+    /// Whether the contact failed so recently that it is to be left alone.
+    #[must_use]
+    pub fn is_backing_off(&self, now: Instant, id: Id) -> bool {
+        let bucket = &self.buckets[self.locate(id)];
+        bucket.position(id).is_some_and(|position| {
+            let contact = &bucket.contacts[position];
+            let age = self.clock.stamp(now).saturating_sub(contact.stamp);
+            contact.failures() > 0 && age <= self.config.pause_after_failures_of(contact)
+        })
+    }
+
+    /// While nothing answers at all, it is we who are offline: a frozen table counts no failures and
+    /// evicts nobody (mistake 12). Answers count as ever.
+    pub const fn set_frozen(&mut self, frozen: bool) {
+        self.frozen = frozen;
+    }
+
+    /// Whether the table is frozen.
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Forgets a contact, wherever it is, and lets a replacement that answered lately have its place. True if it was
+    /// in the table.
+    pub fn remove(&mut self, now: Instant, id: Id) -> bool {
+        self.tick(now);
+        let at = self.locate(id);
+        self.forget_waiting(at, id);
+        let Some(position) = self.buckets[at].position(id) else {
+            return false;
+        };
+        self.take(at, position);
+        self.fill(now, at);
+        true
+    }
+
+    /// Sorts the table anew around another id; contacts that find no place there are forgotten.
+    pub fn set_own(&mut self, now: Instant, own: Id) {
+        self.tick(now);
+        self.own = own;
+        let buckets = core::mem::take(&mut self.buckets);
+        self.clear(now);
+        // Replacements come last: they only get what is left.
+        let contacts = buckets.iter().flat_map(|bucket| &bucket.contacts);
+        let waiting = buckets.iter().flat_map(|bucket| bucket.replacements.iter().rev());
+        for contact in contacts.chain(waiting).filter(|contact| contact.id != own) {
+            if self.holder(contact).is_none() {
+                self.place(now, *contact);
+            }
+        }
+        self.candidates.retain(|candidate| candidate.id != own);
+        self.ping_no_later_than(now);
+    }
+
+    // ---- the tree ------------------------------------------------------------------------------
+
+    /// The bucket whose range holds `id`.
+    #[inline]
+    fn locate(&self, id: Id) -> usize {
+        self.locate_distance(high_bits(id) ^ high_bits(self.own))
+    }
+
+    #[inline]
+    fn locate_distance(&self, distance: u64) -> usize {
+        // The first bucket starts at 0, so at least one starts at or before any distance.
+        self.buckets.partition_point(|bucket| bucket.start <= distance) - 1
+    }
+
+    /// Whether the rules let a full bucket split.
+    fn may_split(&self, at: usize) -> bool {
+        let bucket = &self.buckets[at];
+        if bucket.depth >= self.config.max_depth {
+            return false;
+        }
+        bucket.holds_own()
+            || !bucket.depth.is_multiple_of(self.config.b)
+            || self.is_in_neighbourhood(bucket.start)
+    }
+
+    /// The relaxed rule: whether the smallest subtree around the own id that holds `k` contacts
+    /// reaches as far as the range that starts at `start`.
+    fn is_in_neighbourhood(&self, start: u64) -> bool {
+        let k = self.config.k;
+        // The subtree that holds `start` but not our own id, and all that is nearer than it.
+        let (first, last) =
+            (1_u64 << 63 >> start.leading_zeros(), u64::MAX >> start.leading_zeros());
+        let mut nearer = 0;
+        let mut buckets = self.buckets.iter();
+        for bucket in buckets.by_ref().take_while(|bucket| bucket.start < first) {
+            nearer += bucket.steady();
+            if nearer >= k {
+                return false;
+            }
+        }
+        let within = self.buckets.iter().take_while(|bucket| bucket.start <= last);
+        within.map(|bucket| bucket.contacts.len()).sum::<usize>() < self.config.neighbourhood * k
+    }
+
+    fn split(&mut self, now: Instant, at: usize) {
+        let far = self.buckets[at].split(self.own, self.config.stale_after);
+        self.refresh_at = self.refresh_at.min(far.refresh_due(self.config.refresh_after));
+        if self.buckets.len() == self.buckets.capacity() {
+            self.buckets.reserve_exact(4);
+        }
+        self.buckets.insert(at + 1, far);
+        self.fill(now, at);
+        self.fill(now, at + 1);
+    }
+
+    /// Whether a newcomer to this bucket would enter.
+    fn has_place(&self, at: usize) -> bool {
+        let bucket = &self.buckets[at];
+        bucket.contacts.len() < self.config.k
+            || bucket.steady() < bucket.contacts.len()
+            || self.may_split(at)
+    }
+
+    /// Removes a contact.
+    fn take(&mut self, at: usize, position: usize) -> Packed {
+        let contact = self.buckets[at].contacts.remove(position);
+        self.addresses.remove(&contact);
+        self.buckets[at].recount(self.config.stale_after);
+        contact
+    }
+
+    /// Gives the free places of a bucket to replacements, at once or after they have been pinged.
+    fn fill(&mut self, now: Instant, at: usize) {
+        while self.buckets[at].contacts.len() < self.config.k {
+            if self.buckets[at].replacements.is_empty() {
+                return;
+            }
+            let Some(waiting) = self.promotable(at, self.clock.stamp(now)) else {
+                return self.ping_no_later_than(now);
+            };
+            let promoted = self.buckets[at].replacements.remove(waiting);
+            self.enter(at, promoted);
+        }
+    }
+
+    /// The newest replacement that may enter without being asked again.
+    fn promotable(&self, at: usize, tick: u16) -> Option<usize> {
+        let lately = pause_secs(self.config.questionable_after);
+        self.buckets[at].replacements.iter().position(|waiting| {
+            waiting.is_sound()
+                && tick.saturating_sub(waiting.stamp) <= lately
+                && self.holder(waiting).is_none()
+                && self.crowded(at, waiting).is_none()
+        })
+    }
+
+    // ---- addresses -----------------------------------------------------------------------------
+
+    /// Who has this address.
+    fn holder(&self, contact: &Packed) -> Option<(usize, usize)> {
+        if !self.addresses.around(contact).0 {
+            return None;
+        }
+        self.buckets.iter().enumerate().find_map(|(at, bucket)| {
+            let position = bucket.contacts.iter().position(|other| other.same_path(contact))?;
+            Some((at, position))
+        })
+    }
+
+    /// Whether as many of its prefix as allowed are there already.
+    fn crowded(&self, at: usize, contact: &Packed) -> Option<Refusal> {
+        if !self.is_limited(contact.ip()) {
+            return None;
+        }
+        let (_, most) = self.addresses.around(contact);
+        let least_limit = self.config.per_prefix_in_bucket.min(self.config.per_prefix_in_table);
+        if most < least_limit {
+            return None;
+        }
+        let prefix = contact.prefix();
+        let kin = |bucket: &Bucket| bucket.contacts.iter().filter(|c| c.prefix() == prefix).count();
+        if kin(&self.buckets[at]) >= self.config.per_prefix_in_bucket {
+            return Some(Refusal::PrefixInBucket);
+        }
+        // Keys of IPv6 addresses cannot be told from those of IPv4: count for certain.
+        if most >= self.config.per_prefix_in_table
+            && self.buckets.iter().map(kin).sum::<usize>() >= self.config.per_prefix_in_table
+        {
+            return Some(Refusal::PrefixInTable);
+        }
+        None
+    }
+
+    /// Whether the diversity of addresses is asked of this one.
+    fn is_limited(&self, ip: IpAddr) -> bool {
+        self.config.limit_private || Scope::of(ip) == Some(Scope::Public)
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// The stamp of `now`.
+    #[inline]
+    fn tick(&mut self, now: Instant) -> u16 {
+        if let Some(lag) = self.clock.lag(now) {
+            let contacts = self.buckets.iter_mut();
+            let contacts = contacts.flat_map(|b| b.contacts.iter_mut().chain(&mut b.replacements));
+            for contact in contacts.chain(&mut self.candidates) {
+                contact.stamp = contact.stamp.saturating_sub(lag);
+            }
+            self.clock.advance(now);
+        }
+        self.clock.stamp(now)
+    }
+}
+
+impl TableConfig {
+    /// Seconds a contact with so many failures is left alone.
+    fn pause_after_failures_of(&self, contact: &Packed) -> u16 {
+        let doublings = u32::from(contact.failures().saturating_sub(1));
+        pause_secs(self.backoff.saturating_mul(1 << doublings).min(self.max_backoff))
+    }
+}
+
+#[cfg(test)]
+mod tests;

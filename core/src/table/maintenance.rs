@@ -1,0 +1,167 @@
+//! Upkeep: whom to ping, which ranges to look up, and when (Maymounkov and Mazières 2002, sections
+//! 2.3 and 4.1).
+//!
+//! Both deadlines are lower bounds that cost nothing to read: what makes something due earlier moves
+//! them; what makes it due later does not, and the next call finds out and sets them right.
+
+use alloc::vec::Vec;
+
+use super::{RoutingTable, pause_secs};
+use crate::bucket::{Bucket, Packed};
+use crate::contact::Contact;
+use crate::id::Id;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+impl RoutingTable {
+    /// Whom to ping now; ask again until there is nobody. The outcome is to be told by `verified` or
+    /// `failed`; until then nobody else of the same bucket is offered (mistake 10).
+    ///
+    /// In this order: a replacement for a stale contact or a free place; contacts that nobody has
+    /// heard of for `questionable_after`, that were restored, or that failed and had their pause; candidates.
+    pub fn next_ping(&mut self, now: Instant) -> Option<Contact> {
+        if self.ping_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        let tick = self.tick(now);
+        let mut next = None;
+        for at in 0..self.buckets.len() {
+            let quiet_until = self.buckets[at].quiet_until;
+            if quiet_until > now {
+                sooner(&mut next, quiet_until);
+                continue;
+            }
+            if let Some(contact) = self.choose(at, tick, &mut next) {
+                self.buckets[at].begin_ping(contact.id, now + self.config.ping_timeout);
+                return Some(contact);
+            }
+        }
+        self.ping_at = next;
+        None
+    }
+
+    /// Whom to ping in one bucket, or else when somebody will be due.
+    fn choose(&mut self, at: usize, tick: u16, next: &mut Option<Instant>) -> Option<Contact> {
+        let bucket = &self.buckets[at];
+        let has_place = bucket.contacts.len() < self.config.k;
+        if (has_place || bucket.steady() < bucket.contacts.len())
+            && let Some(waiting) = bucket.replacements.first()
+        {
+            return Some(waiting.contact());
+        }
+        for contact in &bucket.contacts {
+            let pause = self.pause(contact);
+            if contact.is_unconfirmed() && contact.failures() == 0
+                || tick.saturating_sub(contact.stamp) > pause
+            {
+                return Some(contact.contact());
+            }
+            sooner(next, self.clock.moment(contact.stamp, pause + 1));
+        }
+        self.choose_candidate(at)
+    }
+
+    fn choose_candidate(&mut self, at: usize) -> Option<Contact> {
+        while let Some(oldest) =
+            self.candidates.iter().position(|candidate| self.locate(candidate.id) == at)
+        {
+            let candidate = self.candidates.remove(oldest);
+            if self.has_place(at) && self.crowded(at, &candidate).is_none() {
+                return Some(candidate.contact());
+            }
+        }
+        None
+    }
+
+    /// Seconds after its stamp for which a contact is not pinged.
+    fn pause(&self, contact: &Packed) -> u16 {
+        match contact.failures() {
+            0 => pause_secs(self.config.questionable_after),
+            _ => self.config.pause_after_failures_of(contact),
+        }
+    }
+
+    /// An id to look up so that a bucket nobody looked through for `refresh_after` learns of newcomers and loses
+    /// its dead; ask again until there is none. Counts as refreshed from now.
+    ///
+    /// Due times are spread over a quarter of the interval, and two refreshes are at least
+    /// `refresh_spacing` apart.
+    pub fn next_refresh(&mut self, now: Instant, rng: &mut Rng) -> Option<Id> {
+        if !self.refreshes() || now < self.refresh_at {
+            return None;
+        }
+        let after = self.config.refresh_after;
+        let most_overdue = self.buckets.iter_mut().min_by_key(|b| b.refresh_due(after))?;
+        if now < most_overdue.refresh_due(after) {
+            self.refresh_at = most_overdue.refresh_due(after);
+            return None;
+        }
+        let id = refresh(most_overdue, self.own, now, rng);
+        let next = self.buckets.iter().map(|bucket| bucket.refresh_due(after)).min();
+        self.refresh_at = (now + self.config.refresh_spacing).max(next.unwrap_or(now));
+        Some(id)
+    }
+
+    /// The ids to look up after joining: one for every bucket farther away than `closest`, our closest
+    /// neighbour, so that those there learn of us (mistake 23). They count as refreshed from now.
+    pub fn refresh_beyond(&mut self, now: Instant, closest: Id, rng: &mut Rng) -> Vec<Id> {
+        let (own, distance) = (self.own, self.own.distance(closest).high_bits());
+        let farther = self.buckets.iter_mut().filter(|bucket| bucket.start > distance);
+        farther.map(|bucket| refresh(bucket, own, now, rng)).collect()
+    }
+
+    /// A lookup for `target` goes on, which refreshes the bucket it falls into.
+    pub fn touched(&mut self, now: Instant, target: Id) {
+        let at = self.locate(target);
+        self.buckets[at].refreshed = now;
+    }
+
+    /// When `next_ping` or `next_refresh` may next have something; none while there is nobody to ask. May be
+    /// earlier than need be. May change with every call that takes `now`.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let refresh_at = self.refreshes().then_some(self.refresh_at);
+        match (self.ping_at, refresh_at) {
+            (Some(ping), Some(refresh)) => Some(ping.min(refresh)),
+            (ping, refresh) => ping.or(refresh),
+        }
+    }
+
+    /// Whether refreshing makes sense: there is somebody to ask, and we are not offline.
+    const fn refreshes(&self) -> bool {
+        !self.is_empty() && !self.frozen
+    }
+
+    /// The first contact came: nothing was due while there was nobody to ask.
+    pub(super) fn start_refreshing(&mut self, now: Instant) {
+        self.buckets.iter_mut().for_each(|bucket| bucket.refreshed = now);
+        self.refresh_at = now;
+    }
+
+    pub(super) fn ping_no_later_than(&mut self, at: Instant) {
+        sooner(&mut self.ping_at, at);
+    }
+
+    /// The outcome of a ping of `id` is known, if it was given out.
+    #[inline]
+    pub(super) fn end_ping(&mut self, at: usize, id: Id, now: Instant, quiet_until: Instant) {
+        if self.buckets[at].end_ping(id, quiet_until) {
+            self.ping_no_later_than(now);
+        }
+    }
+}
+
+/// An id drawn from the bucket's range.
+fn refresh(bucket: &mut Bucket, own: Id, now: Instant, rng: &mut Rng) -> Id {
+    bucket.refreshed = now;
+    // The low 8 bits of a draw.
+    bucket.early = rng.next_u32() as u8;
+    bucket.first(own).random_within(bucket.depth, rng)
+}
+
+/// Moves a deadline to `at` if that is earlier.
+fn sooner(deadline: &mut Option<Instant>, at: Instant) {
+    if deadline.is_none_or(|deadline| at < deadline) {
+        *deadline = Some(at);
+    }
+}
