@@ -15,6 +15,7 @@
 )]
 
 use alloc::vec::Vec;
+use core::mem::take;
 
 use arrayvec::ArrayVec;
 
@@ -130,11 +131,14 @@ impl<'a> Reader<'a> {
     /// no end, `Truncated` if it is longer than what is left.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        // Nearly all keys and most strings: one digit.
-        if let [digit @ b'0'..=b'9', b':', rest @ ..] = self.rest {
-            return self.take(usize::from(digit & 15), rest);
-        }
-        let (length, rest) = length(self.rest)?;
+        // Nearly all keys have one digit, ids two.
+        let (length, rest) = match self.rest {
+            [a @ b'0'..=b'9', b':', rest @ ..] => (usize::from(a & 15), rest),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', rest @ ..] => {
+                (usize::from((a & 15).wrapping_mul(10).wrapping_add(b & 15)), rest)
+            }
+            long => length(long)?,
+        };
         self.take(length, rest)
     }
 
@@ -198,6 +202,14 @@ impl<'a> Reader<'a> {
     /// `Trailing` if something does.
     pub const fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
+    }
+
+    /// Walks over strings of 6 bytes, as long as there are any: what most lists of a message hold.
+    #[inline]
+    pub(super) fn skip_strings_of_6(&mut self) {
+        while let [b'6', b':', _, _, _, _, _, _, rest @ ..] = self.rest {
+            self.rest = rest;
+        }
     }
 
     #[inline]
@@ -377,44 +389,113 @@ pub fn is_canonical(bytes: &[u8]) -> bool {
 }
 
 /// Appends `bytes` as a string.
-#[inline]
+///
+/// ```
+/// let mut out = Vec::new();
+/// kadlet_core::wire::bencode::put_bytes(&mut out, b"spam");
+/// assert_eq!(out, b"4:spam");
+/// ```
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_length(out, bytes.len());
-    out.extend_from_slice(bytes);
+    write_to(out, bytes.len().saturating_add(21), |writer| writer.string(bytes));
 }
 
-/// Appends what comes before a string of `length` bytes.
+/// Appends what `write` writes, at most `bound` bytes, growing `out` at most once.
 #[inline]
-pub(super) fn put_length(out: &mut Vec<u8>, length: usize) {
-    put_number(out, length as u64);
-    out.push(b':');
+pub(super) fn write_to(out: &mut Vec<u8>, bound: usize, write: impl FnOnce(&mut Writer<'_>)) {
+    let start = out.len();
+    out.resize(start.saturating_add(bound), 0);
+    let mut writer = Writer { rest: out.get_mut(start..).unwrap_or_default() };
+    write(&mut writer);
+    let unused = writer.rest.len();
+    out.truncate(out.len().saturating_sub(unused));
 }
 
-/// Appends `number` as an integer.
-#[inline]
-pub fn put_integer(out: &mut Vec<u8>, number: u64) {
-    out.push(b'i');
-    put_number(out, number);
-    out.push(b'e');
+/// Writes to the front of bytes that were made long enough for all that comes: one check for each
+/// piece and nothing that could grow.
+pub(super) struct Writer<'o> {
+    rest: &'o mut [u8],
 }
 
-/// Appends the decimal digits of `number`.
-#[inline]
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    if number < 10 {
-        return out.push(digit(number));
+impl Writer<'_> {
+    /// Writes bytes whose number is known when this is compiled.
+    ///
+    /// Panics if there is no room left, which would mean that the bound forgot a field.
+    #[inline]
+    pub(super) fn array<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let (front, rest) =
+            take(&mut self.rest).split_first_chunk_mut().expect("the bound counts every field");
+        *front = *bytes;
+        self.rest = rest;
     }
-    if number < 100 {
-        return out.extend_from_slice(&[digit(number / 10), digit(number)]);
+
+    /// Writes entries of the same length: room for `count` of them, which the caller fills.
+    /// Panics like [`Self::array`].
+    #[inline]
+    pub(super) fn entries<const N: usize>(&mut self, count: usize) -> &mut [[u8; N]] {
+        let room = self.room(count.saturating_mul(N));
+        room.as_chunks_mut().0
     }
-    let mut digits = ArrayVec::<u8, 20>::new();
-    let mut rest = number;
-    while rest > 0 {
-        digits.push(digit(rest));
-        rest /= 10;
+
+    /// Writes bytes as they are. Panics like [`Self::array`].
+    #[inline]
+    pub(super) fn slice(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
-    digits.reverse();
-    out.extend_from_slice(&digits);
+
+    #[inline]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let (front, rest) = take(&mut self.rest)
+            .split_at_mut_checked(length)
+            .expect("the bound counts every field");
+        self.rest = rest;
+        front
+    }
+
+    /// Writes a string. Panics like [`Self::array`].
+    #[inline]
+    pub(super) fn string(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.slice(bytes);
+    }
+
+    /// Writes what comes before a string of `length` bytes. Panics like [`Self::array`].
+    #[inline]
+    pub(super) fn length(&mut self, length: usize) {
+        self.number(length as u64);
+        self.array(b":");
+    }
+
+    /// Writes an integer. Panics like [`Self::array`].
+    #[inline]
+    pub(super) fn integer(&mut self, number: u64) {
+        self.array(b"i");
+        self.number(number);
+        self.array(b"e");
+    }
+
+    /// Writes decimal digits. Panics like [`Self::array`].
+    #[inline]
+    fn number(&mut self, number: u64) {
+        match number {
+            0..10 => self.array(&[digit(number)]),
+            10..100 => self.array(&[digit(number / 10), digit(number)]),
+            100..1_000 => {
+                self.array(&[digit(number / 100), digit(number / 10), digit(number)]);
+            }
+            _ => self.long_number(number),
+        }
+    }
+
+    fn long_number(&mut self, number: u64) {
+        let mut digits = ArrayVec::<u8, 20>::new();
+        let mut rest = number;
+        while rest > 0 {
+            digits.push(digit(rest));
+            rest /= 10;
+        }
+        digits.reverse();
+        self.slice(&digits);
+    }
 }
 
 /// The last decimal digit of `number`.
@@ -430,9 +511,9 @@ const fn digit(number: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::{String, ToString};
+    use alloc::{format, vec};
     use proptest::prelude::*;
-    use std::string::{String, ToString};
-    use std::{format, vec};
 
     fn check(bytes: &[u8]) -> Result<bool, Malformed> {
         let mut reader = Reader::new(bytes);
@@ -526,7 +607,7 @@ mod tests {
         fn numbers_are_written_as_others_write_them(number in any::<u64>(), shift in 0_u32..64) {
             let number = number >> shift;
             let mut out = vec![];
-            put_number(&mut out, number);
+            write_to(&mut out, 20, |writer| writer.number(number));
             prop_assert_eq!(out, number.to_string().into_bytes());
         }
 

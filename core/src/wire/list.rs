@@ -114,6 +114,15 @@ impl<'a, T: Element<'a>> List<'a, T> {
         Iter(self.0.clone())
     }
 
+    /// How many elements there are. Walks over the bytes of a list that came in a datagram.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Kind::Slice(elements) => elements.len(),
+            _ => self.iter().count(),
+        }
+    }
+
     /// Whether there is no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -184,6 +193,27 @@ impl<'a, T: Element<'a>> Iterator for Iter<'a, T> {
             Kind::Compact([first, second]) => {
                 (first.1)(&mut first.0).or_else(|| (second.1)(&mut second.0))
             }
+        }
+    }
+
+    /// Looks only once at which kind of list it is: what `for_each` and `count` are made of.
+    fn fold<B, F: FnMut(B, T) -> B>(self, init: B, mut f: F) -> B {
+        match self.0 {
+            Kind::Slice(elements) => elements.iter().copied().fold(init, f),
+            Kind::Native(mut bytes) => {
+                let mut folded = init;
+                while let Some(element) = T::take(&mut bytes) {
+                    folded = f(folded, element);
+                }
+                folded
+            }
+            #[cfg(feature = "mainline")]
+            Kind::Compact(runs) => runs.into_iter().fold(init, |mut folded, (mut bytes, take)| {
+                while let Some(element) = take(&mut bytes) {
+                    folded = f(folded, element);
+                }
+                folded
+            }),
         }
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use sha1::{Digest, Sha1};
 
 use crate::id::Id;
-use crate::wire::bencode::{put_bytes, put_integer};
+use crate::wire::bencode::write_to;
 
 /// The longest value, in bytes of bencode.
 pub const MAX_VALUE: usize = 1_000;
@@ -47,15 +47,18 @@ pub fn signed_key(public_key: &[u8; 32], salt: &[u8]) -> Id {
 /// ```
 #[must_use]
 pub fn signed_bytes(salt: &[u8], seq: u64, value: &[u8]) -> Vec<u8> {
-    // 43: the keys, two lengths, and 20 digits.
-    let mut out = Vec::with_capacity(value.len().saturating_add(salt.len()).saturating_add(43));
-    if !salt.is_empty() {
-        out.extend_from_slice(b"4:salt");
-        put_bytes(&mut out, salt);
-    }
-    out.extend_from_slice(b"3:seq");
-    put_integer(&mut out, seq);
-    out.extend_from_slice(b"1:v");
-    out.extend_from_slice(value);
+    let mut out = Vec::new();
+    // 60: the keys, a length and a number.
+    let bound = value.len().saturating_add(salt.len()).saturating_add(60);
+    write_to(&mut out, bound, |writer| {
+        if !salt.is_empty() {
+            writer.array(b"4:salt");
+            writer.string(salt);
+        }
+        writer.array(b"3:seq");
+        writer.integer(seq);
+        writer.array(b"1:v");
+        writer.slice(value);
+    });
     out
 }

@@ -22,15 +22,17 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     let keys = reader.rest();
     let mut unknown = 0_u32;
     let (mut transaction, mut kind, mut method) = (None, None, None);
-    let (mut arguments, mut reply, mut failure) = (None, None, None);
+    // Filled where they are: they are large, and moving them costs more than reading them.
+    let (mut arguments, mut response) = (Arguments::default(), Response::default());
+    let (mut asked, mut answered, mut failure) = (None, None, None);
     let (mut address, mut read_only, mut version) = (None, None, None);
     while let Some(key) = reader.key()? {
         match key {
-            b"a" => once(&mut arguments, Arguments::read(&mut reader)?)?,
+            b"a" => once(&mut asked, arguments.read(&mut reader)?)?,
             b"e" => once(&mut failure, read_failure(&mut reader)?)?,
             b"ip" => once(&mut address, reader.value()?)?,
             b"q" => once(&mut method, reader.bytes()?)?,
-            b"r" => once(&mut reply, read_reply(&mut reader)?)?,
+            b"r" => once(&mut answered, read_reply(&mut reader, &mut response)?)?,
             b"ro" => once(&mut read_only, reader.value()?)?,
             b"t" => once(&mut transaction, reader.bytes()?)?,
             b"v" => once(&mut version, reader.value()?)?,
@@ -51,12 +53,11 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     }
     let (sender, body) = match kind.ok_or(Malformed::Missing)? {
         b"q" => {
-            let arguments: Arguments<'_> = arguments.ok_or(Malformed::Missing)?;
-            let sender = id(arguments.id)?;
-            (Some(sender), Body::Query(arguments.query(method.ok_or(Malformed::Missing)?)?))
+            let ((), method) = asked.zip(method).ok_or(Malformed::Missing)?;
+            (Some(id(arguments.id)?), Body::Query(arguments.query(method)?))
         }
         b"r" => {
-            let (sender, response) = reply.ok_or(Malformed::Missing)?;
+            let sender: Id = answered.ok_or(Malformed::Missing)?;
             (Some(sender), Body::Response(response))
         }
         b"e" => (None, Body::Error(failure.ok_or(Malformed::Missing)?)),
@@ -98,33 +99,32 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut found = Self::default();
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Malformed> {
         let mut unknown = 0_u32;
         reader.dictionary()?;
         let keys = reader.rest();
         while let Some(key) = reader.key()? {
             let field = match key {
-                b"cas" => &mut found.cas,
-                b"id" => &mut found.id,
-                b"implied_port" => &mut found.implied_port,
-                b"info_hash" => &mut found.info_hash,
-                b"k" => &mut found.k,
-                b"noseed" => &mut found.noseed,
-                b"port" => &mut found.port,
-                b"salt" => &mut found.salt,
-                b"scrape" => &mut found.scrape,
-                b"seed" => &mut found.seed,
-                b"seq" => &mut found.seq,
-                b"sig" => &mut found.sig,
-                b"target" => &mut found.target,
-                b"token" => &mut found.token,
+                b"cas" => &mut self.cas,
+                b"id" => &mut self.id,
+                b"implied_port" => &mut self.implied_port,
+                b"info_hash" => &mut self.info_hash,
+                b"k" => &mut self.k,
+                b"noseed" => &mut self.noseed,
+                b"port" => &mut self.port,
+                b"salt" => &mut self.salt,
+                b"scrape" => &mut self.scrape,
+                b"seed" => &mut self.seed,
+                b"seq" => &mut self.seq,
+                b"sig" => &mut self.sig,
+                b"target" => &mut self.target,
+                b"token" => &mut self.token,
                 b"v" => {
-                    once(&mut found.v, reader.raw()?)?;
+                    once(&mut self.v, reader.raw()?)?;
                     continue;
                 }
                 b"want" => {
-                    once(&mut found.want, read_want(reader)?)?;
+                    once(&mut self.want, read_want(reader)?)?;
                     continue;
                 }
                 _ => {
@@ -138,11 +138,11 @@ impl<'a> Arguments<'a> {
         if unknown > 1 {
             refuse_duplicates(keys)?;
         }
-        Ok(found)
+        Ok(())
     }
 
     #[inline]
-    fn query(self, method: &'a [u8]) -> Result<Query<'a>, Malformed> {
+    fn query(&self, method: &'a [u8]) -> Result<Query<'a>, Malformed> {
         let (target, method) = match method {
             b"ping" => (None, Method::Ping { nonce: None }),
             b"find_node" => (Some(id(self.target)?), Method::FindNode),
@@ -227,9 +227,9 @@ fn read_want(reader: &mut Reader<'_>) -> Result<Families, Malformed> {
     Ok(families)
 }
 
-/// A response: who sends it, and all that any method's response has.
+/// A response: all that any method's response has. Returns who sends it.
 #[inline]
-fn read_reply<'a>(reader: &mut Reader<'a>) -> Result<(Id, Response<'a>), Malformed> {
+fn read_reply<'a>(reader: &mut Reader<'a>, response: &mut Response<'a>) -> Result<Id, Malformed> {
     let mut unknown = 0_u32;
     let (mut sender, mut key, mut signature, mut seq, mut value) = (None, None, None, None, None);
     let (mut nodes, mut nodes6, mut values) = (None, None, None);
@@ -262,7 +262,7 @@ fn read_reply<'a>(reader: &mut Reader<'a>) -> Result<(Id, Response<'a>), Malform
     if unknown > 1 {
         refuse_duplicates(keys)?;
     }
-    let item = match (value, key, signature) {
+    response.item = match (value, key, signature) {
         (None, ..) => None,
         (Some(value), None, None) => Some(Item::Immutable(value)),
         (Some(value), Some(public_key), Some(signature)) => {
@@ -271,33 +271,30 @@ fn read_reply<'a>(reader: &mut Reader<'a>) -> Result<(Id, Response<'a>), Malform
         }
         _ => return Err(Malformed::Missing),
     };
-    let response = Response {
-        nodes: match (nodes, nodes6) {
-            (None, None) => List::default(),
-            (v4, v6) => List::from_runs([
-                run(v4.unwrap_or_default(), 26, take_v4),
-                run(v6.unwrap_or_default(), 38, take_v6),
-            ]),
-        },
-        listed: nodes
-            .map_or(Families::NONE, |_| Families::V4)
-            .union(nodes6.map_or(Families::NONE, |_| Families::V6)),
-        token: token.filter(|token| token.len() <= MAX_TOKEN),
-        providers: values.unwrap_or_default(),
-        item,
-        seq,
-        seed_filter,
-        peer_filter,
-        samples: samples.map(|samples| Samples {
-            keys: List::from_runs([run(samples, Id::LEN, take_key), (&[], take_key)]),
-            total: number(total).unwrap_or_default(),
-            interval: number(interval)
-                .map_or(0, |secs| u32::try_from(secs).unwrap_or(u32::MAX))
-                .min(MAX_SAMPLE_INTERVAL),
-        }),
-        ..Response::default()
-    };
-    Ok((sender.ok_or(Malformed::Missing)?, response))
+    response.seq = seq;
+    response.listed = nodes
+        .map_or(Families::NONE, |_| Families::V4)
+        .union(nodes6.map_or(Families::NONE, |_| Families::V6));
+    if !response.listed.is_empty() {
+        response.nodes = List::from_runs([
+            run(nodes.unwrap_or_default(), 26, take_v4),
+            run(nodes6.unwrap_or_default(), 38, take_v6),
+        ]);
+    }
+    response.token = token.filter(|token| token.len() <= MAX_TOKEN);
+    if let Some(values) = values {
+        response.providers = values;
+    }
+    response.seed_filter = seed_filter;
+    response.peer_filter = peer_filter;
+    response.samples = samples.map(|samples| Samples {
+        keys: List::from_runs([run(samples, Id::LEN, take_key), (&[], take_key)]),
+        total: number(total).unwrap_or_default(),
+        interval: number(interval)
+            .map_or(0, |secs| u32::try_from(secs).unwrap_or(u32::MAX))
+            .min(MAX_SAMPLE_INTERVAL),
+    });
+    sender.ok_or(Malformed::Missing)
 }
 
 /// `values`: a list of addresses of either family (BEP 5, BEP 32), mixed by some.
@@ -305,8 +302,10 @@ fn read_reply<'a>(reader: &mut Reader<'a>) -> Result<(Id, Response<'a>), Malform
 fn read_values<'a>(reader: &mut Reader<'a>) -> Result<List<'a, Peer>, Malformed> {
     reader.list()?;
     let start = reader.rest();
+    reader.skip_strings_of_6();
     while !reader.at_end() {
         reader.skip()?;
+        reader.skip_strings_of_6();
     }
     let entries = reader.since(start).split_last().map_or(&[][..], |(_end, entries)| entries);
     Ok(List::from_runs([(entries, take_peer), (&[], take_peer)]))
@@ -316,9 +315,12 @@ fn read_values<'a>(reader: &mut Reader<'a>) -> Result<List<'a, Peer>, Malformed>
 fn read_failure<'a>(reader: &mut Reader<'a>) -> Result<Failure<'a>, Malformed> {
     reader.list()?;
     let code = u16::try_from(reader.integer()?).map_err(|_| Malformed::BadNumber)?;
-    let text = if reader.at_end() { &[] } else { bytes(Some(reader.value()?))? };
-    while !text.is_empty() && !reader.at_end() {
-        reader.skip()?;
+    let mut text: &[u8] = &[];
+    if !reader.at_end() {
+        text = reader.bytes()?;
+        while !reader.at_end() {
+            reader.skip()?;
+        }
     }
     let text = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     Ok(Failure { text, ..Failure::new(ErrorCode::from_number(code)) })
@@ -407,6 +409,11 @@ fn take_key(bytes: &mut &[u8]) -> Option<Id> {
 
 /// The next entry that is an address; others are passed over.
 fn take_peer(bytes: &mut &[u8]) -> Option<Peer> {
+    if let [b'6', b':', a, b, c, d, e, f, rest @ ..] = *bytes {
+        *bytes = rest;
+        let address = socket_address(&[*a, *b, *c, *d, *e, *f])?;
+        return Some(Peer { address, transports: 0 });
+    }
     let mut reader = Reader::new(bytes);
     while !reader.rest().is_empty() {
         let entry = reader.value().ok()?;

@@ -1,48 +1,54 @@
 //! KRPC written: keys in order, the buffer grown once.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use crate::contact::{Families, Family};
 use crate::id::Id;
-use crate::wire::bencode::{put_bytes, put_integer, put_length};
+use crate::wire::bencode::{Writer, write_to};
 use crate::wire::{
     Body, Element, Failure, Item, List, Message, Method, NodeInfo, Peer, Query, Response, Samples,
 };
 
-/// More than all that a message has besides its lists, its value, its token and its filters: the
-/// sum of all keys, ids, a key, a signature, a salt and numbers.
-const FRAME: usize = 512;
+/// More than all that a message has besides lists, values, tokens, names and filters: the keys,
+/// the ids, numbers of 20 digits. A response with everything has 310.
+const FRAME: usize = 320;
+
+/// More than all that a signed value has besides its value and salt.
+const SIGNED_FRAME: usize = 144;
 
 /// Appends one datagram.
 pub(super) fn message(message: &Message<'_>, out: &mut Vec<u8>) {
-    out.reserve(bound(message));
+    write_to(out, bound(message), |out| write(message, out));
+}
+
+fn write(message: &Message<'_>, out: &mut Writer<'_>) {
     let sender = message.sender.unwrap_or_default();
     let kind = match &message.body {
         Body::Query(query) => {
-            out.extend_from_slice(b"d1:ad");
+            out.array(b"d1:ad");
             let name = arguments(&sender, query, out);
-            out.push(b'e');
+            out.array(b"e");
             observed(message.observed, out);
             field(b"1:q", name, out);
             if message.client {
-                out.extend_from_slice(b"2:roi1e");
+                out.array(b"2:roi1e");
             }
             b'q'
         }
         Body::Response(response) => {
-            out.push(b'd');
+            out.array(b"d");
             observed(message.observed, out);
-            out.extend_from_slice(b"1:rd");
+            out.array(b"1:rd");
             reply(&sender, response, out);
-            out.push(b'e');
+            out.array(b"e");
             b'r'
         }
         Body::Error(Failure { code, text, .. }) => {
-            out.extend_from_slice(b"d1:el");
-            put_integer(out, u64::from(code.number()));
-            put_bytes(out, text.as_bytes());
-            out.push(b'e');
+            out.array(b"d1:el");
+            out.integer(u64::from(code.number()));
+            out.string(text.as_bytes());
+            out.array(b"e");
             observed(message.observed, out);
             b'e'
         }
@@ -51,7 +57,7 @@ pub(super) fn message(message: &Message<'_>, out: &mut Vec<u8>) {
     if let Some(version) = message.version {
         field(b"1:v", version, out);
     }
-    out.extend_from_slice(&[b'1', b':', b'y', b'1', b':', kind, b'e']);
+    out.array(&[b'1', b':', b'y', b'1', b':', kind, b'e']);
 }
 
 /// A number of bytes that the datagram does not exceed.
@@ -84,7 +90,9 @@ fn bound(message: &Message<'_>) -> usize {
 fn item_bound(item: &Item<'_>) -> usize {
     match item {
         Item::Immutable(value) => value.len(),
-        Item::Signed(item) => item.value.len().saturating_add(item.salt.len()),
+        Item::Signed(item) => [item.value.len(), item.salt.len(), SIGNED_FRAME]
+            .into_iter()
+            .fold(0, usize::saturating_add),
     }
 }
 
@@ -92,12 +100,12 @@ fn item_bound(item: &Item<'_>) -> usize {
 fn list_bound<'a, T: Element<'a>>(list: &List<'a, T>, entry: usize) -> usize {
     match list.runs() {
         Some([first, second]) => first.len().saturating_add(second.len()),
-        None => list.iter().count().saturating_mul(entry),
+        None => list.len().saturating_mul(entry),
     }
 }
 
 /// The content of `a`; returns the method's name.
-fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Vec<u8>) -> &'a [u8] {
+fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Writer<'_>) -> &'a [u8] {
     if let Method::Put { cas: Some(cas), .. } = &query.method {
         number(b"3:cas", *cas, out);
     }
@@ -149,7 +157,7 @@ fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Vec<u8>) -> &'a [u8] 
     name
 }
 
-fn put_arguments(token: &[u8], item: &Item<'_>, target: Option<&Id>, out: &mut Vec<u8>) {
+fn put_arguments(token: &[u8], item: &Item<'_>, target: Option<&Id>, out: &mut Writer<'_>) {
     let value = match item {
         Item::Immutable(value) => value,
         Item::Signed(item) => {
@@ -164,26 +172,26 @@ fn put_arguments(token: &[u8], item: &Item<'_>, target: Option<&Id>, out: &mut V
     };
     id(b"6:target", target, out);
     field(b"5:token", token, out);
-    out.extend_from_slice(b"1:v");
-    out.extend_from_slice(value);
+    out.array(b"1:v");
+    out.slice(value);
 }
 
-fn want(families: Families, out: &mut Vec<u8>) {
+fn want(families: Families, out: &mut Writer<'_>) {
     if families.is_empty() {
         return;
     }
-    out.extend_from_slice(b"4:wantl");
+    out.array(b"4:wantl");
     for family in families.iter() {
-        out.extend_from_slice(match family {
+        out.array(match family {
             Family::V4 => b"2:n4",
             Family::V6 => b"2:n6",
         });
     }
-    out.push(b'e');
+    out.array(b"e");
 }
 
 /// The content of `r`.
-fn reply(sender: &Id, response: &Response<'_>, out: &mut Vec<u8>) {
+fn reply(sender: &Id, response: &Response<'_>, out: &mut Writer<'_>) {
     if let Some(filter) = response.peer_filter {
         field(b"4:BFpe", filter, out);
     }
@@ -206,12 +214,12 @@ fn reply(sender: &Id, response: &Response<'_>, out: &mut Vec<u8>) {
     nodes(&response.nodes, response.listed, out);
     if let Some(Samples { keys, total, .. }) = samples {
         number(b"3:num", *total, out);
-        out.extend_from_slice(b"7:samples");
+        out.array(b"7:samples");
         match keys.runs() {
-            Some([run, _]) => put_bytes(out, run),
+            Some([run, _]) => out.string(run),
             None => {
-                put_length(out, keys.iter().count().saturating_mul(Id::LEN));
-                keys.iter().for_each(|key| out.extend_from_slice(key.as_bytes()));
+                out.length(keys.len().saturating_mul(Id::LEN));
+                keys.iter().for_each(|key| out.array(key.as_bytes()));
             }
         }
     }
@@ -225,100 +233,123 @@ fn reply(sender: &Id, response: &Response<'_>, out: &mut Vec<u8>) {
         field(b"5:token", token, out);
     }
     if let Some(value) = value {
-        out.extend_from_slice(b"1:v");
-        out.extend_from_slice(value);
+        out.array(b"1:v");
+        out.slice(value);
     }
     values(&response.providers, out);
 }
 
 /// `nodes` and `nodes6`, as they came or put together.
-fn nodes(list: &List<'_, NodeInfo>, listed: Families, out: &mut Vec<u8>) {
-    for (family, at) in [(Family::V4, 0), (Family::V6, 1)] {
-        let (key, entry): (&[u8], usize) = match family {
-            Family::V4 => (b"5:nodes", 26),
-            Family::V6 => (b"6:nodes6", 38),
-        };
-        if let Some(run) = list.runs().and_then(|runs| runs.get(at).copied()) {
-            if listed.contains(family) || !run.is_empty() {
-                field(key, run, out);
-            }
-            continue;
+fn nodes(list: &List<'_, NodeInfo>, listed: Families, out: &mut Writer<'_>) {
+    if let Some([v4, v6]) = list.runs() {
+        if listed.contains(Family::V4) || !v4.is_empty() {
+            field(b"5:nodes", v4, out);
         }
-        let of_family = || list.iter().filter(move |node| Family::of(&node.address) == family);
-        let count = of_family().count();
-        if count > 0 || listed.contains(family) {
-            out.extend_from_slice(key);
-            put_length(out, count.saturating_mul(entry));
-            for node in of_family() {
-                out.extend_from_slice(node.id.as_bytes());
-                address(node.address, out);
-            }
+        if listed.contains(Family::V6) || !v6.is_empty() {
+            field(b"6:nodes6", v6, out);
         }
+        return;
+    }
+    let v4 = list.iter().filter(|node| node.address.is_ipv4()).count();
+    let v6 = list.len().saturating_sub(v4);
+    if listed.contains(Family::V4) || v4 > 0 {
+        out.array(b"5:nodes");
+        out.length(v4.saturating_mul(26));
+        let mut entries = out.entries::<26>(v4).iter_mut();
+        list.iter().for_each(|node| {
+            if let SocketAddr::V4(at) = node.address
+                && let Some(entry) = entries.next()
+            {
+                fill(entry, &node.id, at.ip().octets(), at.port());
+            }
+        });
+    }
+    if listed.contains(Family::V6) || v6 > 0 {
+        out.array(b"6:nodes6");
+        out.length(v6.saturating_mul(38));
+        let mut entries = out.entries::<38>(v6).iter_mut();
+        list.iter().for_each(|node| {
+            if let SocketAddr::V6(at) = node.address
+                && let Some(entry) = entries.next()
+            {
+                fill(entry, &node.id, at.ip().octets(), at.port());
+            }
+        });
     }
 }
 
-fn values(list: &List<'_, Peer>, out: &mut Vec<u8>) {
+/// A node: an id, an address of `M` bytes and a port in network byte order.
+#[inline]
+fn fill<const N: usize, const M: usize>(entry: &mut [u8; N], id: &Id, ip: [u8; M], port: u16) {
+    if let Some((key, at)) = entry.split_first_chunk_mut()
+        && let Some((host, end)) = at.split_first_chunk_mut()
+        && let Some(end) = end.first_chunk_mut()
+    {
+        (*key, *host, *end) = (*id.as_bytes(), ip, port.to_be_bytes());
+    }
+}
+
+fn values(list: &List<'_, Peer>, out: &mut Writer<'_>) {
     if list.is_empty() {
         return;
     }
-    out.extend_from_slice(b"6:valuesl");
+    out.array(b"6:valuesl");
     match list.runs() {
-        Some([run, _]) => out.extend_from_slice(run),
-        None => list.iter().for_each(|peer| string_of_address(peer.address, out)),
+        Some([run, _]) => out.slice(run),
+        None => list.iter().for_each(|peer| address(peer.address, out)),
     }
-    out.push(b'e');
+    out.array(b"e");
 }
 
-fn observed(seen: Option<SocketAddr>, out: &mut Vec<u8>) {
+fn observed(seen: Option<SocketAddr>, out: &mut Writer<'_>) {
     if let Some(seen) = seen {
-        out.extend_from_slice(b"2:ip");
-        string_of_address(seen, out);
+        out.array(b"2:ip");
+        address(seen, out);
     }
 }
 
+/// Address and port in network byte order, as a string.
 #[inline]
-fn string_of_address(seen: SocketAddr, out: &mut Vec<u8>) {
-    out.extend_from_slice(match seen {
-        SocketAddr::V4(_) => b"6:",
-        SocketAddr::V6(_) => b"18:",
-    });
-    address(seen, out);
-}
-
-/// Address and port in network byte order.
-#[inline]
-fn address(address: SocketAddr, out: &mut Vec<u8>) {
-    match address.ip() {
-        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+fn address(address: SocketAddr, out: &mut Writer<'_>) {
+    match address {
+        SocketAddr::V4(at) => {
+            let ([a, b, c, d], [e, f]) = (at.ip().octets(), at.port().to_be_bytes());
+            out.array(&[b'6', b':', a, b, c, d, e, f]);
+        }
+        SocketAddr::V6(at) => {
+            out.array(b"18:");
+            out.array(&at.ip().octets());
+            out.array(&at.port().to_be_bytes());
+        }
     }
-    out.extend_from_slice(&address.port().to_be_bytes());
 }
 
-/// `key` is written with its length: those are known when this is compiled.
+/// `key` is written with its length, which is known when this is compiled.
 #[inline]
-fn field(key: &[u8], bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(key);
-    put_bytes(out, bytes);
+fn field<const N: usize>(key: &[u8; N], bytes: &[u8], out: &mut Writer<'_>) {
+    out.array(key);
+    out.string(bytes);
 }
 
 #[inline]
-fn number(key: &[u8], number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(key);
-    put_integer(out, number);
+fn number<const N: usize>(key: &[u8; N], number: u64, out: &mut Writer<'_>) {
+    out.array(key);
+    out.integer(number);
 }
 
 /// Written only if set.
 #[inline]
-fn flag(key: &[u8], set: bool, out: &mut Vec<u8>) {
+fn flag<const N: usize>(key: &[u8; N], set: bool, out: &mut Writer<'_>) {
     if set {
         number(key, 1, out);
     }
 }
 
 #[inline]
-fn id(key: &[u8], id: Option<&Id>, out: &mut Vec<u8>) {
+fn id<const N: usize>(key: &[u8; N], id: Option<&Id>, out: &mut Writer<'_>) {
     if let Some(id) = id {
-        field(key, id.as_bytes(), out);
+        out.array(key);
+        out.array(b"20:");
+        out.array(id.as_bytes());
     }
 }
