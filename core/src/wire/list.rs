@@ -123,6 +123,15 @@ impl<'a, T: Element<'a>> List<'a, T> {
         }
     }
 
+    /// The elements, if they were given and not read: moving them out one by one costs more than
+    /// writing them.
+    pub(crate) const fn as_slice(&self) -> Option<&'a [T]> {
+        match self.0 {
+            Kind::Slice(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
     /// Whether there is no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,8 +13,12 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Body, Hit, Malformed, Message, Method, NodeInfo, Peer, Response};
+use super::{
+    Body, ErrorCode, Failure, Hit, List, Malformed, Message, Method, NodeInfo, Peer, Query,
+    Response,
+};
 use crate::id::Id;
+pub use crate::record::{MAX_ENTRY_EXTRA, MAX_NAME, MAX_SALT, MAX_VALUE};
 
 mod decode;
 mod encode;
@@ -25,19 +29,12 @@ mod write;
 pub const MAX_DATAGRAM: usize = 1232;
 /// Bytes in the header.
 pub const HEADER: usize = 44;
-/// Bytes in a value at most, together with the extra fields of a signed one: what is left of a
-/// datagram once a signed put has said the rest.
-pub const MAX_VALUE: usize = 896;
-/// Bytes in a salt at most, as in BEP 44.
-pub const MAX_SALT: usize = 64;
-/// Bytes in a name, and in the further words of a search: what file systems allow.
-pub const MAX_NAME: usize = 255;
+/// Bytes in the further words of a search at most.
+pub const MAX_WORDS_TEXT: usize = 255;
 /// Bytes in a token at most; ours have 20. With more the largest put would not fit.
 pub const MAX_TOKEN: usize = 32;
 /// Bytes in a signal at most: a stripped SDP has some 300, and twice that after candidates.
 pub const MAX_PAYLOAD: usize = 1024;
-/// Bytes that later versions may add to a search entry.
-pub const MAX_ENTRY_EXTRA: usize = 128;
 /// Bytes of an error's text that we write.
 pub const MAX_TEXT: usize = 64;
 
@@ -47,7 +44,7 @@ const MAGIC: [u8; 3] = [0xfe, b'K', b'd'];
 /// 0 is kept for the frozen wire.
 const DRAFT: u8 = 1;
 /// Makes network ids out of names.
-const NETWORK_CONTEXT: &str = "kadlet 2026 draft 1 network name";
+const NETWORK_CONTEXT: &str = "kadlet draft-1 network";
 
 /// What a message is.
 mod kind {
@@ -199,35 +196,29 @@ impl Native {
     /// # Errors
     /// Says why it is none.
     pub fn decode<'a>(&self, datagram: &'a [u8]) -> Result<Message<'a>, Malformed> {
-        let (header, body) = self.header(datagram)?;
-        let mut message = Message {
-            transaction: header.transaction,
-            sender: Some(Id::new(*header.sender)),
-            client: header.flags & flag::CLIENT != 0,
-            capabilities: None,
-            cookie: None,
-            observed: None,
-            version: None,
-            body: Body::Response(Response::default()),
-        };
-        match header.kind {
-            kind::QUERY => {
-                message.body = Body::Query(decode::query(body, header.method, &mut message)?);
-            }
-            kind::RESPONSE => {
-                let mut response = Response {
-                    method: header.method,
-                    unsupported: header.flags & flag::UNSUPPORTED != 0,
-                    short: header.flags & flag::SHORT != 0,
-                    ..Response::default()
-                };
-                decode::response(body, &mut response, &mut message)?;
-                message.body = Body::Response(response);
-            }
-            kind::ERROR => {
-                message.body = Body::Error(decode::failure(body, header.method, &mut message)?);
-            }
+        let (header, fields) = self.header(datagram)?;
+        let body = match header.kind {
+            kind::QUERY => Body::Query(Query::new(Method::FindNode)),
+            kind::RESPONSE => Body::Response(Response {
+                method: header.method,
+                unsupported: header.flags & flag::UNSUPPORTED != 0,
+                short: header.flags & flag::SHORT != 0,
+                ..Response::default()
+            }),
+            kind::ERROR => Body::Error(Failure::new(ErrorCode::Generic)),
             _ => return Err(Malformed::BadField),
+        };
+        // Filled where it is: a message is large, and moving it costs more than reading it.
+        let mut message = Message::new(header.transaction, Id::new(*header.sender), body);
+        message.client = header.flags & flag::CLIENT != 0;
+        let Message { capabilities, cookie, observed, body, .. } = &mut message;
+        let mut common = decode::Common { capabilities, cookie, observed };
+        match body {
+            Body::Query(query) => decode::query(fields, header.method, query, &mut common)?,
+            Body::Response(response) => decode::response(fields, response, &mut common)?,
+            Body::Error(failure) => {
+                *failure = decode::failure(fields, header.method, &mut common)?;
+            }
         }
         Ok(message)
     }
@@ -252,19 +243,19 @@ impl Native {
     /// How many of the first `nodes` fit into `room` bytes, added to an answer without nodes.
     #[must_use]
     pub fn fit_nodes(nodes: &[NodeInfo], room: usize) -> usize {
-        encode::fit(nodes, tag::NODES, room)
+        write::fit(&List::new(nodes), tag::NODES, room).0
     }
 
     /// How many of the first `peers` fit into `room` bytes, added to an answer without providers.
     #[must_use]
     pub fn fit_peers(peers: &[Peer], room: usize) -> usize {
-        encode::fit(peers, tag::PROVIDERS, room)
+        write::fit(&List::new(peers), tag::PROVIDERS, room).0
     }
 
     /// How many of the first `hits` fit into `room` bytes, added to an answer without hits.
     #[must_use]
     pub fn fit_hits(hits: &[Hit<'_>], room: usize) -> usize {
-        encode::fit(hits, tag::HITS, room)
+        write::fit(&List::new(hits), tag::HITS, room).0
     }
 
     /// One of the 1024 methods that will never mean anything, chosen by `number`: 31, 63 and so

@@ -7,12 +7,11 @@
 use core::net::SocketAddr;
 
 use super::read::{self, Fields, Reader, whole};
-use super::{MAX_NAME, MAX_PAYLOAD, MAX_SALT, MAX_TOKEN, MAX_VALUE, code, tag};
+use super::{MAX_PAYLOAD, MAX_SALT, MAX_TOKEN, MAX_VALUE, MAX_WORDS_TEXT, code, tag};
 use crate::contact::{Capabilities, Families};
 use crate::id::Id;
 use crate::wire::{
-    ErrorCode, Failure, Hit, Item, Malformed, Message, Method, NodeInfo, Query, Response,
-    SignedItem,
+    ErrorCode, Failure, Hit, Item, Malformed, Method, NodeInfo, Query, Response, SignedItem,
 };
 
 /// Everything a query may say.
@@ -38,12 +37,20 @@ struct Said<'a> {
     entry: Option<Hit<'a>>,
 }
 
-/// Reads a query's body. The fields that any message may have go into `message`.
+/// Where the fields go that any message may have.
+pub(super) struct Common<'m> {
+    pub(super) capabilities: &'m mut Option<Capabilities>,
+    pub(super) cookie: &'m mut Option<[u8; 8]>,
+    pub(super) observed: &'m mut Option<SocketAddr>,
+}
+
+/// Reads a query's body.
 pub(super) fn query<'a>(
     body: &'a [u8],
     number: u16,
-    message: &mut Message<'a>,
-) -> Result<Query<'a>, Malformed> {
+    query: &mut Query<'a>,
+    common: &mut Common<'_>,
+) -> Result<(), Malformed> {
     let mut said = Said::default();
     // Critical fields: the known ones as bits, and whether there was an unknown one.
     let (mut critical, mut strange) = (0_u32, false);
@@ -65,7 +72,7 @@ pub(super) fn query<'a>(
             tag::LIFETIME => said.lifetime = Some(whole(bytes, Reader::u32)?),
             tag::PORT => said.port = Some(whole(bytes, Reader::u16)?),
             tag::TRANSPORTS => [said.transports] = *whole(bytes, Reader::array)?,
-            tag::WORDS => said.words = read::text(at_most(MAX_NAME, bytes)?)?,
+            tag::WORDS => said.words = read::text(at_most(MAX_WORDS_TEXT, bytes)?)?,
             tag::NONCE => said.nonce = Some(u64::from_be_bytes(*whole(bytes, Reader::array)?)),
             tag::ADDRESS => {
                 said.address = Some(read::address(bytes)?.ok_or(Malformed::BadField)?);
@@ -77,7 +84,7 @@ pub(super) fn query<'a>(
             tag::SIGNED => one(&mut said.item, Item::Signed(read::signed(bytes)?))?,
             tag::ENTRY => said.entry = Some(read::hit(bytes)?),
             _ => {
-                common(field.tag, bytes, message)?;
+                common.read(field.tag, bytes)?;
                 strange |= field.critical && field.tag > tag::LAST_KNOWN;
             }
         }
@@ -91,11 +98,14 @@ pub(super) fn query<'a>(
     } else {
         method(number, &said)?
     };
-    let Said { target, want, mask, .. } = said;
-    if target.is_none() && needs_target(&method) {
+    if said.target.is_none() && needs_target(&method) {
         return Err(Malformed::Missing);
     }
-    Ok(Query { method, target, want, mask })
+    query.method = method;
+    query.target = said.target;
+    query.want = said.want;
+    query.mask = said.mask;
+    Ok(())
 }
 
 /// The tags, as bits, that mean something in a query with this method.
@@ -179,7 +189,7 @@ const fn needs_target(method: &Method<'_>) -> bool {
 pub(super) fn response<'a>(
     body: &'a [u8],
     response: &mut Response<'a>,
-    message: &mut Message<'a>,
+    common: &mut Common<'_>,
 ) -> Result<(), Malformed> {
     let mut fields = Fields::new(body);
     while let Some(field) = fields.next()? {
@@ -199,7 +209,7 @@ pub(super) fn response<'a>(
             tag::NODES => response.nodes = read::nodes(bytes)?,
             tag::PROVIDERS => response.providers = read::peers(bytes)?,
             tag::HITS => response.hits = read::hits(bytes)?,
-            tag if common(tag, bytes, message)? => {}
+            tag if common.read(tag, bytes)? => {}
             _ if field.critical => return Err(Malformed::Critical),
             _ => {}
         }
@@ -211,7 +221,7 @@ pub(super) fn response<'a>(
 pub(super) fn failure<'a>(
     body: &'a [u8],
     number: u16,
-    message: &mut Message<'a>,
+    common: &mut Common<'_>,
 ) -> Result<Failure<'a>, Malformed> {
     let (mut reason, mut seq) = (None, None);
     let mut fields = Fields::new(body);
@@ -223,7 +233,7 @@ pub(super) fn failure<'a>(
                 let code = ErrorCode::from_number(reader.u16()?);
                 reason = Some((code, read::text(reader.bytes()?)?));
             }
-            tag if common(tag, field.bytes, message)? => {}
+            tag if common.read(tag, field.bytes)? => {}
             _ if field.critical => return Err(Malformed::Critical),
             _ => {}
         }
@@ -232,17 +242,19 @@ pub(super) fn failure<'a>(
     Ok(Failure { method: number, code, text, seq })
 }
 
-/// Reads a field that any message may have; false if it is none of those.
-fn common(tag: u16, bytes: &[u8], message: &mut Message<'_>) -> Result<bool, Malformed> {
-    match tag {
-        tag::CAPABILITIES => {
-            message.capabilities = Some(Capabilities(whole(bytes, Reader::u32)?));
+impl Common<'_> {
+    /// Reads a field that any message may have; false if it is none of those.
+    fn read(&mut self, tag: u16, bytes: &[u8]) -> Result<bool, Malformed> {
+        match tag {
+            tag::CAPABILITIES => {
+                *self.capabilities = Some(Capabilities(whole(bytes, Reader::u32)?));
+            }
+            tag::COOKIE => *self.cookie = Some(*whole(bytes, Reader::array)?),
+            tag::OBSERVED => *self.observed = read::address(bytes)?,
+            _ => return Ok(false),
         }
-        tag::COOKIE => message.cookie = Some(*whole(bytes, Reader::array)?),
-        tag::OBSERVED => message.observed = read::address(bytes)?,
-        _ => return Ok(false),
+        Ok(true)
     }
-    Ok(true)
 }
 
 const fn at_most(limit: usize, bytes: &[u8]) -> Result<&[u8], Malformed> {

@@ -124,10 +124,12 @@ impl Native {
 }
 
 /// 8 bytes, whatever the caller has: others do not match anything.
+#[inline]
 fn transaction(bytes: &[u8]) -> [u8; 8] {
     let mut transaction = [0; 8];
-    for (to, from) in transaction.iter_mut().zip(bytes) {
-        *to = *from;
+    match bytes.first_chunk() {
+        Some(bytes) => transaction = *bytes,
+        None => transaction.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
     }
     transaction
 }
@@ -204,9 +206,4 @@ fn put_failure(failure: &Failure<'_>, out: &mut impl Sink) {
     let text = (0..=longest).rev().find_map(|end| failure.text.get(..end)).unwrap_or_default();
     optional(out, tag::SEQ, failure.seq);
     field(out, tag::ERROR, &Failure { text, ..*failure });
-}
-
-/// How many of the first elements fit, as a field of their own, into `room` bytes.
-pub(super) fn fit<T: Copy + Put>(elements: &[T], tag: u16, room: usize) -> usize {
-    super::write::fit(elements.iter().copied(), tag, room).0
 }

@@ -39,6 +39,10 @@ impl<'a> Reader<'a> {
                 self.0 = rest;
                 Ok(u64::from(*first))
             }
+            [low @ 0x80.., high @ 1..=0x7f, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
+            }
             _ => self.long_number(),
         }
     }
@@ -135,6 +139,19 @@ pub(super) fn node(bytes: &[u8]) -> Result<Option<NodeInfo>, Malformed> {
     Ok(Some(NodeInfo { id, address, capabilities: Capabilities(reader.u32()?) }))
 }
 
+/// A node as nearly all are written in a list, read in one go: 28 bytes, of which an address of
+/// kind 0 (IPv4) is seven, and capabilities in one byte.
+#[inline]
+fn usual_node(bytes: &[u8; 29]) -> Option<NodeInfo> {
+    let [28, element @ ..] = bytes else { return None };
+    let (id, [0, a, b, c, d, high, low, bits @ 0..=0x7f]) = element.split_first_chunk::<20>()?
+    else {
+        return None;
+    };
+    let address = (Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*high, *low])).into();
+    Some(NodeInfo { id: Id::new(*id), address, capabilities: Capabilities((*bits).into()) })
+}
+
 /// A provider, likewise.
 #[inline]
 fn peer(bytes: &[u8]) -> Result<Option<Peer>, Malformed> {
@@ -181,7 +198,14 @@ fn validate<'a, T, E>(
 }
 
 pub(super) fn nodes(list: &[u8]) -> Result<List<'_, NodeInfo>, Malformed> {
-    validate(list, node)
+    let mut rest = list;
+    while let Some((element, behind)) = rest.split_first_chunk()
+        && usual_node(element).is_some()
+    {
+        rest = behind;
+    }
+    validate::<_, NodeInfo>(rest, node)?;
+    Ok(List::from_native(list))
 }
 
 pub(super) fn peers(list: &[u8]) -> Result<List<'_, Peer>, Malformed> {
@@ -211,6 +235,12 @@ fn next<'a, T>(
 impl<'a> Element<'a> for NodeInfo {
     #[inline]
     fn take(list: &mut &'a [u8]) -> Option<Self> {
+        if let Some((element, behind)) = list.split_first_chunk()
+            && let Some(node) = usual_node(element)
+        {
+            *list = behind;
+            return Some(node);
+        }
         next(list, node)
     }
 }

@@ -13,12 +13,18 @@ use crate::wire::{Element, Failure, Hit, List, NodeInfo, Peer, SignedItem};
 
 /// Where bytes go.
 pub(super) trait Sink {
-    fn array<const N: usize>(&mut self, bytes: &[u8; N]);
+    /// `N` bytes that `write` writes where they belong.
+    fn chunk<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N]));
 
     fn slice(&mut self, bytes: &[u8]);
 
     /// Content that is `len` bytes long.
     fn content(&mut self, content: &(impl Put + ?Sized), len: usize);
+
+    #[inline]
+    fn array<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.chunk(|chunk| *chunk = *bytes);
+    }
 
     /// An unsigned number: 7 bits a byte, the lowest first, in no more bytes than it needs.
     #[inline]
@@ -42,7 +48,16 @@ pub(super) struct Counter(pub(super) usize);
 
 impl Sink for Counter {
     #[inline]
-    fn array<const N: usize>(&mut self, _: &[u8; N]) {
+    fn number(&mut self, number: u64) {
+        self.0 = self.0.saturating_add(match number {
+            0..=0x7f => 1,
+            0x80..=0x3fff => 2,
+            _ => 64_u32.saturating_sub(number.leading_zeros()).div_ceil(7) as usize,
+        });
+    }
+
+    #[inline]
+    fn chunk<const N: usize>(&mut self, _: impl FnOnce(&mut [u8; N])) {
         self.0 = self.0.saturating_add(N);
     }
 
@@ -62,9 +77,9 @@ pub(super) struct Filler<'o>(pub(super) &'o mut [u8]);
 
 impl Sink for Filler<'_> {
     #[inline]
-    fn array<const N: usize>(&mut self, bytes: &[u8; N]) {
+    fn chunk<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N])) {
         if let Some((first, rest)) = mem::take(&mut self.0).split_first_chunk_mut() {
-            *first = *bytes;
+            write(first);
             self.0 = rest;
         }
     }
@@ -92,6 +107,23 @@ pub(super) trait Put {
     fn len(&self) -> usize {
         let mut counter = Counter(0);
         self.put(&mut counter);
+        counter.0
+    }
+
+    /// Writes it as an element of a list.
+    #[inline]
+    fn put_element(&self, out: &mut impl Sink) {
+        let len = self.len();
+        out.length(len);
+        out.content(self, len);
+    }
+
+    /// How many bytes that takes.
+    #[inline]
+    fn element_len(&self) -> usize {
+        let len = self.len();
+        let mut counter = Counter(len);
+        counter.length(len);
         counter.0
     }
 }
@@ -183,6 +215,35 @@ impl Put for NodeInfo {
         self.address.put(out);
         self.capabilities.put(out);
     }
+
+    #[inline]
+    fn len(&self) -> usize {
+        let mut counter = Counter(if self.address.is_ipv4() { 27 } else { 39 });
+        self.capabilities.put(&mut counter);
+        counter.0
+    }
+
+    #[inline]
+    fn put_element(&self, out: &mut impl Sink) {
+        match (self.address, self.capabilities.0.to_le_bytes()) {
+            // Nearly all: one move instead of six.
+            (SocketAddr::V4(address), [bits @ 0..=0x7f, 0, 0, 0]) => {
+                out.chunk(|element: &mut [u8; 29]| {
+                    element[0] = 28;
+                    element[1..21].copy_from_slice(self.id.as_bytes());
+                    element[21] = 0;
+                    element[22..26].copy_from_slice(&address.ip().octets());
+                    element[26..28].copy_from_slice(&address.port().to_be_bytes());
+                    element[28] = bits;
+                });
+            }
+            _ => {
+                let len = self.len();
+                out.length(len);
+                out.content(self, len);
+            }
+        }
+    }
 }
 
 impl Put for Peer {
@@ -235,7 +296,7 @@ impl<'m, 'a, T: Element<'a> + Put> Head<'m, 'a, T> {
     /// Takes what fits, as the field `tag`, into `room`, and that out of `room`.
     #[inline]
     pub(super) fn of(list: &'m List<'a, T>, tag: u16, room: &mut usize) -> Self {
-        let (count, len) = fit(list.iter(), tag, *room);
+        let (count, len) = fit(list, tag, *room);
         let head = Self { list, count, len };
         let mut taken = Counter(0);
         head.put_field(&mut taken, tag);
@@ -255,10 +316,17 @@ impl<'m, 'a, T: Element<'a> + Put> Head<'m, 'a, T> {
 impl<'a, T: Element<'a> + Put> Put for Head<'_, 'a, T> {
     #[inline]
     fn put(&self, out: &mut impl Sink) {
-        for element in self.list.iter().take(self.count) {
-            let len = element.len();
-            out.length(len);
-            out.content(&element, len);
+        match self.list.as_slice() {
+            Some(elements) => {
+                for element in elements.iter().take(self.count) {
+                    element.put_element(out);
+                }
+            }
+            None => {
+                for element in self.list.iter().take(self.count) {
+                    element.put_element(out);
+                }
+            }
         }
     }
 
@@ -270,26 +338,31 @@ impl<'a, T: Element<'a> + Put> Put for Head<'_, 'a, T> {
 
 /// How many of the first elements fit as the field `tag` into `room`, and their bytes.
 #[inline]
-pub(super) fn fit<T: Put>(
-    elements: impl Iterator<Item = T>,
+pub(super) fn fit<'a, T: Element<'a> + Put>(
+    list: &List<'a, T>,
     tag: u16,
     room: usize,
 ) -> (usize, usize) {
     let mut head = Counter(0);
     head.number(u64::from(tag) << 1);
     let room = room.saturating_sub(head.0);
+    match list.as_slice() {
+        Some(elements) => fit_lens(elements.iter().map(Put::element_len), room),
+        None => fit_lens(list.iter().map(|element| element.element_len()), room),
+    }
+}
+
+#[inline]
+fn fit_lens(lens: impl Iterator<Item = usize>, room: usize) -> (usize, usize) {
     let (mut count, mut total) = (0_usize, 0_usize);
-    for element in elements {
-        let len = element.len();
-        let mut with = Counter(total);
-        with.length(len);
-        with.content(&element, len);
-        let mut field = Counter(with.0);
-        field.length(with.0);
+    for len in lens {
+        let with = total.saturating_add(len);
+        let mut field = Counter(with);
+        field.length(with);
         if field.0 > room {
             break;
         }
-        total = with.0;
+        total = with;
         count = count.saturating_add(1);
     }
     (count, total)
