@@ -31,13 +31,13 @@ impl<'m, 'a> Lists<'m, 'a> {
     }
 }
 
-/// A field that nobody knows.
+/// What is in a field that nobody knows: 0 to 4 bytes.
 struct Grease(u32);
 
 impl Put for Grease {
     fn put(&self, out: &mut impl Sink) {
         let bytes = self.0.to_le_bytes();
-        let len = usize::from(bytes[3] & 7);
+        let len = usize::from(bytes[3] % 5);
         out.slice(bytes.get(..len).unwrap_or(&bytes));
     }
 }

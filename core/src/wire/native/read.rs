@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
                 self.0 = rest;
                 Ok(u64::from(*first))
             }
-            [low @ 0x80.., high @ 1..=0x7f, rest @ ..] => {
+            [low @ 0x80..=0xff, high @ 1..=0x7f, rest @ ..] => {
                 self.0 = rest;
                 Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
             }
