@@ -1,9 +1,10 @@
 //! Every number of the protocol, with its unit, its reason and its default.
 
+use alloc::string::{String, ToString};
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::contact::Scope;
+use crate::contact::{Capabilities, Scope};
 
 // ---- routing table ----------------------------------------------------------------------------
 
@@ -508,3 +509,120 @@ impl Default for FetchConfig {
 }
 
 // ---- node -------------------------------------------------------------------------------------
+
+/// The network a node belongs to, and with it the wire it speaks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Network {
+    /// Kadlet's own wire, in the network of this name. Networks with different names never merge.
+    Native(String),
+    /// BitTorrent's Mainline DHT (BEP 5).
+    #[cfg(feature = "mainline")]
+    Mainline,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::Native("kadlet".to_string())
+    }
+}
+
+/// Whether others may rely on us.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Role {
+    /// Server on loopback and private networks; on public ones client until a stranger, asked by
+    /// one of our contacts, has reached us.
+    #[default]
+    Auto,
+    /// Never in anybody's table: asks, and answers what it is asked. For one-shot commands.
+    Client,
+    /// In others' tables from the start.
+    Server,
+}
+
+/// All settings of a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The network, and with it the wire. Default: native, "kadlet".
+    pub network: Network,
+    /// Whether others may rely on us. Default: found out.
+    pub role: Role,
+    /// What we tell others we can do, beside ping and find_node. Default: store, signal.
+    pub capabilities: Capabilities,
+    /// Routing tables.
+    pub table: TableConfig,
+    /// Lookups.
+    pub lookup: LookupConfig,
+    /// The estimate of the network's size.
+    pub estimate: EstimateConfig,
+    /// Timeouts.
+    pub requests: RequestConfig,
+    /// Write tokens and cookies.
+    pub tokens: TokenConfig,
+    /// What one source may cost us.
+    pub limits: LimitConfig,
+    /// What we keep for others.
+    pub store: StoreConfig,
+    /// An operation that was given no deadline of its own ends after this. Default: 60 s, which
+    /// even a lookup among silent contacts does not need.
+    pub deadline: Duration,
+    /// Operations at once; one more ends the oldest refresh, or else is refused. Default: 4,096:
+    /// each holds about 8 kB while it lasts.
+    pub max_operations: usize,
+    /// Our own records are renewed this often. Default: 5 h, less a random quarter: well below the
+    /// 13 h that holders keep them, so that one missed renewal loses nothing (design: 6 h at most).
+    pub renew_after: Duration,
+    /// Records a node renews for itself; one more is published once. Default: 100,000.
+    pub max_publications: usize,
+    /// Addresses remembered for having shown that they receive our datagrams. Default: 4,096, at
+    /// 40 B; the longest unheard of gives way.
+    pub max_proven: usize,
+    /// How long such a proof lasts. Default: 10 min, as a token's.
+    pub proof_lifetime: Duration,
+    /// Whether answers to addresses without proof are held to three times the question. Default:
+    /// for public addresses.
+    pub amplification: Enforce,
+    /// How many datagrams may wait to be polled. Default: 65,536; what is sent beyond that counts
+    /// as lost, as it would be in a socket's buffer.
+    pub max_transmits: usize,
+    /// How many events may wait to be polled. Default: 65,536; details beyond that are dropped and
+    /// counted, `Done` never is.
+    pub max_events: usize,
+    /// Pages of one holder's list that one operation asks for. Default: 8, about 300 providers.
+    pub max_pages: u32,
+    /// Results of one operation kept to tell new ones from known ones. Default: 4,096.
+    pub max_found: usize,
+    /// One in this many messages carries a field nobody knows, so that nobody forgets to ignore
+    /// them; 0: none. Default: 100.
+    pub grease_one_in: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            network: Network::default(),
+            role: Role::Auto,
+            capabilities: Capabilities::STORE.union(Capabilities::SIGNAL),
+            table: TableConfig::default(),
+            lookup: LookupConfig::default(),
+            estimate: EstimateConfig::default(),
+            requests: RequestConfig::default(),
+            tokens: TokenConfig::default(),
+            limits: LimitConfig::default(),
+            store: StoreConfig::default(),
+            deadline: Duration::from_secs(60),
+            max_operations: 4_096,
+            renew_after: Duration::from_secs(5 * 3_600),
+            max_publications: 100_000,
+            max_proven: 4_096,
+            proof_lifetime: Duration::from_secs(600),
+            amplification: Enforce::Public,
+            max_transmits: 65_536,
+            max_events: 65_536,
+            max_pages: 8,
+            max_found: 4_096,
+            grease_one_in: 100,
+        }
+    }
+}

@@ -12,9 +12,11 @@ pub mod config;
 mod contact;
 pub mod content;
 mod estimate;
+mod event;
 mod id;
 mod limit;
 mod lookup;
+mod node;
 pub mod record;
 mod requests;
 mod rng;
@@ -24,13 +26,21 @@ mod time;
 mod token;
 pub mod wire;
 
+pub use config::{Config, Network, Role};
 pub use contact::{
     Capabilities, Contact, Families, Family, LinkId, Path, Prefix, Scope, is_usable,
 };
 pub use estimate::Estimate;
+pub use event::{
+    Asked, Change, Event, OperationId, Outcome, PeerFailure, Rejected, Totals, Transmit,
+};
 pub use id::{Distance, Id, ParseIdError};
 pub use limit::{Cost, Dropped, Limits};
 pub use lookup::{Found, Lookup, Progress, Step};
+pub use node::{
+    Announcement, CommandError, GetQuery, Health, Node, OperationProgress, PutOptions, StateError,
+    Stats,
+};
 pub use requests::{Answered, Expired, Mismatch, Request, Requests, Timeouts};
 pub use rng::Rng;
 pub use store::{

@@ -145,6 +145,44 @@ impl fmt::Debug for Value {
     }
 }
 
+/// A value of either kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// Its key is its hash.
+    Immutable(Value),
+    /// Its key is the hash of its owner's public key and its salt.
+    Signed(SignedValue),
+}
+
+impl Item {
+    /// The key it is stored under.
+    #[must_use]
+    pub fn key(&self) -> Id {
+        match self {
+            Self::Immutable(value) => value.key(),
+            Self::Signed(signed) => signed.key(),
+        }
+    }
+
+    /// The value itself.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Immutable(value) => value.as_bytes(),
+            Self::Signed(signed) => signed.value(),
+        }
+    }
+
+    /// The sequence number, if it is signed.
+    #[must_use]
+    pub const fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Immutable(_) => None,
+            Self::Signed(signed) => Some(signed.seq()),
+        }
+    }
+}
+
 /// Why something cannot be a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -251,6 +251,11 @@ impl<T> Requests<T> {
         }
     }
 
+    /// The paths by which questions wait for an answer, some of them more than once.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        self.outstanding.values().map(|outstanding| outstanding.request.path)
+    }
+
     /// Forgets the requests whose purpose is no longer pursued; how many those were.
     pub fn cancel(&mut self, mut is_moot: impl FnMut(&T) -> bool) -> usize {
         let before = self.outstanding.len();

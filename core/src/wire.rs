@@ -482,6 +482,19 @@ impl Wire {
         }
     }
 
+    /// What the header says of a datagram that is no message here, because it is of another network
+    /// or version: whether it is a question, and its transaction.
+    #[must_use]
+    pub fn foreign<'a>(&self, datagram: &'a [u8]) -> Option<(bool, &'a [u8])> {
+        match self {
+            Self::Native(native) => native
+                .foreign(datagram)
+                .map(|(is_query, transaction)| (is_query, transaction.as_slice())),
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => None,
+        }
+    }
+
     /// Appends one datagram to `out`. `grease` adds a field that nobody knows, so that nobody
     /// forgets to ignore those.
     pub fn encode(&self, message: &Message<'_>, grease: Option<u32>, out: &mut Vec<u8>) {

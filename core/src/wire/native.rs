@@ -223,6 +223,17 @@ impl Native {
         Ok(message)
     }
 
+    /// What the frozen header says of a datagram that is no message here: of another network, or of
+    /// a draft or version that we do not speak. Whether it is a question, and its transaction.
+    #[must_use]
+    pub fn foreign<'a>(&self, datagram: &'a [u8]) -> Option<(bool, &'a [u8; 8])> {
+        let (start, rest) = datagram.split_first_chunk::<12>()?;
+        let ([kind, ..], rest) = rest.split_first_chunk::<4>()?;
+        let (transaction, rest) = rest.split_first_chunk::<8>()?;
+        let whole = start.starts_with(&MAGIC) && *start != self.start && rest.len() >= Id::LEN;
+        whole.then_some((*kind == kind::QUERY, transaction))
+    }
+
     /// Appends one datagram to `out`. `grease` adds a field with one of the reserved tags, chosen
     /// by the number, if there is room.
     ///

@@ -1,0 +1,528 @@
+//! The node: tables, lookups, requests, tokens and store joined into one machine.
+//!
+//! What arrives is handled in `node/queries.rs` (questions) and `node/answers.rs` (answers and
+//! silence); operations are carried on in `node/drive.rs`; what happens of its own accord at a
+//! deadline stands in `node/upkeep.rs`. This file holds the state, the commands and the polls.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::config::{Config, Network};
+use crate::contact::{Contact, Families, Family, LinkId, Path, Scope, is_usable};
+use crate::estimate::Estimate;
+use crate::event::{Change, Event, OperationId, Rejected, Transmit};
+use crate::id::Id;
+use crate::limit::Limits;
+use crate::requests::Requests;
+use crate::rng::Rng;
+use crate::store::{Handover, Store};
+use crate::table::{Filter, RoutingTable};
+use crate::time::Instant;
+use crate::token::Tokens;
+#[cfg(feature = "mainline")]
+use crate::wire::mainline::Mainline;
+use crate::wire::native::{MAX_DATAGRAM, Native};
+use crate::wire::{Body, Malformed, Wire};
+
+mod answers;
+mod commands;
+mod drive;
+mod operation;
+mod proofs;
+mod queries;
+mod reach;
+mod state;
+mod stats;
+mod upkeep;
+
+use operation::{Kind, Operation, Purpose};
+use proofs::Proofs;
+use reach::Reach;
+
+pub use operation::Announcement;
+pub use state::StateError;
+pub use stats::{Health, OperationProgress, Stats};
+
+/// A Kademlia node without sockets, clock, threads or entropy.
+///
+/// Give it time, bytes and a seed; it gives back bytes, events and a deadline. Its methods are of
+/// four classes:
+///
+/// 1. *From the world*: [`handle_datagram`](Self::handle_datagram),
+///    [`handle_path_failed`](Self::handle_path_failed), [`handle_timeout`](Self::handle_timeout),
+///    [`link_up`](Self::link_up), [`link_down`](Self::link_down).
+/// 2. *Commands*: [`bootstrap`](Self::bootstrap), [`get`](Self::get), [`put`](Self::put) and so
+///    on. Each gives the id of an operation at once; what becomes of it comes as events.
+/// 3. *Polls*: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
+///    [`poll_change`](Self::poll_change), [`poll_timeout`](Self::poll_timeout). Pure: they change
+///    nothing but the queue they pop from, in any order. After any call of the first two classes
+///    drain them and read the deadline again.
+/// 4. *Reads*: everything else that takes `&self`.
+///
+/// Time never goes back: an earlier `now` counts as the latest. The same calls with the same
+/// arguments give the same bytes, on every platform.
+///
+/// ```
+/// use kadlet_core::{Config, Event, Id, Instant, Node, Path};
+///
+/// let mut now = Instant::EPOCH;
+/// let (a_addr, b_addr) = (Path::direct("127.0.0.1:1".parse()?), Path::direct("127.0.0.1:2".parse()?));
+/// let mut a = Node::new(Config::default(), Id::new([1; 20]), [1; 32], now);
+/// let mut b = Node::new(Config::default(), Id::new([2; 20]), [2; 32], now);
+/// a.bootstrap(now, &[b_addr]);
+/// // The network between the two: whatever one transmits, the other is handed.
+/// loop {
+///     if let Some(datagram) = a.poll_transmit() {
+///         b.handle_datagram(now, a_addr, &datagram.payload)?;
+///     } else if let Some(datagram) = b.poll_transmit() {
+///         a.handle_datagram(now, b_addr, &datagram.payload)?;
+///     } else {
+///         break;
+///     }
+///     now = now + core::time::Duration::from_millis(1);
+/// }
+/// assert!(core::iter::from_fn(|| a.poll_event()).any(|event| matches!(event, Event::Done { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    wire: Wire,
+    ids: [Id; 2],
+    rng: Rng,
+    now: Instant,
+    links: BTreeMap<LinkId, Link>,
+    tables: [RoutingTable; 2],
+    requests: Requests<Purpose>,
+    tokens: Tokens,
+    store: Store,
+    limits: Limits,
+    estimate: Estimate,
+    proofs: Proofs,
+    /// Newcomers that are being looked at for records of ours that are now theirs.
+    handovers: VecDeque<(Handover, Contact)>,
+    reach: Reach,
+    /// Families that addresses we were given belong to, for a host that never names its links.
+    used: Families,
+    operations: BTreeMap<u64, Operation>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    next_operation: u64,
+    publications: BTreeMap<u64, Publication>,
+    renewals: BTreeSet<(Instant, u64)>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    contacts_changed: bool,
+    offline: bool,
+    /// While offline: when to try again whether somebody answers.
+    knock: Option<Instant>,
+    closed: bool,
+    stats: Stats,
+}
+
+/// One of the host's sockets.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    families: Families,
+    mtu: usize,
+}
+
+/// A record of our own that is renewed: the operation that published it names it.
+#[derive(Clone, Debug)]
+struct Publication {
+    kind: Kind,
+    targets: VecDeque<Id>,
+    due: Instant,
+}
+
+/// How to read a value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct GetQuery {
+    /// The key.
+    pub key: Id,
+    /// The salt of a signed value, where known: Mainline's answers do not repeat it.
+    pub salt: Vec<u8>,
+    /// Only a signed value with a greater sequence number.
+    pub newer_than: Option<u64>,
+}
+
+impl GetQuery {
+    /// Whatever is under this key.
+    #[must_use]
+    pub const fn new(key: Id) -> Self {
+        Self { key, salt: Vec::new(), newer_than: None }
+    }
+}
+
+/// How to store a value.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct PutOptions {
+    /// Signed values: holders take it only over the value with this sequence number.
+    pub cas: Option<u64>,
+    /// Store it again, until the operation is cancelled.
+    pub renew: bool,
+}
+
+impl PutOptions {
+    /// Renewed until cancelled.
+    #[must_use]
+    pub const fn renewed() -> Self {
+        Self { cas: None, renew: true }
+    }
+
+    /// Only over the value with this sequence number.
+    #[must_use]
+    pub const fn compare_and_swap(seq: u64) -> Self {
+        Self { cas: Some(seq), renew: false }
+    }
+}
+
+/// Why a command cannot be carried out: the caller's fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The signature does not fit key, salt, sequence number and value.
+    BadSignature,
+    /// There is no word in the name that it could be found by.
+    NoWords,
+    /// The signal has more bytes than fit into one datagram.
+    SignalTooLong {
+        /// Bytes given.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadSignature => f.write_str("the signature does not fit the value"),
+            Self::NoWords => f.write_str(
+                "there is no word in the name: it needs letters or digits to be found by",
+            ),
+            Self::SignalTooLong { len, limit } => {
+                write!(f, "the signal has {len} bytes, at most {limit} fit into a datagram")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+/// Construction and the world.
+impl Node {
+    /// A node without contacts. `seed` must be 32 bytes of entropy that no node ever had before:
+    /// transaction ids and tokens follow from it.
+    #[must_use]
+    pub fn new(config: Config, id: Id, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let wire = match &config.network {
+            Network::Native(name) => Wire::Native(Native::new(name)),
+            #[cfg(feature = "mainline")]
+            Network::Mainline => Wire::Mainline(Mainline),
+        };
+        let table = |_| RoutingTable::new(id, config.table.clone());
+        let mut requests = config.requests.clone();
+        requests.transaction_bytes = wire.transaction_bytes() as u8;
+        Self {
+            tables: Family::ALL.map(table),
+            requests: Requests::new(requests),
+            tokens: Tokens::new(&config.tokens, rng.bytes()),
+            store: Store::new(config.store.clone(), id, rng.fork()),
+            limits: Limits::new(config.limits.clone()),
+            estimate: Estimate::new(config.estimate.clone()),
+            proofs: Proofs::new(config.max_proven, config.proof_lifetime),
+            handovers: VecDeque::new(),
+            reach: Reach::default(),
+            ids: [id; 2],
+            wire,
+            now,
+            links: BTreeMap::new(),
+            used: Families::NONE,
+            operations: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next_operation: 0,
+            publications: BTreeMap::new(),
+            renewals: BTreeSet::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            contacts_changed: false,
+            offline: false,
+            knock: None,
+            closed: false,
+            stats: Stats::default(),
+            config,
+            rng,
+        }
+    }
+
+    /// A datagram came by `path`.
+    ///
+    /// # Errors
+    /// Says why it was dropped: the sender's fault, counted in [`Stats::rejected`], and nothing
+    /// else has changed.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &[u8],
+    ) -> Result<(), Rejected> {
+        let now = self.advance(now);
+        self.stats.datagrams_in += 1;
+        self.stats.bytes_in += datagram.len() as u64;
+        let result = self.receive(now, path, datagram);
+        if let Err(reason) = result {
+            *self.stats.rejected.entry(reason).or_insert(0) += 1;
+        }
+        result
+    }
+
+    fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Result<(), Rejected> {
+        if self.closed {
+            return Err(Rejected::Closed);
+        }
+        if !is_usable(path.remote) {
+            return Err(Rejected::BadSource);
+        }
+        // The wire is borrowed by the message, the rest of the node is not: a cheap clone.
+        let wire = self.wire.clone();
+        let message = match wire.decode(datagram) {
+            Ok(message) => message,
+            Err(why) => {
+                if matches!(why, Malformed::OtherNetwork | Malformed::OtherVersion) {
+                    self.handle_foreign(now, path, datagram);
+                }
+                return Err(Rejected::Malformed(why));
+            }
+        };
+        if message.sender.is_some_and(|id| self.ids.contains(&id)) {
+            return self.handle_own_id(now, path, &message);
+        }
+        match &message.body {
+            Body::Query(query) => self.handle_query(now, path, &message, query, datagram.len()),
+            Body::Response(response) => {
+                self.handle_response(now, path, &message, response, datagram.len())
+            }
+            Body::Error(failure) => self.handle_failure(now, path, &message, failure),
+        }
+    }
+
+    /// The host found that nothing can be sent by `path`: connection refused, no route, closed.
+    /// Whoever was asked there counts as failed at once.
+    pub fn handle_path_failed(&mut self, now: Instant, path: Path) {
+        let now = self.advance(now);
+        self.requests.path_failed(now, path);
+        self.expire_requests(now, Some(path));
+    }
+
+    /// The deadline of [`poll_timeout`](Self::poll_timeout) has come. Early or twice does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if !self.closed {
+            self.keep_up(now);
+        }
+    }
+
+    /// A socket is open (or its address has changed): the families it reaches and the longest
+    /// datagram it carries, at least 1232 bytes.
+    pub fn link_up(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        local: SocketAddr,
+        families: Families,
+        mtu: u16,
+    ) {
+        self.advance(now);
+        if Scope::of(local.ip()) == Some(Scope::Public) {
+            self.reach.on_public_network();
+        }
+        self.links.insert(link, Link { families, mtu: usize::from(mtu).max(MIN_MTU) });
+    }
+
+    /// A socket is closed: who was asked over it counts as failed.
+    pub fn link_down(&mut self, now: Instant, link: LinkId) {
+        let now = self.advance(now);
+        self.links.remove(&link);
+        let paths: BTreeSet<Path> =
+            self.requests.paths().filter(|path| path.link == link).collect();
+        for path in paths {
+            self.requests.path_failed(now, path);
+            self.expire_requests(now, Some(path));
+        }
+    }
+}
+
+/// Polls: pure pops.
+impl Node {
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next change worth keeping, for a host that keeps state safe.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        if core::mem::take(&mut self.contacts_changed) {
+            return Some(Change::Contacts);
+        }
+        self.store.poll_change().map(Change::Record)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next; `None` means never.
+    /// Changes with every call that is not a poll or a read.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed { None } else { self.next_deadline() }
+    }
+}
+
+/// Reads.
+impl Node {
+    /// Our id (that of the IPv4 table, where BEP 42 made the two differ).
+    #[must_use]
+    pub const fn id(&self) -> Id {
+        self.ids[0]
+    }
+
+    /// The settings the node was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The routing table of a family.
+    #[must_use]
+    pub const fn table(&self, family: Family) -> &RoutingTable {
+        let [v4, v6] = &self.tables;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
+    /// The k contacts of our table that are closest to `target`, nearest first.
+    #[must_use]
+    pub fn closest(&self, target: Id, family: Family) -> Vec<Contact> {
+        self.table(family).closest(target, Filter::default()).take(self.config.table.k).collect()
+    }
+
+    /// How far an operation is; none if it has ended.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<OperationProgress> {
+        let operation = self.operations.get(&id.0)?;
+        Some(OperationProgress {
+            totals: operation.totals,
+            in_flight: operation.lookup.progress().in_flight + operation.pending,
+            remaining: operation.deadline.since(self.now),
+        })
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How the node is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let held = self.store.stats();
+        Health {
+            contacts: Family::ALL.map(|family| (family, self.table(family).len())),
+            offline: self.offline,
+            server: !self.is_client(),
+            reachable: self.reach.reachable(),
+            network_size: self.estimate(),
+            records: held.values + held.signed + held.providers + held.entries,
+            publications: self.publications.len(),
+            operations: self.operations.len(),
+        }
+    }
+
+    /// How many nodes the network is estimated to have; none before enough lookups.
+    #[must_use]
+    pub fn estimate(&self) -> Option<u64> {
+        self.estimate.size()
+    }
+}
+
+/// What the parts of the node share.
+impl Node {
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn own_id(&self, family: Family) -> Id {
+        let [v4, v6] = self.ids;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
+    const fn table_mut(&mut self, family: Family) -> &mut RoutingTable {
+        let [v4, v6] = &mut self.tables;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
+    /// The families we reach: what the links say, or, of a host that never named a link, those of
+    /// which we have contacts.
+    fn families(&self) -> Families {
+        if self.links.is_empty() {
+            return Family::ALL
+                .into_iter()
+                .filter(|family| !self.table(*family).is_empty())
+                .fold(self.used, |all, family| all.union(Families::only(family)));
+        }
+        self.links.values().fold(Families::NONE, |all, link| all.union(link.families))
+    }
+
+    /// The link to reach `address` by, heard of on link `heard`: that one if it reaches the family.
+    fn link_for(&self, heard: LinkId, address: &SocketAddr) -> LinkId {
+        let family = Family::of(address);
+        let reaches =
+            |link: &LinkId| self.links.get(link).is_some_and(|link| link.families.contains(family));
+        if self.links.is_empty() || reaches(&heard) {
+            return heard;
+        }
+        self.links.keys().copied().find(reaches).unwrap_or(heard)
+    }
+
+    /// The longest datagram that may leave by this path.
+    fn max_datagram(&self, path: Path) -> usize {
+        self.links.get(&path.link).map_or(MAX_DATAGRAM, |link| link.mtu.min(MAX_DATAGRAM))
+    }
+
+    fn push_event(&mut self, event: Event) {
+        if self.events.len() < self.config.max_events || matches!(event, Event::Done { .. }) {
+            self.events.push_back(event);
+        } else {
+            self.stats.events_lost += 1;
+        }
+    }
+}
+
+/// Whether one who is at `other` may be told of `named`, or be believed about it: a narrower
+/// address means another machine to everybody else.
+fn within_scope(named: SocketAddr, other: SocketAddr) -> bool {
+    match (Scope::of(named.ip()), Scope::of(other.ip())) {
+        (Some(named), Some(other)) => named.may_be_named_by(other),
+        _ => false,
+    }
+}
+
+/// Every link carries datagrams of this length: IPv6's minimum less its headers.
+const MIN_MTU: usize = 1232;

@@ -1,0 +1,632 @@
+//! Answers, and silence.
+//!
+//! Only an answer that fits a question of ours by transaction, path and id is believed, and then
+//! only about its sender: whoever it names is a candidate until it has answered itself.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::drive::{secs, travelling};
+use super::operation::{Kind, Operation, Purpose, Stage};
+use super::{Node, within_scope};
+use crate::contact::{Capabilities, Contact, Path, is_usable};
+use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
+use crate::id::Id;
+use crate::limit::Cost;
+use crate::record::{Item, SearchEntry, SignedValue, Transports, Value, Verified};
+use crate::requests::{Answered, Expired, Mismatch, Request};
+use crate::table::Admission;
+use crate::time::Instant;
+use crate::wire::{
+    Body, ErrorCode, Failure, Item as WireItem, List, Message, Method, NodeInfo, Peer, Query,
+    Response, SignedItem,
+};
+
+impl Node {
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+        response: &Response<'_>,
+        len: usize,
+    ) -> Result<(), Rejected> {
+        let answered = self.match_answer(now, path, message)?;
+        let sender = self.know_sender(now, path, message, &answered);
+        let operation = answered.request.purpose.operation();
+        if let Some(operation) = operation.and_then(|id| self.operations.get_mut(&id)) {
+            operation.totals.bytes_received += len as u64;
+        }
+        match answered.request.purpose {
+            Purpose::Bootstrap { operation } => {
+                self.bootstrap_answered(now, operation, sender, &answered, response);
+            }
+            Purpose::Step { operation, contact, with_cookie } => {
+                if response.short && !with_cookie && message.cookie.is_some() {
+                    self.ask_again_with_cookie(now, operation, sender, contact, response);
+                } else {
+                    self.step_answered(now, operation, sender, &answered, response);
+                }
+            }
+            Purpose::Page { operation, page } => {
+                self.page_answered(now, operation, sender, page, response);
+            }
+            Purpose::Store { operation } | Purpose::Signal { operation } => {
+                self.stored(now, operation, sender);
+            }
+            Purpose::Offer { item, age } => self.offer_answered(now, sender, &item, age, response),
+            Purpose::Check | Purpose::Probe | Purpose::DialBack | Purpose::Forward => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_failure(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+        failure: &Failure<'_>,
+    ) -> Result<(), Rejected> {
+        let answered = self.match_answer(now, path, message)?;
+        // An error is an answer: its sender is alive (mistake 25).
+        let sender = self.know_sender(now, path, message, &answered);
+        let reason = PeerFailure::Refused { code: failure.code, seq: failure.seq };
+        match answered.request.purpose {
+            Purpose::Step { operation, contact, .. } => {
+                self.report_failure(operation, sender.id, path, reason);
+                self.with_operation(now, operation, |_, running| {
+                    running.totals.answered += 1;
+                    let none = core::iter::empty();
+                    running.lookup.answered(contact.id, contact.addr(), sender.capabilities, none);
+                });
+            }
+            Purpose::Store { operation } | Purpose::Signal { operation } => {
+                self.report_failure(operation, sender.id, path, reason);
+                self.with_operation(now, operation, |_, running| {
+                    running.pending = running.pending.saturating_sub(1);
+                    running.refused(failure.code, failure.seq);
+                });
+            }
+            purpose => self.give_up(now, &purpose, path, Some(sender.id), reason),
+        }
+        Ok(())
+    }
+
+    /// A datagram of another network or version. Its question is told so in our own words, which
+    /// its sender cannot read either, but knows by the frozen header that they are not its own: a
+    /// bootstrap address of another network is named, and does not look dead.
+    pub(super) fn handle_foreign(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let wire = self.wire.clone();
+        let Some((is_query, transaction)) = wire.foreign(datagram) else { return };
+        if is_query {
+            if self.limits.allow(now, Cost::Query, path.remote) {
+                let failure = Body::Error(Failure::new(ErrorCode::Protocol));
+                self.send(path, &Message::new(transaction, self.own_id(path.family()), failure));
+            }
+            return;
+        }
+        let Some(number) = transaction_number(transaction) else { return };
+        let expected = self.requests.request(number).map(|request| request.expected);
+        if let Some(expected) = expected
+            && let Ok(answered) =
+                self.requests.answer(now, number, path, expected.unwrap_or(Id::ZERO))
+        {
+            let reason = PeerFailure::OtherNetwork;
+            self.give_up(now, &answered.request.purpose, path, expected, reason);
+        }
+    }
+
+    /// Our own id: a reflection, or a bootstrap address that is ourselves.
+    pub(super) fn handle_own_id(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+    ) -> Result<(), Rejected> {
+        let asked = transaction_number(message.transaction)
+            .filter(|_| !matches!(message.body, Body::Query(_)))
+            .filter(|number| {
+                self.requests.request(*number).is_some_and(|it| it.expected.is_none())
+            });
+        if let (Some(transaction), Some(sender)) = (asked, message.sender)
+            && let Ok(answered) = self.requests.answer(now, transaction, path, sender)
+        {
+            let reason = PeerFailure::Ourselves;
+            self.give_up(now, &answered.request.purpose, path, Some(sender), reason);
+        }
+        Err(Rejected::OwnId)
+    }
+
+    fn match_answer(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+    ) -> Result<Answered<Purpose>, Rejected> {
+        let transaction = transaction_number(message.transaction).ok_or(Rejected::Unsolicited)?;
+        // Mainline's errors name no sender: the transaction and the path must do.
+        let expected = || self.requests.request(transaction).and_then(|request| request.expected);
+        let sender = message.sender.or_else(expected).unwrap_or(Id::ZERO);
+        match self.requests.answer(now, transaction, path, sender) {
+            Ok(answered) => {
+                self.stats.answers += 1;
+                self.set_offline(now, false);
+                Ok(answered)
+            }
+            Err(Mismatch::Unknown) => Err(Rejected::Unsolicited),
+            Err(Mismatch::WrongPath) => Err(Rejected::WrongAddress),
+            Err(Mismatch::WrongId(request)) => {
+                if let Some(stale) = request.expected {
+                    self.table_mut(path.family()).remove(now, stale);
+                }
+                let Request { purpose, expected, .. } = request;
+                self.give_up(now, &purpose, path, expected, PeerFailure::WrongId);
+                Err(Rejected::WrongId)
+            }
+        }
+    }
+
+    /// Takes note of who answered: proof of its address, its cookie for us, its place in the table.
+    fn know_sender(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+        answered: &Answered<Purpose>,
+    ) -> Contact {
+        self.proofs.prove(now, path.remote);
+        if let Some(cookie) = message.cookie {
+            self.proofs.keep_cookie(now, path.remote, cookie);
+        }
+        let id = message.sender.or(answered.request.expected).unwrap_or(Id::ZERO);
+        let capabilities = message.capabilities.unwrap_or(Capabilities::NONE);
+        let sender = Contact { id, path, capabilities };
+        if let Some(observed) = message.observed
+            && let Some(address) = self.reach.seen_as(observed, path.remote)
+        {
+            self.push_event(Event::AddressSeen { address });
+        }
+        if message.client {
+            self.table_mut(path.family()).remove(now, id);
+        } else if message.sender.is_some() {
+            let rtt = Some(answered.round_trip);
+            let admission = self.table_mut(path.family()).verified(now, sender, rtt);
+            if matches!(admission, Admission::Inserted) {
+                self.contacts_changed = true;
+                self.hand_over_to(sender);
+            }
+        }
+        sender
+    }
+
+    fn bootstrap_answered(
+        &mut self,
+        now: Instant,
+        id: u64,
+        sender: Contact,
+        answered: &Answered<Purpose>,
+        response: &Response<'_>,
+    ) {
+        let named = self.usable(sender.path, &response.nodes);
+        let peer = Asked { id: Some(sender.id), path: sender.path };
+        self.push_event(Event::Answered {
+            operation: OperationId(id),
+            peer,
+            rtt: answered.round_trip,
+            named: named.clone(),
+        });
+        self.with_operation(now, id, |_, operation| {
+            operation.pending = operation.pending.saturating_sub(1);
+            operation.slow.remove(&sender.path);
+            operation.stage = Stage::Looking;
+            operation.lookup.start([sender]);
+            operation.lookup.heard(Some((sender.id, sender.addr())), named);
+        });
+    }
+
+    /// The asked node wants proof that its answers arrive here: it gets it at once. What little it
+    /// said counts already, so the lookup goes on meanwhile.
+    fn ask_again_with_cookie(
+        &mut self,
+        now: Instant,
+        id: u64,
+        sender: Contact,
+        contact: Contact,
+        response: &Response<'_>,
+    ) {
+        let named = self.usable(sender.path, &response.nodes);
+        self.with_operation(now, id, |node, operation| {
+            operation.lookup.heard(Some((contact.id, contact.addr())), named);
+            node.ask_step(now, id, operation, contact, true);
+        });
+    }
+
+    fn step_answered(
+        &mut self,
+        now: Instant,
+        id: u64,
+        sender: Contact,
+        answered: &Answered<Purpose>,
+        response: &Response<'_>,
+    ) {
+        let named = self.usable(sender.path, &response.nodes);
+        self.with_operation(now, id, |node, operation| {
+            operation.totals.answered += 1;
+            if operation.namer.is_none() && named.iter().any(|named| named.id == operation.target) {
+                operation.namer = Some(sender);
+            }
+            node.tell(
+                &operation.kind,
+                Event::Answered {
+                    operation: OperationId(id),
+                    peer: Asked { id: Some(sender.id), path: sender.path },
+                    rtt: answered.round_trip,
+                    named: named.clone(),
+                },
+            );
+            operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
+            if operation.kind.stores()
+                && let Some(token) = response.token
+            {
+                operation.tokens.insert((sender.id, sender.addr()), token.to_vec());
+            }
+            node.take_results(now, id, operation, sender, 0, response);
+        });
+    }
+
+    fn page_answered(
+        &mut self,
+        now: Instant,
+        id: u64,
+        sender: Contact,
+        page: u32,
+        response: &Response<'_>,
+    ) {
+        self.with_operation(now, id, |node, operation| {
+            operation.pending = operation.pending.saturating_sub(1);
+            node.take_results(now, id, operation, sender, page, response);
+        });
+    }
+
+    fn stored(&mut self, now: Instant, id: u64, sender: Contact) {
+        self.with_operation(now, id, |node, operation| {
+            operation.pending = operation.pending.saturating_sub(1);
+            operation.totals.stored += 1;
+            node.tell(
+                &operation.kind,
+                Event::Stored {
+                    operation: OperationId(id),
+                    peer: Asked { id: Some(sender.id), path: sender.path },
+                    key: operation.target,
+                },
+            );
+        });
+    }
+
+    /// The newcomer gave a token: it gets the record.
+    fn offer_answered(
+        &mut self,
+        now: Instant,
+        sender: Contact,
+        item: &Item,
+        age: Duration,
+        response: &Response<'_>,
+    ) {
+        let Some(token) = response.token else { return };
+        let (key, item, age) = (item.key(), travelling(item), secs(age));
+        let method = Method::Put { token, item, cas: None, age, lifetime: None };
+        self.ask(now, sender.path, Some(sender.id), Query::about(key, method), Purpose::Forward);
+    }
+
+    /// Providers, values and hits in an answer, and the next page of a long list.
+    fn take_results(
+        &mut self,
+        now: Instant,
+        id: u64,
+        operation: &mut Operation,
+        sender: Contact,
+        page: u32,
+        response: &Response<'_>,
+    ) {
+        match &operation.kind {
+            Kind::Providers => {
+                for peer in &response.providers {
+                    if is_usable(peer.address) && within_scope(peer.address, sender.addr()) {
+                        self.take_provider(id, operation, sender.id, peer);
+                    }
+                }
+            }
+            Kind::Search { .. } => {
+                for hit in &response.hits {
+                    if let Ok(entry) =
+                        SearchEntry::with_extra(hit.name, hit.size, *hit.content, hit.extra)
+                    {
+                        self.take_hit(id, operation, sender.id, entry);
+                    }
+                }
+            }
+            Kind::Get { .. } => {
+                if let Some(item) = response.item {
+                    self.take_item(now, id, operation, sender, &item);
+                }
+            }
+            _ => return,
+        }
+        if let Some(next) = response.next_page
+            && next > page
+            && operation.pages < self.config.max_pages
+        {
+            operation.pages += 1;
+            let query = self.lookup_query(operation, next);
+            let purpose = Purpose::Page { operation: id, page: next };
+            let sent = self.ask(now, sender.path, Some(sender.id), query, purpose);
+            if operation.count_sent(sent) {
+                operation.pending += 1;
+            }
+        }
+    }
+
+    pub(super) fn take_provider(
+        &mut self,
+        id: u64,
+        operation: &mut Operation,
+        holder: Id,
+        peer: Peer,
+    ) {
+        if !operation.is_new_provider(peer.address, self.config.max_found) {
+            return;
+        }
+        operation.totals.found += 1;
+        self.push_event(Event::Provider {
+            operation: OperationId(id),
+            address: peer.address,
+            transports: Transports(peer.transports),
+            holder,
+        });
+    }
+
+    pub(super) fn take_hit(
+        &mut self,
+        id: u64,
+        operation: &mut Operation,
+        holder: Id,
+        entry: SearchEntry,
+    ) {
+        let Kind::Search { query, .. } = &operation.kind else { return };
+        // A holder that does not filter, or lies, makes more work and no wrong results.
+        if !query.matches(&entry) || operation.hits.len() >= self.config.max_found {
+            return;
+        }
+        let mut fingerprint = blake3::Hasher::new();
+        fingerprint.update(entry.content()).update(entry.name().as_bytes());
+        if !operation.hits.insert(*fingerprint.finalize().as_bytes()) {
+            return;
+        }
+        operation.totals.found += 1;
+        self.push_event(Event::Hit { operation: OperationId(id), entry, holder });
+    }
+
+    /// A value counts if it certifies itself under the key that was asked for.
+    fn take_item(
+        &mut self,
+        now: Instant,
+        id: u64,
+        operation: &mut Operation,
+        sender: Contact,
+        item: &WireItem<'_>,
+    ) {
+        let Kind::Get { salt, newer_than } = &operation.kind else { return };
+        let best = operation.best.as_ref().and_then(Item::seq).or(*newer_than);
+        let invalid = |node: &mut Self| {
+            node.report_failure(id, sender.id, sender.path, PeerFailure::Invalid);
+        };
+        let found = match item {
+            WireItem::Immutable(bytes) => Value::new(*bytes).ok().map(Item::Immutable),
+            WireItem::Signed(signed) => {
+                // A signature costs 37 µs to check: only one that would beat the best is.
+                if best.is_some_and(|best| signed.seq <= best) {
+                    return;
+                }
+                let salt = if signed.salt.is_empty() { salt.as_slice() } else { signed.salt };
+                read_signed(signed, salt)
+                    .filter(|signed| signed.key() == operation.target)
+                    .filter(|_| self.limits.allow(now, Cost::Signature, sender.addr()))
+                    .and_then(Verified::check)
+                    .map(|verified| Item::Signed(verified.into_signed()))
+            }
+        };
+        match found.filter(|item| item.key() == operation.target) {
+            Some(item) => self.found_item(id, operation, item, sender.id),
+            None => invalid(self),
+        }
+    }
+
+    pub(super) fn found_item(
+        &mut self,
+        id: u64,
+        operation: &mut Operation,
+        item: Item,
+        holder: Id,
+    ) {
+        if operation.best.as_ref() == Some(&item) {
+            return;
+        }
+        operation.totals.found += 1;
+        if matches!(item, Item::Immutable(_)) {
+            operation.lookup.finish_early();
+        }
+        let event = Event::Value { operation: OperationId(id), item: item.clone(), holder };
+        operation.best = Some(item);
+        self.push_event(event);
+    }
+
+    /// What we hold ourselves counts first.
+    pub(super) fn answer_from_own_store(&mut self, now: Instant, id: u64) {
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        let (own, key) = (self.id(), operation.target);
+        match &operation.kind {
+            Kind::Providers => {
+                let held: Vec<_> = self.store.providers(now, key, 0).collect();
+                for (_, provider) in held {
+                    let peer = Peer { address: provider.addr, transports: provider.transports.0 };
+                    self.take_provider(id, &mut operation, own, peer);
+                }
+            }
+            Kind::Search { query, .. } => {
+                let filter = query.filter().clone();
+                let held = self.store.search(now, key, &filter, 0);
+                let held: Vec<_> = held.map(|(_, entry)| entry.clone()).collect();
+                for entry in held {
+                    self.take_hit(id, &mut operation, own, entry);
+                }
+            }
+            Kind::Get { newer_than, .. } => {
+                let newer_than = *newer_than;
+                let held = self.held_item(now, key);
+                // An immutable value is as new as any.
+                let fits = |item: &Item| {
+                    newer_than.is_none_or(|than| item.seq().is_none_or(|seq| seq > than))
+                };
+                if let Some(item) = held.filter(fits) {
+                    self.found_item(id, &mut operation, item, own);
+                }
+            }
+            _ => {}
+        }
+        self.operations.insert(id, operation);
+    }
+
+    /// The contacts in an answer that may be believed for now: a usable address of a scope that its
+    /// sender may name, of a family we reach, and not ourselves.
+    fn usable(&self, from: Path, nodes: &List<'_, NodeInfo>) -> Vec<Contact> {
+        let families = self.families();
+        nodes
+            .iter()
+            .filter(|node| {
+                is_usable(node.address)
+                    && within_scope(node.address, from.remote)
+                    && !self.ids.contains(&node.id)
+                    && families.contains(crate::contact::Family::of(&node.address))
+            })
+            .take(2 * super::queries::MAX_NODES)
+            .map(|node| Contact {
+                id: node.id,
+                path: Path { link: self.link_for(from.link, &node.address), remote: node.address },
+                capabilities: node.capabilities,
+            })
+            .collect()
+    }
+
+    /// Timeouts that passed.
+    pub(super) fn expire_requests(&mut self, now: Instant, failed_path: Option<Path>) {
+        while let Some(expired) = self.requests.poll(now) {
+            match expired {
+                Expired::Slow(request) => self.handle_slow(now, &request),
+                Expired::Dead(request) => {
+                    self.stats.timeouts += 1;
+                    let reason = if failed_path == Some(request.path) {
+                        PeerFailure::PathFailed
+                    } else {
+                        PeerFailure::Timeout
+                    };
+                    self.handle_dead(now, request, reason);
+                }
+            }
+        }
+        if self.requests.is_offline() {
+            self.set_offline(now, true);
+        }
+    }
+
+    fn handle_slow(&mut self, now: Instant, request: &Request<Purpose>) {
+        let path = request.path;
+        match request.purpose {
+            Purpose::Step { operation, contact, .. } => {
+                self.with_operation(now, operation, |_, running| {
+                    running.lookup.slow(contact.id, contact.addr());
+                })
+            }
+            Purpose::Bootstrap { operation } => {
+                self.with_operation(now, operation, |_, running| {
+                    running.slow.insert(path);
+                })
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_dead(&mut self, now: Instant, request: Request<Purpose>, reason: PeerFailure) {
+        let Request { path, expected, purpose, .. } = request;
+        // Before the table counts it: with our own link down, nobody is to blame.
+        if self.requests.is_offline() {
+            self.set_offline(now, true);
+        }
+        if let Some(id) = expected {
+            self.table_mut(path.family()).failed(now, id, path.remote);
+        }
+        self.give_up(now, &purpose, path, expected, reason);
+    }
+
+    /// No usable answer will come to this request.
+    fn give_up(
+        &mut self,
+        now: Instant,
+        purpose: &Purpose,
+        path: Path,
+        expected: Option<Id>,
+        reason: PeerFailure,
+    ) {
+        let Some(id) = purpose.operation() else { return };
+        self.push_failure(id, Asked { id: expected, path }, reason);
+        self.with_operation(now, id, |_, operation| {
+            operation.totals.failed += 1;
+            match purpose {
+                Purpose::Step { contact, .. } => {
+                    operation.lookup.failed(contact.id, contact.addr());
+                }
+                Purpose::Bootstrap { .. } => {
+                    operation.slow.remove(&path);
+                    operation.pending = operation.pending.saturating_sub(1);
+                }
+                _ => operation.pending = operation.pending.saturating_sub(1),
+            }
+        });
+    }
+
+    fn report_failure(&mut self, operation: u64, id: Id, path: Path, reason: PeerFailure) {
+        self.push_failure(operation, Asked { id: Some(id), path }, reason);
+    }
+
+    fn push_failure(&mut self, operation: u64, peer: Asked, reason: PeerFailure) {
+        if self.operations.get(&operation).is_none_or(|running| !running.kind.is_internal()) {
+            self.push_event(Event::Failed { operation: OperationId(operation), peer, reason });
+        }
+    }
+
+    /// Changes an operation and carries it on.
+    pub(super) fn with_operation(
+        &mut self,
+        now: Instant,
+        id: u64,
+        change: impl FnOnce(&mut Self, &mut Operation),
+    ) {
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        change(self, &mut operation);
+        self.operations.insert(id, operation);
+        self.drive(now, id);
+    }
+}
+
+/// A signed value as it arrived, under the salt it is looked for with.
+pub(super) fn read_signed(signed: &SignedItem<'_>, salt: &[u8]) -> Option<SignedValue> {
+    let SignedItem { public_key, seq, value, signature, extra, .. } = *signed;
+    SignedValue::new(*public_key, salt, seq, value, *signature, extra).ok()
+}
+
+/// Our own transaction ids are big-endian numbers of 4 or 8 bytes.
+fn transaction_number(bytes: &[u8]) -> Option<u64> {
+    if bytes.len() > 8 {
+        return None;
+    }
+    Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}

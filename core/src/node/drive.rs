@@ -1,0 +1,400 @@
+//! Carrying operations on: whom to ask next, what follows a lookup, how it ends.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Node;
+use super::operation::{Kind, Operation, Purpose, Stage};
+use super::queries::hit;
+use crate::contact::{Contact, Families, Family, Path};
+use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Transmit};
+use crate::id::Id;
+use crate::lookup::{Lookup, Step};
+use crate::record::Item;
+use crate::table::Filter;
+use crate::time::Instant;
+use crate::wire::{Body, Item as WireItem, Message, Method, Query, SignedItem};
+
+impl Node {
+    /// Does whatever can be done for an operation now: asks, stores, goes on to its next key, ends.
+    pub(super) fn drive(&mut self, now: Instant, id: u64) {
+        // Out of the map while it is worked on: its steps need the whole node.
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        let outcome = self.advance_operation(now, id, &mut operation);
+        self.operations.insert(id, operation);
+        if let Some(outcome) = outcome {
+            self.finish(now, id, outcome);
+        }
+    }
+
+    /// Ends after at most one pass over the operation's keys: every turn consumes one of them.
+    fn advance_operation(
+        &mut self,
+        now: Instant,
+        id: u64,
+        operation: &mut Operation,
+    ) -> Option<Outcome> {
+        loop {
+            match operation.stage {
+                Stage::Contacting => {
+                    return (operation.pending == 0).then(|| operation.outcome());
+                }
+                Stage::Looking => {
+                    if !self.step_lookup(now, id, operation) {
+                        return None;
+                    }
+                    self.lookup_done(now, id, operation);
+                    if operation.stage == Stage::Looking {
+                        return Some(operation.outcome());
+                    }
+                }
+                Stage::Storing if operation.pending > 0 => return None,
+                Stage::Storing => match operation.targets.pop_front() {
+                    None => return Some(operation.outcome()),
+                    Some(target) => {
+                        operation.target = target;
+                        operation.tokens.clear();
+                        operation.stage = Stage::Looking;
+                        *operation.lookup =
+                            self.new_lookup(&operation.kind, target, self.families());
+                    }
+                },
+            }
+        }
+    }
+
+    /// Asks whom the lookup wants asked. True once it is over and no page is outstanding.
+    fn step_lookup(&mut self, now: Instant, id: u64, operation: &mut Operation) -> bool {
+        loop {
+            match operation.lookup.next() {
+                Step::Wait => return false,
+                // A silent bootstrap address does not hold up a join that others made possible.
+                Step::Done => return operation.pending as usize <= operation.slow.len(),
+                Step::Ask(contact) => {
+                    self.ask_step(now, id, operation, contact, false);
+                }
+            }
+        }
+    }
+
+    /// One question of a lookup.
+    pub(super) fn ask_step(
+        &mut self,
+        now: Instant,
+        id: u64,
+        operation: &mut Operation,
+        contact: Contact,
+        with_cookie: bool,
+    ) {
+        let purpose = Purpose::Step { operation: id, contact, with_cookie };
+        if !with_cookie {
+            operation.totals.asked += 1;
+            let peer = Asked { id: Some(contact.id), path: contact.path };
+            self.tell(&operation.kind, Event::Asked { operation: OperationId(id), peer });
+        }
+        let query = self.lookup_query(operation, 0);
+        let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
+        if !operation.count_sent(sent) {
+            operation.lookup.failed(contact.id, contact.addr());
+        }
+    }
+
+    /// The question for one page, with what every find-style question carries.
+    pub(super) fn lookup_query<'a>(&self, operation: &'a Operation, page: u32) -> Query<'a> {
+        let mut query = Query::about(operation.target, operation.kind.method(page));
+        let reached = self.families();
+        query.want = reached;
+        query.mask = operation.kind.mask();
+        query
+    }
+
+    fn lookup_done(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+        operation.keep_closest(self.config.lookup.k);
+        operation.totals.hops = operation.totals.hops.max(operation.lookup.progress().hops);
+        for family in Family::ALL {
+            self.table_mut(family).touched(now, operation.target);
+        }
+        if operation.lookup.progress().answered > 0 {
+            // Of the family with more of them: the smaller network would count as the larger one.
+            let [v4, v6] = Family::ALL.map(|family| {
+                operation.closest.iter().filter(|it| it.path.family() == family).count()
+            });
+            let family = if v6 > v4 { Family::V6 } else { Family::V4 };
+            let found = operation.closest.iter().filter(|it| it.path.family() == family);
+            self.estimate.observe(operation.target, found.map(|contact| contact.id));
+        }
+        match &operation.kind {
+            Kind::Bootstrap => self.refresh_after_join(now, operation),
+            Kind::Signal(_) => self.send_signal(now, id, operation),
+            kind if kind.stores() => {
+                operation.stage = Stage::Storing;
+                self.send_stores(now, id, operation);
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands the record to every one of the closest that gave a token.
+    fn send_stores(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+        let holders = core::mem::take(&mut operation.closest);
+        for contact in &holders {
+            let peer = Asked { id: Some(contact.id), path: contact.path };
+            let Some(token) = operation.tokens.remove(&(contact.id, contact.addr())) else {
+                let (operation_id, reason) = (OperationId(id), PeerFailure::NoToken);
+                self.tell(&operation.kind, Event::Failed { operation: operation_id, peer, reason });
+                continue;
+            };
+            let query = Query::about(operation.target, operation.kind.store_method(&token));
+            let purpose = Purpose::Store { operation: id };
+            let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
+            operation.totals.store_attempts += 1;
+            if operation.count_sent(sent) {
+                operation.pending += 1;
+            }
+        }
+        operation.closest = holders;
+    }
+
+    /// Straight to the target if it answered, else through whoever named it.
+    fn send_signal(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+        let Kind::Signal(payload) = &operation.kind else { return };
+        let direct = operation.closest.iter().find(|contact| contact.id == operation.target);
+        let Some(to) = direct.copied().or(operation.namer) else { return };
+        let query = Query::about(operation.target, Method::Signal { origin: None, payload });
+        let sent = self.ask(now, to.path, Some(to.id), query, Purpose::Signal { operation: id });
+        operation.totals.store_attempts += 1;
+        if operation.count_sent(sent) {
+            operation.pending += 1;
+        }
+        operation.stage = Stage::Storing;
+    }
+
+    /// The join's last step (section 2.3): buckets farther away than the closest neighbour are
+    /// refreshed, or the nodes there never learn of us (mistake 23).
+    fn refresh_after_join(&mut self, now: Instant, operation: &Operation) {
+        if operation.closest.is_empty() {
+            return;
+        }
+        for family in self.families().iter() {
+            let own = self.own_id(family);
+            let of_family = |contact: &&Contact| contact.path.family() == family;
+            let neighbours = operation.closest.iter().filter(of_family).map(|contact| contact.id);
+            let Some(closest) = neighbours.min_by_key(|id| id.distance(own)) else { continue };
+            let mut rng = self.rng.fork();
+            for target in self.table_mut(family).refresh_beyond(now, closest, &mut rng) {
+                self.refresh(now, target);
+            }
+        }
+    }
+
+    pub(super) fn refresh(&mut self, now: Instant, target: Id) {
+        if self.operations.len() < self.config.max_operations {
+            let id = self.begin(now, Kind::Refresh, target, Default::default(), self.families());
+            self.drive(now, id);
+        }
+    }
+
+    /// A lookup that starts from the closest contacts of our tables.
+    pub(super) fn new_lookup(&self, kind: &Kind, target: Id, families: Families) -> Lookup {
+        let config = self.config.lookup.clone();
+        let k = config.k;
+        let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(kind.mask());
+        for family in families.iter() {
+            let closest = self.table(family).closest(target, Filter::default().or_doubtful());
+            lookup.start(closest.take(k));
+        }
+        lookup
+    }
+
+    /// Ends an operation: its traffic stops, and `Done` is the last that is heard of it.
+    pub(super) fn finish(&mut self, now: Instant, id: u64, outcome: Outcome) {
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        self.deadlines.remove(&(operation.deadline, id));
+        if operation.pending > 0 || operation.lookup.progress().in_flight > 0 {
+            self.requests.cancel(|purpose| purpose.operation() == Some(id));
+        }
+        if operation.closest.is_empty() {
+            operation.keep_closest(self.config.lookup.k);
+        }
+        // Bootstrap addresses that were silent until now: said, before the end is.
+        for path in core::mem::take(&mut operation.slow) {
+            let (peer, reason) = (Asked { id: None, path }, PeerFailure::Timeout);
+            self.push_event(Event::Failed { operation: OperationId(id), peer, reason });
+        }
+        let mut totals = operation.totals;
+        totals.elapsed = now.since(operation.started);
+        let closest = core::mem::take(&mut operation.closest);
+        self.tell(
+            &operation.kind,
+            Event::Done { operation: OperationId(id), outcome, closest, totals },
+        );
+    }
+
+    /// Sends a question and remembers what it was for. Gives the bytes sent, or none if as many
+    /// questions as allowed are open.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        path: Path,
+        expected: Option<Id>,
+        query: Query<'_>,
+        purpose: Purpose,
+    ) -> Option<usize> {
+        let transaction = self.requests.start(now, path, expected, purpose, &mut self.rng).ok()?;
+        let bytes = transaction.to_be_bytes();
+        let own = bytes.len() - self.wire.transaction_bytes();
+        let mut message = Message::new(
+            bytes.get(own..).unwrap_or(&bytes),
+            self.own_id(path.family()),
+            Body::Query(query),
+        );
+        message.client = self.is_client();
+        message.capabilities = Some(self.config.capabilities);
+        message.cookie = self.proofs.cookie(&path.remote);
+        Some(self.send(path, &message))
+    }
+
+    /// Encodes and queues one datagram; gives its length.
+    pub(super) fn send(&mut self, path: Path, message: &Message<'_>) -> usize {
+        let grease = self.rng.one_in(self.config.grease_one_in.into()).then(|| self.rng.next_u32());
+        let mut payload = Vec::new();
+        self.wire.encode(message, grease, &mut payload);
+        self.stats.datagrams_out += 1;
+        self.stats.bytes_out += payload.len() as u64;
+        let len = payload.len();
+        if self.transmits.len() < self.config.max_transmits {
+            self.transmits.push_back(Transmit { path, payload });
+        } else {
+            self.stats.transmits_lost += 1;
+        }
+        len
+    }
+
+    /// An event of an operation, unless the node runs it for itself.
+    pub(super) fn tell(&mut self, kind: &Kind, event: Event) {
+        if !kind.is_internal() {
+            self.push_event(event);
+        }
+    }
+}
+
+impl Operation {
+    /// How it ended, going by what came of it.
+    fn outcome(&self) -> Outcome {
+        let totals = &self.totals;
+        let silent = if totals.asked == 0 { Outcome::NoPeers } else { Outcome::NoAnswer };
+        match &self.kind {
+            Kind::Bootstrap | Kind::FindNode | Kind::Refresh => {
+                if totals.answered > 0 {
+                    Outcome::Success
+                } else {
+                    silent
+                }
+            }
+            Kind::Providers | Kind::Search { .. } | Kind::Get { .. } => match totals.found {
+                0 if totals.answered == 0 => silent,
+                0 => Outcome::Absent,
+                _ => Outcome::Success,
+            },
+            Kind::Announce(_)
+            | Kind::Put { .. }
+            | Kind::Republish { .. }
+            | Kind::Publish(_)
+            | Kind::Signal(_) => {
+                if totals.stored > 0 {
+                    return Outcome::Success;
+                }
+                let most = self.refusals.iter().max_by_key(|(_, count)| **count);
+                match most {
+                    Some((code, _)) => Outcome::Refused { code: *code, seq: self.refused_seq },
+                    // A signal whose target nobody knows.
+                    None if totals.answered > 0 && totals.store_attempts == 0 => Outcome::Absent,
+                    None => silent,
+                }
+            }
+        }
+    }
+
+    /// Keeps the k closest of either family that answered, nearest first.
+    fn keep_closest(&mut self, k: usize) {
+        let mut left = [k, k];
+        self.closest = self
+            .lookup
+            .closest()
+            .map(|found| found.contact)
+            .filter(|contact| {
+                let left = match (contact.path.family(), &mut left) {
+                    (Family::V4, [v4, _]) => v4,
+                    (Family::V6, [_, v6]) => v6,
+                };
+                let keep = *left > 0;
+                *left = left.saturating_sub(1);
+                keep
+            })
+            .collect();
+    }
+
+    /// Counts a question of so many bytes; false if there was none.
+    pub(super) fn count_sent(&mut self, bytes: Option<usize>) -> bool {
+        if let Some(bytes) = bytes {
+            self.totals.datagrams += 1;
+            self.totals.bytes_sent += bytes as u64;
+        }
+        bytes.is_some()
+    }
+}
+
+impl Kind {
+    /// How the record is handed to a holder.
+    fn store_method<'a>(&'a self, token: &'a [u8]) -> Method<'a> {
+        match self {
+            Self::Announce(announcement) => Method::Announce {
+                token,
+                port: announcement.port,
+                implied_port: announcement.port.is_none(),
+                transports: announcement.transports.0,
+                seed: true,
+            },
+            Self::Put { item, cas, age } => Method::Put {
+                token,
+                item: travelling(item),
+                cas: *cas,
+                age: secs(*age),
+                lifetime: None,
+            },
+            Self::Republish { item, age } => Method::Put {
+                token,
+                item: travelling(item),
+                cas: None,
+                age: secs(*age),
+                lifetime: None,
+            },
+            Self::Publish(entry) => Method::Publish { token, entry: hit(entry) },
+            _ => Method::FindNode,
+        }
+    }
+}
+
+/// A value as it travels.
+pub(super) fn travelling(item: &Item) -> WireItem<'_> {
+    match item {
+        Item::Immutable(value) => WireItem::Immutable(value.as_bytes()),
+        Item::Signed(signed) => {
+            let mut item = SignedItem::new(
+                signed.public_key(),
+                signed.seq(),
+                signed.value(),
+                signed.signature(),
+            );
+            item.salt = signed.salt();
+            item.extra = signed.extra();
+            WireItem::Signed(item)
+        }
+    }
+}
+
+/// Whole seconds, as ages travel: rounded up, or a record would get younger on its way.
+pub(super) fn secs(age: Duration) -> u32 {
+    let secs = age.as_secs() + u64::from(age.subsec_nanos() > 0);
+    u32::try_from(secs).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,245 @@
+//! One operation: what it was started for, how far it is, what it has found.
+//!
+//! An operation is one lookup after another (a search entry has one key for every word of its
+//! name), each followed by a store where there is something to store. The state lives here; what
+//! happens when an answer comes stands in `answers.rs`, what happens when nobody is left to ask
+//! in `drive.rs`.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::contact::{Capabilities, Contact, Path};
+use crate::event::Totals;
+use crate::id::Id;
+use crate::lookup::Lookup;
+use crate::record::{Item, SearchEntry, SearchQuery, Transports};
+use crate::time::Instant;
+use crate::wire::{ErrorCode, Method};
+
+/// What an operation was started for.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// Ask these addresses for contacts, then look up our own id.
+    Bootstrap,
+    /// The contacts closest to an id.
+    FindNode,
+    /// The same, to keep a bucket fresh.
+    Refresh,
+    /// Who has a content?
+    Providers,
+    /// We have it.
+    Announce(Announcement),
+    /// The value under a key.
+    Get { salt: Vec<u8>, newer_than: Option<u64> },
+    /// Keep this value.
+    Put { item: Item, cas: Option<u64>, age: Duration },
+    /// Keep a value that we hold for somebody else: what holders do every hour.
+    Republish { item: Item, age: Duration },
+    /// Files whose names carry all the words.
+    Search {
+        query: SearchQuery,
+        /// The further words, as they travel.
+        filter: String,
+    },
+    /// A file with this name is to be found by each of its words.
+    Publish(SearchEntry),
+    /// A message for the node with the target as its id.
+    Signal(Vec<u8>),
+}
+
+/// That we have a content, and how it is fetched from us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Announcement {
+    /// The port to fetch from; none: the port our datagrams come from.
+    pub port: Option<u16>,
+    /// How it is fetched.
+    pub transports: Transports,
+    /// Whether to announce it again before holders forget it, until the operation is cancelled.
+    pub renew: bool,
+}
+
+impl Announcement {
+    /// An announcement of a content served over HTTP on `port`, renewed until cancelled.
+    #[must_use]
+    pub const fn http(port: u16) -> Self {
+        Self { port: Some(port), transports: Transports::HTTP, renew: true }
+    }
+}
+
+impl Kind {
+    /// Whether holders are to keep something after the lookup.
+    pub(super) const fn stores(&self) -> bool {
+        matches!(
+            self,
+            Self::Announce(_) | Self::Put { .. } | Self::Republish { .. } | Self::Publish(_)
+        )
+    }
+
+    /// Whether the node does this for itself, without events.
+    pub(super) const fn is_internal(&self) -> bool {
+        matches!(self, Self::Refresh | Self::Republish { .. })
+    }
+
+    /// Only nodes that declare these bits count towards the k closest.
+    pub(super) const fn mask(&self) -> Capabilities {
+        match self {
+            Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => {
+                Capabilities::NONE
+            }
+            _ => Capabilities::STORE,
+        }
+    }
+
+    /// The question of the lookup, for one page of the asked node's list.
+    pub(super) fn method(&self, page: u32) -> Method<'_> {
+        match self {
+            Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => Method::FindNode,
+            Self::Providers => Method::GetProviders { page, scrape: false, no_seeds: false },
+            // A publisher wants tokens and contacts, not the lists.
+            Self::Announce(_) => {
+                Method::GetProviders { page: NO_LIST, scrape: false, no_seeds: false }
+            }
+            Self::Get { newer_than, .. } => Method::Get { newer_than: *newer_than },
+            Self::Put { .. } | Self::Republish { .. } => {
+                Method::Get { newer_than: Some(ONLY_TOKEN) }
+            }
+            Self::Search { filter, .. } => Method::Search { words: filter, page },
+            Self::Publish(_) => Method::Search { words: "", page: NO_LIST },
+        }
+    }
+}
+
+/// The page that asks for no list, only for contacts and a token.
+pub(super) const NO_LIST: u32 = u32::MAX;
+
+/// The sequence number that nothing is newer than: only contacts and a token are wanted.
+pub(super) const ONLY_TOKEN: u64 = u64::MAX;
+
+/// What one outstanding request is for.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    /// An address to bootstrap from.
+    Bootstrap { operation: u64 },
+    /// A step of a lookup.
+    Step { operation: u64, contact: Contact, with_cookie: bool },
+    /// A further page of a list.
+    Page { operation: u64, page: u32 },
+    /// A record handed to a holder.
+    Store { operation: u64 },
+    /// The last leg of a signal.
+    Signal { operation: u64 },
+    /// Is it alive, and who is it? For the table.
+    Check,
+    /// A ping for somebody who wants to know whether strangers reach it.
+    Probe,
+    /// A request of ours for such a ping.
+    DialBack,
+    /// A token, to hand a record over to a newcomer with.
+    Offer { item: Box<Item>, age: Duration },
+    /// A record handed over or copied, or a signal handed on: nobody waits for the answer.
+    Forward,
+}
+
+impl Purpose {
+    /// The operation it belongs to.
+    pub(super) const fn operation(&self) -> Option<u64> {
+        match self {
+            Self::Bootstrap { operation }
+            | Self::Step { operation, .. }
+            | Self::Page { operation, .. }
+            | Self::Store { operation }
+            | Self::Signal { operation } => Some(*operation),
+            Self::Check | Self::Probe | Self::DialBack | Self::Offer { .. } | Self::Forward => None,
+        }
+    }
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Bootstrap: nobody has answered yet.
+    Contacting,
+    /// The lookup is running.
+    Looking,
+    /// Records are on their way to holders.
+    Storing,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    pub(super) stage: Stage,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    /// The keys that are still to come after the present one.
+    pub(super) targets: VecDeque<Id>,
+    pub(super) lookup: Box<Lookup>,
+    pub(super) target: Id,
+    /// Requests outstanding besides the lookup's own: bootstrap addresses, pages, stores.
+    pub(super) pending: u32,
+    /// Of these, bootstrap addresses that let their short timeout pass.
+    pub(super) slow: BTreeSet<Path>,
+    pub(super) totals: Totals,
+    /// From whom we may store with what.
+    pub(super) tokens: BTreeMap<(Id, SocketAddr), Vec<u8>>,
+    /// Who named the target itself (signals).
+    pub(super) namer: Option<Contact>,
+    pub(super) providers: BTreeSet<SocketAddr>,
+    pub(super) hits: BTreeSet<[u8; 32]>,
+    pub(super) pages: u32,
+    /// The best value so far.
+    pub(super) best: Option<Item>,
+    pub(super) refusals: BTreeMap<ErrorCode, u32>,
+    pub(super) refused_seq: Option<u64>,
+    /// The k closest of either family that answered, once the lookup is over.
+    pub(super) closest: Vec<Contact>,
+}
+
+impl Operation {
+    pub(super) fn new(
+        kind: Kind,
+        target: Id,
+        lookup: Lookup,
+        now: Instant,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            kind,
+            stage: Stage::Looking,
+            started: now,
+            deadline,
+            targets: VecDeque::new(),
+            lookup: Box::new(lookup),
+            target,
+            pending: 0,
+            slow: BTreeSet::new(),
+            totals: Totals::default(),
+            tokens: BTreeMap::new(),
+            namer: None,
+            providers: BTreeSet::new(),
+            hits: BTreeSet::new(),
+            pages: 0,
+            best: None,
+            refusals: BTreeMap::new(),
+            refused_seq: None,
+            closest: Vec::new(),
+        }
+    }
+
+    /// Counts a refusal, for the outcome.
+    pub(super) fn refused(&mut self, code: ErrorCode, seq: Option<u64>) {
+        *self.refusals.entry(code).or_insert(0) += 1;
+        self.refused_seq = self.refused_seq.max(seq);
+    }
+
+    /// Whether this provider is told for the first time; of more than `most` none is told.
+    pub(super) fn is_new_provider(&mut self, address: SocketAddr, most: usize) -> bool {
+        self.providers.len() < most && self.providers.insert(address)
+    }
+}

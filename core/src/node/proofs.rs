@@ -1,0 +1,118 @@
+//! Which addresses have shown that they receive our datagrams, and the cookies others gave us.
+//!
+//! A datagram's source address can be forged. Whoever answers a question of ours, or shows a cookie
+//! we sent it, is where it says; everybody else gets at most three times what it sent, so that
+//! nobody can use us to flood a third party.
+
+use alloc::collections::BTreeMap;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// What is known of one address.
+#[derive(Clone, Copy, Default, Debug)]
+struct Known {
+    proven_until: Option<Instant>,
+    cookie: Option<[u8; 8]>,
+    touched: Instant,
+}
+
+/// A bounded memory of addresses.
+#[derive(Debug)]
+pub(super) struct Proofs {
+    known: BTreeMap<SocketAddr, Known>,
+    most: usize,
+    lifetime: Duration,
+}
+
+impl Proofs {
+    pub(super) const fn new(most: usize, lifetime: Duration) -> Self {
+        Self { known: BTreeMap::new(), most, lifetime }
+    }
+
+    /// `addr` answered us, or showed a cookie of ours.
+    pub(super) fn prove(&mut self, now: Instant, addr: SocketAddr) {
+        let until = now + self.lifetime;
+        self.entry(now, addr).proven_until = Some(until);
+    }
+
+    pub(super) fn is_proven(&self, now: Instant, addr: &SocketAddr) -> bool {
+        self.known
+            .get(addr)
+            .is_some_and(|known| known.proven_until.is_some_and(|until| now < until))
+    }
+
+    /// `addr` gave us this cookie to show with the next question.
+    pub(super) fn keep_cookie(&mut self, now: Instant, addr: SocketAddr, cookie: [u8; 8]) {
+        self.entry(now, addr).cookie = Some(cookie);
+    }
+
+    pub(super) fn cookie(&self, addr: &SocketAddr) -> Option<[u8; 8]> {
+        self.known.get(addr).and_then(|known| known.cookie)
+    }
+
+    fn entry(&mut self, now: Instant, addr: SocketAddr) -> &mut Known {
+        if self.known.len() >= self.most && !self.known.contains_key(&addr) {
+            self.make_room(now);
+        }
+        let known = self.known.entry(addr).or_default();
+        known.touched = now;
+        known
+    }
+
+    /// Forgets the eighth that was touched longest ago: rarely, so that the scan costs little for
+    /// each address.
+    fn make_room(&mut self, now: Instant) {
+        let mut ages: alloc::vec::Vec<_> = self.known.values().map(|known| known.touched).collect();
+        ages.sort_unstable();
+        let cut = ages.get(self.most / 8).copied().unwrap_or(now);
+        let mut spare = self.most - self.most / 8;
+        self.known.retain(|_, known| {
+            let keep = known.touched > cut || (known.touched == cut && spare > self.most / 2);
+            if keep {
+                spare = spare.saturating_sub(1);
+            }
+            keep
+        });
+        // Everything touched in one instant: order is by address, and any half will do.
+        while self.known.len() >= self.most {
+            self.known.pop_first();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    fn addr(n: u32) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + n), 1))
+    }
+
+    #[test]
+    fn a_proof_lasts_its_time() {
+        let mut proofs = Proofs::new(10, Duration::from_secs(60));
+        proofs.prove(Instant::EPOCH, addr(1));
+        assert!(proofs.is_proven(Instant::from_secs(59), &addr(1)));
+        assert!(!proofs.is_proven(Instant::from_secs(60), &addr(1)));
+        assert!(!proofs.is_proven(Instant::EPOCH, &addr(2)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go_first() {
+        let mut proofs = Proofs::new(64, Duration::from_secs(3600));
+        for n in 0..1000 {
+            proofs.prove(Instant::from_secs(u64::from(n)), addr(n));
+            assert!(proofs.known.len() <= 64);
+            assert!(proofs.is_proven(Instant::from_secs(u64::from(n)), &addr(n)));
+        }
+        assert!(proofs.is_proven(Instant::from_secs(1000), &addr(960)));
+        assert!(!proofs.is_proven(Instant::from_secs(1000), &addr(10)));
+        for n in 0..1000 {
+            proofs.prove(Instant::from_secs(2000), addr(n));
+            assert!(proofs.known.len() <= 64);
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! Questions from others, and what we say to them.
+//!
+//! A question never inserts its sender into a table: it may be a forgery. At most it makes the
+//! sender a candidate, to be pinged when there is room for it. Whatever a question costs is
+//! limited by source, and no answer to an address that has not shown to receive our datagrams is
+//! longer than three times the question.
+
+use core::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::answers::read_signed;
+use super::drive::travelling;
+use super::operation::{NO_LIST, ONLY_TOKEN, Purpose};
+use super::{Node, within_scope};
+use crate::contact::{Capabilities, Contact, Families, Path, is_usable};
+use crate::event::{Event, Rejected};
+use crate::id::Id;
+use crate::limit::Cost;
+use crate::record::{Item, Provider, SearchEntry, SearchFilter, Transports, Value, Verified};
+use crate::store::{Origin, Refused};
+use crate::table::Filter;
+use crate::time::Instant;
+use crate::wire::{
+    Body, ErrorCode, Failure, Hit, Item as WireItem, List, Malformed, Message, Method, NodeInfo,
+    Peer, Query, Response,
+};
+
+/// An answer to an unproven address is at most this many times as long as its question.
+const AMPLIFICATION: usize = 3;
+
+/// The most contacts one answer carries: k of either family.
+pub(super) const MAX_NODES: usize = 40;
+
+/// The most elements that are looked at for one list: more never fit.
+const MAX_LISTED: usize = 64;
+
+/// Who asks, as far as an answer needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) path: Path,
+    pub(super) id: Id,
+    /// The most bytes the answer may have.
+    room: usize,
+    /// Whether the address has shown that it receives our datagrams.
+    pub(super) proven: bool,
+}
+
+impl Node {
+    pub(super) fn handle_query(
+        &mut self,
+        now: Instant,
+        path: Path,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        len: usize,
+    ) -> Result<(), Rejected> {
+        let Some(id) = message.sender else { return Err(Rejected::Malformed(Malformed::Missing)) };
+        if !self.limits.allow(now, Cost::Query, path.remote) {
+            return Err(Rejected::RateLimited);
+        }
+        if let Some(cookie) = message.cookie
+            && self.tokens.check_cookie(now, &cookie, path.remote)
+        {
+            self.proofs.prove(now, path.remote);
+        }
+        let proven = !self.config.amplification.holds_for(path.remote.ip())
+            || self.proofs.is_proven(now, &path.remote);
+        let most = self.max_datagram(path);
+        let room = if proven { most } else { most.min(AMPLIFICATION * len) };
+        let asker = Asker { path, id, room, proven };
+        if !message.client {
+            self.meet(now, id, path);
+        }
+        self.stats.queries_answered += 1;
+        self.answer(now, asker, message, query);
+        Ok(())
+    }
+
+    /// Somebody who is no client spoke to us: the table may want to ping it.
+    fn meet(&mut self, now: Instant, id: Id, path: Path) {
+        let family = path.family();
+        self.table_mut(family).heard(now, id, path);
+    }
+
+    fn answer(&mut self, now: Instant, asker: Asker, message: &Message<'_>, query: &Query<'_>) {
+        match &query.method {
+            Method::Ping { nonce } => {
+                if let Some(nonce) = nonce {
+                    self.handle_reach_ping(now, *nonce, asker.path);
+                }
+                self.reply(now, asker, message, Response::default());
+            }
+            Method::FindNode => {
+                self.reply_with_nodes(now, asker, message, query, Response::default())
+            }
+            Method::GetProviders { page, .. } => {
+                self.answer_providers(now, asker, message, query, *page);
+            }
+            Method::Get { newer_than } => self.answer_get(now, asker, message, query, *newer_than),
+            Method::Search { words, page } => {
+                self.answer_search(now, asker, message, query, words, *page);
+            }
+            Method::Announce { token, port, implied_port, transports, .. } => {
+                // The address is the sender's own; only the port is its choice.
+                let mut address = asker.path.remote;
+                if let Some(port) = port
+                    && !implied_port
+                {
+                    address.set_port(*port);
+                }
+                let provider = Provider { addr: address, transports: Transports(*transports) };
+                let result = self.check_token(now, asker, query, token).and_then(|key| {
+                    if !is_usable(address) {
+                        return Err(Failure::new(ErrorCode::Protocol));
+                    }
+                    let from = asker.path.remote;
+                    self.store.put_provider(now, key, provider, from).map(|_| ()).map_err(refusal)
+                });
+                self.reply_stored(now, asker, message, result);
+            }
+            Method::Put { token, item, cas, age, lifetime } => {
+                let result = self.take_value(now, asker, query, token, item, *cas, *age, *lifetime);
+                self.reply_stored(now, asker, message, result);
+            }
+            Method::Publish { token, entry } => {
+                let result = self.take_entry(now, asker, query, token, entry);
+                self.reply_stored(now, asker, message, result);
+            }
+            Method::Signal { origin, payload } => {
+                self.pass_signal(now, asker, query, *origin, payload);
+                self.reply(now, asker, message, Response::default());
+            }
+            Method::DialBack { nonce } => {
+                self.pass_dial_back(now, asker, *nonce);
+                self.reply(now, asker, message, Response::default());
+            }
+            Method::Probe { address, nonce } => {
+                self.probe(now, asker, *address, *nonce);
+                self.reply(now, asker, message, Response::default());
+            }
+            // The unknown crosses us like a find_node, so that new methods work among old nodes.
+            Method::SampleKeys | Method::Unknown { .. } if query.target.is_some() => {
+                let response = Response { unsupported: true, ..Response::default() };
+                self.reply_with_nodes(now, asker, message, query, response);
+            }
+            Method::SampleKeys | Method::Unknown { .. } => {
+                self.reply_error(asker, message, Failure::new(ErrorCode::UnknownMethod));
+            }
+        }
+    }
+
+    fn answer_providers(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        page: u32,
+    ) {
+        let Some(key) = query.target else {
+            return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
+        };
+        let mut peers: ArrayVec<Peer, MAX_LISTED> = ArrayVec::new();
+        let mut cursors: ArrayVec<u32, MAX_LISTED> = ArrayVec::new();
+        if asker.proven && page != NO_LIST {
+            // A private address means another machine to a public asker.
+            let held = self.store.providers(now, key, page);
+            let nameable = held.filter(|(_, it)| within_scope(it.addr, asker.path.remote));
+            for (cursor, provider) in nameable.take(MAX_LISTED) {
+                peers.push(Peer { address: provider.addr, transports: provider.transports.0 });
+                cursors.push(cursor);
+            }
+        }
+        let fitting = self.wire.fit_peers(&peers, self.list_room(asker));
+        let next_page = last_of(&cursors, fitting);
+        peers.truncate(fitting);
+        let token = self.token_for(now, asker, key);
+        let response = Response {
+            token: token.as_ref().map(|token| &token[..]),
+            providers: List::new(&peers),
+            next_page,
+            ..Response::default()
+        };
+        self.reply_with_nodes(now, asker, message, query, response);
+    }
+
+    fn answer_get(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        newer_than: Option<u64>,
+    ) {
+        let Some(key) = query.target else {
+            return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
+        };
+        let held = if asker.proven { self.held_item(now, key) } else { None };
+        let token = self.token_for(now, asker, key);
+        let token = token.as_ref().map(|token| &token[..]);
+        let mut response = Response { token, ..Response::default() };
+        if let Some(held) = &held {
+            response.seq = held.seq();
+            // An immutable value has no number, and is wanted unless only a token is.
+            let wanted = match (held.seq(), newer_than) {
+                (_, None) => true,
+                (Some(seq), Some(than)) => seq > than,
+                (None, Some(than)) => than != ONLY_TOKEN,
+            };
+            if wanted {
+                response.item = Some(travelling(held));
+            }
+        }
+        self.reply_with_nodes(now, asker, message, query, response);
+    }
+
+    fn answer_search(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        words: &str,
+        page: u32,
+    ) {
+        let Some(key) = query.target else {
+            return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
+        };
+        let token = self.token_for(now, asker, key);
+        let mut found: ArrayVec<SearchEntry, MAX_LISTED> = ArrayVec::new();
+        let mut cursors: ArrayVec<u32, MAX_LISTED> = ArrayVec::new();
+        if asker.proven && page != NO_LIST {
+            let filter = SearchFilter::parse(words);
+            for (cursor, entry) in self.store.search(now, key, &filter, page).take(MAX_LISTED) {
+                found.push(entry.clone());
+                cursors.push(cursor);
+            }
+        }
+        let mut hits: ArrayVec<Hit<'_>, MAX_LISTED> = found.iter().map(hit).collect();
+        let fitting = self.wire.fit_hits(&hits, self.list_room(asker));
+        let next_page = last_of(&cursors, fitting);
+        hits.truncate(fitting);
+        let response = Response {
+            token: token.as_ref().map(|token| &token[..]),
+            hits: List::new(&hits),
+            next_page,
+            ..Response::default()
+        };
+        self.reply_with_nodes(now, asker, message, query, response);
+    }
+
+    /// The value we hold under `key`, of either kind.
+    pub(super) fn held_item(&self, now: Instant, key: Id) -> Option<Item> {
+        let signed = || self.store.signed(now, key).cloned().map(Item::Signed);
+        let held = self.store.value(now, key);
+        held.map(|held| Item::Immutable(held.value.clone())).or_else(signed)
+    }
+
+    /// What an answer has for a list: half of it at least is kept for contacts.
+    const fn list_room(&self, asker: Asker) -> usize {
+        asker.room / 2
+    }
+
+    fn token_for(&mut self, now: Instant, asker: Asker, key: Id) -> Option<[u8; 8]> {
+        asker.proven.then(|| *self.tokens.issue(now, asker.path.remote, asker.id, key).as_bytes())
+    }
+
+    fn check_token(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        query: &Query<'_>,
+        token: &[u8],
+    ) -> Result<Id, Failure<'static>> {
+        let key = query.target.ok_or(Failure::new(ErrorCode::Protocol))?;
+        if self.tokens.check(now, token, asker.path.remote, asker.id, key) {
+            Ok(key)
+        } else {
+            Err(Failure::new(ErrorCode::BadToken))
+        }
+    }
+
+    /// The order of checks is BEP 44's: shape, sizes, token, signature, compare-and-swap, sequence.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message, looked at in turn")]
+    fn take_value(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        query: &Query<'_>,
+        token: &[u8],
+        item: &WireItem<'_>,
+        cas: Option<u64>,
+        age: u32,
+        lifetime: Option<u32>,
+    ) -> Result<(), Failure<'static>> {
+        let key = self.check_token(now, asker, query, token)?;
+        let age = Duration::from_secs(age.into());
+        match item {
+            WireItem::Immutable(bytes) => {
+                let value =
+                    Value::new(*bytes).map_err(|_| Failure::new(ErrorCode::ValueTooLarge))?;
+                if value.key() != key {
+                    return Err(Failure::new(ErrorCode::Protocol));
+                }
+                let from = asker.path.remote;
+                match lifetime {
+                    Some(secs) => {
+                        let lifetime = Duration::from_secs(secs.into());
+                        self.store.put_copy(now, key, value, lifetime, from)
+                    }
+                    None => self.store.put_value(now, key, value, Origin { from, age }),
+                }
+                .map_err(refusal)
+            }
+            WireItem::Signed(signed) => {
+                let signed = read_signed(signed, signed.salt)
+                    .ok_or(Failure::new(ErrorCode::ValueTooLarge))?;
+                if signed.key() != key {
+                    return Err(Failure::new(ErrorCode::Protocol));
+                }
+                // What the store would refuse anyway gets no signature check, nor does what it holds.
+                self.store.judge_signed(now, key, &signed, cas).map_err(refusal)?;
+                let verified = match self.store.recognise(now, key, &signed) {
+                    Some(verified) => verified,
+                    None if self.limits.allow(now, Cost::Signature, asker.path.remote) => {
+                        Verified::check(signed).ok_or(Failure::new(ErrorCode::BadSignature))?
+                    }
+                    None => return Err(Failure::new(ErrorCode::NoRoom)),
+                };
+                let origin = Origin { from: asker.path.remote, age };
+                self.store.put_signed(now, key, verified, cas, origin).map_err(refusal)
+            }
+        }
+        .map(|_| ())
+    }
+
+    fn take_entry(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        query: &Query<'_>,
+        token: &[u8],
+        entry: &Hit<'_>,
+    ) -> Result<(), Failure<'static>> {
+        let key = self.check_token(now, asker, query, token)?;
+        let entry = SearchEntry::with_extra(entry.name, entry.size, *entry.content, entry.extra)
+            .map_err(|_| Failure::new(ErrorCode::Protocol))?;
+        self.store.put_entry(now, key, entry, asker.path.remote).map(|_| ()).map_err(refusal)
+    }
+
+    /// A signal for us is an event; one for a contact of ours goes on to it, once.
+    fn pass_signal(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        query: &Query<'_>,
+        origin: Option<NodeInfo>,
+        payload: &[u8],
+    ) {
+        let Some(target) = query.target else { return };
+        if self.ids.contains(&target) {
+            let from = match origin {
+                None => {
+                    Contact { id: asker.id, path: asker.path, capabilities: Capabilities::NONE }
+                }
+                Some(info) => Contact {
+                    id: info.id,
+                    path: Path { link: asker.path.link, remote: info.address },
+                    capabilities: info.capabilities,
+                },
+            };
+            self.push_event(Event::Signal { from, payload: payload.to_vec() });
+            return;
+        }
+        // One hop, one for one: what was already handed on is not handed on again.
+        if origin.is_some() || !self.limits.allow(now, Cost::Query, asker.path.remote) {
+            return;
+        }
+        let contact = self.tables.iter().find_map(|table| table.get(target)).map(|it| it.contact);
+        if let Some(contact) = contact {
+            let origin = NodeInfo {
+                id: asker.id,
+                address: asker.path.remote,
+                capabilities: Capabilities::NONE,
+            };
+            let method = Method::Signal { origin: Some(origin), payload };
+            let query = Query::about(target, method);
+            self.ask(now, contact.path, Some(contact.id), query, Purpose::Forward);
+        }
+    }
+
+    fn reply_stored(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'_>,
+        result: Result<(), Failure<'static>>,
+    ) {
+        match result {
+            Ok(()) => self.reply(now, asker, message, Response::default()),
+            Err(failure) => self.reply_error(asker, message, failure),
+        }
+    }
+
+    /// Adds the contacts closest to the target, as many as fit, and replies.
+    fn reply_with_nodes(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        mut response: Response<'_>,
+    ) {
+        let want =
+            if query.want.is_empty() { Families::only(asker.path.family()) } else { query.want };
+        let mut nodes: ArrayVec<NodeInfo, MAX_NODES> = ArrayVec::new();
+        if let Some(target) = query.target {
+            self.gather_nodes(target, want, query.mask, asker, &mut nodes);
+        }
+        response.listed = want;
+        // An unproven asker is told so: with the cookie it gets token, lists and all contacts.
+        response.short = !asker.proven;
+        let mut reply = self.reply_message(now, asker, message, Body::Response(response));
+        let room = asker.room.saturating_sub(self.wire.encoded_len(&reply));
+        nodes.truncate(self.wire.fit_nodes(&nodes, room));
+        if let Body::Response(response) = &mut reply.body {
+            response.nodes = List::new(&nodes);
+        }
+        if !asker.proven {
+            self.stats.shortened += 1;
+        }
+        self.send(asker.path, &reply);
+    }
+
+    /// The k closest contacts of each wanted family that may be named to the asker.
+    fn gather_nodes(
+        &self,
+        target: Id,
+        want: Families,
+        mask: Capabilities,
+        asker: Asker,
+        nodes: &mut ArrayVec<NodeInfo, MAX_NODES>,
+    ) {
+        let filter = Filter::answering(asker.id).capable(mask);
+        let k = self.config.table.k.min(MAX_NODES / 2);
+        for family in want.iter() {
+            let closest = self.table(family).closest(target, filter);
+            let nameable = closest.filter(|it| within_scope(it.addr(), asker.path.remote));
+            nodes.extend(nameable.take(k).map(|contact| NodeInfo {
+                id: contact.id,
+                address: contact.addr(),
+                capabilities: contact.capabilities,
+            }));
+        }
+        if want == Families::BOTH {
+            // Where not all fit, the farthest of either family are left out.
+            nodes.sort_unstable_by_key(|node| node.id.distance(target));
+        }
+    }
+
+    fn reply(&mut self, now: Instant, asker: Asker, message: &Message<'_>, response: Response<'_>) {
+        let reply = self.reply_message(now, asker, message, Body::Response(response));
+        self.send(asker.path, &reply);
+    }
+
+    fn reply_message<'a>(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        message: &Message<'a>,
+        mut body: Body<'a>,
+    ) -> Message<'a> {
+        if let (Body::Response(response), Body::Query(query)) = (&mut body, &message.body) {
+            response.method = query.method.code();
+        }
+        let own = self.own_id(asker.path.family());
+        let mut reply = Message::new(message.transaction, own, body);
+        reply.client = self.is_client();
+        reply.capabilities = Some(self.config.capabilities);
+        reply.observed = Some(asker.path.remote);
+        if !asker.proven {
+            reply.cookie = Some(self.tokens.cookie(now, asker.path.remote));
+        }
+        reply
+    }
+
+    fn reply_error(&mut self, asker: Asker, message: &Message<'_>, failure: Failure<'_>) {
+        let mut reply = Message::new(
+            message.transaction,
+            self.own_id(asker.path.family()),
+            Body::Error(failure),
+        );
+        reply.client = self.is_client();
+        self.send(asker.path, &reply);
+    }
+}
+
+/// The cursor to go on with after the first `fitting` of a list, if there are more.
+fn last_of(cursors: &[u32], fitting: usize) -> Option<u32> {
+    if fitting < cursors.len() { cursors.get(fitting.checked_sub(1)?).copied() } else { None }
+}
+
+/// How the store's refusal is said on the wire.
+fn refusal(refused: Refused) -> Failure<'static> {
+    match refused {
+        Refused::StaleSequence { current } => {
+            Failure { seq: Some(current), ..Failure::new(ErrorCode::StaleSequence) }
+        }
+        Refused::CasMismatch { current } => {
+            Failure { seq: Some(current), ..Failure::new(ErrorCode::CasMismatch) }
+        }
+        Refused::Expired | Refused::ForeignAddress | Refused::ForeignKey => {
+            Failure::new(ErrorCode::Protocol)
+        }
+        _ => Failure::new(ErrorCode::NoRoom),
+    }
+}
+
+/// A search entry as it travels.
+pub(super) fn hit(entry: &SearchEntry) -> Hit<'_> {
+    let mut hit = Hit::new(entry.name(), entry.size(), entry.content());
+    hit.extra = entry.extra();
+    hit
+}

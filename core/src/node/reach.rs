@@ -1,0 +1,174 @@
+//! Whether strangers reach us, and what our address is from outside.
+//!
+//! Our contacts reach us, for we wrote to them first and a NAT lets their answers in. So a contact
+//! is asked to have a third node, to which we never wrote, ping us with a nonce (libp2p's AutoNAT
+//! asks the contact itself, which shows less). A node on a public network is a client until that
+//! ping comes; on loopback and private networks it is a server from the start.
+
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::Node;
+use super::operation::Purpose;
+use super::queries::Asker;
+use crate::config::Role;
+use crate::contact::{Path, Scope};
+use crate::event::Event;
+use crate::limit::Cost;
+use crate::time::Instant;
+use crate::wire::{Method, Query};
+
+/// So many different nodes must name the same address before it is believed.
+const VOTES: usize = 3;
+
+/// Voters remembered: enough for a majority to show, few enough to forget an old address soon.
+const VOTERS: usize = 16;
+
+/// How long a ping by a third node may take: two legs and a hard timeout.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asked this often in vain, we take it that strangers do not reach us.
+const TRIES: u32 = 3;
+
+/// How often it is looked into again: NAT mappings and firewalls change.
+const AGAIN: Duration = Duration::from_secs(15 * 60);
+
+/// What is known of our own reachability.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    public: bool,
+    reachable: Option<bool>,
+    /// Who said we have which address, one vote an IP address of a voter.
+    votes: BTreeMap<IpAddr, SocketAddr>,
+    seen: Option<SocketAddr>,
+    /// The nonce of the ping that we wait for.
+    waiting: Option<u64>,
+    tries: u32,
+    due: Option<Instant>,
+}
+
+impl Reach {
+    pub(super) fn on_public_network(&mut self) {
+        self.public = true;
+        if self.reachable.is_none() && self.due.is_none() {
+            self.due = Some(Instant::EPOCH);
+        }
+    }
+
+    pub(super) const fn reachable(&self) -> Option<bool> {
+        self.reachable
+    }
+
+    pub(super) fn advises_client(&self) -> bool {
+        self.public && self.reachable != Some(true)
+    }
+
+    /// `voter` says that we have the address `observed`. Gives it once it is newly believed.
+    pub(super) fn seen_as(
+        &mut self,
+        observed: SocketAddr,
+        voter: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let scope = Scope::of(observed.ip())?;
+        // A loopback neighbour sees our loopback address: no news for the world.
+        if Scope::of(voter.ip()) != Some(scope) {
+            return None;
+        }
+        if self.votes.len() >= VOTERS && !self.votes.contains_key(&voter.ip()) {
+            self.votes.pop_first();
+        }
+        self.votes.insert(voter.ip(), observed);
+        let agreeing = self.votes.values().filter(|seen| **seen == observed).count();
+        if agreeing < VOTES || self.seen == Some(observed) {
+            return None;
+        }
+        self.seen = Some(observed);
+        if scope == Scope::Public {
+            self.on_public_network();
+        }
+        Some(observed)
+    }
+
+    /// When something is to be done here.
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+impl Node {
+    /// Asks a contact to have somebody ping us, if it is time.
+    pub(super) fn check_reachability(&mut self, now: Instant) {
+        if self.reach.due.is_none_or(|due| now < due) || self.config.role != Role::Auto {
+            return;
+        }
+        if self.reach.waiting.take().is_some() && self.reach.tries >= TRIES {
+            self.set_reachable(now, false);
+            return;
+        }
+        let Some(contact) = self.random_contact(|_| true) else {
+            self.reach.due = Some(now + PATIENCE);
+            return;
+        };
+        let nonce = self.rng.next_u64();
+        self.reach.waiting = Some(nonce);
+        self.reach.tries += 1;
+        self.reach.due = Some(now + PATIENCE);
+        let query = Query::new(Method::DialBack { nonce });
+        self.ask(now, contact.path, Some(contact.id), query, Purpose::DialBack);
+    }
+
+    /// A ping with a nonce came: from a stranger, and with our nonce, it shows that we are reached.
+    pub(super) fn handle_reach_ping(&mut self, now: Instant, nonce: u64, from: Path) {
+        if self.reach.waiting == Some(nonce) && !self.proofs.is_proven(now, &from.remote) {
+            self.reach.waiting = None;
+            self.set_reachable(now, true);
+        }
+    }
+
+    fn set_reachable(&mut self, now: Instant, reachable: bool) {
+        self.reach.tries = 0;
+        self.reach.due = Some(now + AGAIN);
+        if self.reach.reachable == Some(reachable) {
+            return;
+        }
+        self.reach.reachable = Some(reachable);
+        if let Some(address) = self.reach.seen {
+            self.push_event(Event::Reachable { address, reachable });
+        }
+    }
+
+    /// The asker wants a stranger to ping it: some contact of ours, of another prefix than the
+    /// asker's, is to do it.
+    pub(super) fn pass_dial_back(&mut self, now: Instant, asker: Asker, nonce: u64) {
+        let address = asker.path.remote;
+        if !asker.proven || !self.limits.allow(now, Cost::Query, address) {
+            return;
+        }
+        let family = asker.path.family();
+        let stranger = self.random_contact(|contact| {
+            contact.path.family() == family && contact.addr().ip() != address.ip()
+        });
+        let Some(stranger) = stranger else { return };
+        let query = Query::new(Method::Probe { address, nonce });
+        self.ask(now, stranger.path, Some(stranger.id), query, Purpose::Forward);
+    }
+
+    /// A contact of ours asks us to ping somebody: one small ping for one question, and only for
+    /// those who are in our table, so that a stranger cannot make us knock at doors.
+    pub(super) fn probe(&mut self, now: Instant, asker: Asker, address: SocketAddr, nonce: u64) {
+        let known = self
+            .table(asker.path.family())
+            .get(asker.id)
+            .is_some_and(|entry| entry.contact.path == asker.path);
+        let cost = Cost::Candidate { named_by: asker.path.remote };
+        if !known
+            || !super::within_scope(address, asker.path.remote)
+            || !self.limits.allow(now, cost, address)
+        {
+            return;
+        }
+        let path = Path { link: self.link_for(asker.path.link, &address), remote: address };
+        self.ask(now, path, None, Query::new(Method::Ping { nonce: Some(nonce) }), Purpose::Probe);
+    }
+}

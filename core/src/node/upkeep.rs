@@ -1,0 +1,187 @@
+//! What happens of its own accord: timeouts, refreshes, pings, renewals, republication, expiry.
+//!
+//! One deadline for all of it ([`Node::poll_timeout`]): the earliest of what the parts say. Each
+//! call does a bounded amount of work and leaves the rest to a deadline that has already come.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::Node;
+use super::operation::{Kind, ONLY_TOKEN, Purpose};
+use crate::contact::{Contact, Family};
+use crate::event::{Event, Outcome};
+use crate::record::Item;
+use crate::store::{Certified, Handover};
+use crate::table::Filter;
+use crate::time::Instant;
+use crate::wire::{Method, Query};
+
+/// Pieces of one kind of upkeep done in one call.
+const AT_ONCE: usize = 32;
+
+/// How often a contact is tried while we seem to be offline.
+const KNOCK: Duration = Duration::from_secs(10);
+
+impl Node {
+    pub(super) fn keep_up(&mut self, now: Instant) {
+        self.expire_requests(now, None);
+        self.end_overdue(now);
+        if self.offline {
+            self.knock(now);
+        } else {
+            self.ping_contacts(now);
+            self.refresh_buckets(now);
+            self.renew(now);
+            self.republish(now);
+            self.hand_over(now);
+            self.check_reachability(now);
+        }
+        self.store.expire(now);
+    }
+
+    /// The earliest deadline of all parts.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let awake = !self.offline;
+        let first =
+            |set: &alloc::collections::BTreeSet<(Instant, u64)>| set.first().map(|(due, _)| *due);
+        [
+            self.requests.poll_timeout(),
+            first(&self.deadlines),
+            self.store.poll_timeout(),
+            (!self.handovers.is_empty()).then_some(self.now),
+            first(&self.renewals).filter(|_| awake),
+            self.reach.poll_timeout().filter(|_| awake),
+            self.table(Family::V4).poll_timeout().filter(|_| awake),
+            self.table(Family::V6).poll_timeout().filter(|_| awake),
+            self.knock.filter(|_| self.offline),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn end_overdue(&mut self, now: Instant) {
+        while let Some(&(deadline, id)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.finish(now, id, Outcome::DeadlineExceeded);
+        }
+    }
+
+    fn ping_contacts(&mut self, now: Instant) {
+        for family in Family::ALL {
+            for _ in 0..AT_ONCE {
+                let Some(contact) = self.table_mut(family).next_ping(now) else { break };
+                self.check(now, contact);
+            }
+        }
+    }
+
+    /// Is this contact alive, and is it who we think?
+    pub(super) fn check(&mut self, now: Instant, contact: Contact) {
+        let query = Query::new(Method::Ping { nonce: None });
+        self.ask(now, contact.path, Some(contact.id), query, Purpose::Check);
+    }
+
+    /// While nothing answers, one contact at a time is tried: the first answer ends it.
+    fn knock(&mut self, now: Instant) {
+        if self.knock.is_none_or(|due| now < due) {
+            return;
+        }
+        self.knock = Some(now + KNOCK);
+        if let Some(contact) = self.random_contact(|_| true) {
+            self.check(now, contact);
+        }
+    }
+
+    /// A contact that passes, each with the same chance.
+    pub(super) fn random_contact(&mut self, passes: impl Fn(&Contact) -> bool) -> Option<Contact> {
+        let all = || self.tables.iter().flat_map(|table| table.iter()).map(|entry| entry.contact);
+        let count = all().filter(&passes).count();
+        let chosen = self.rng.below(count as u64);
+        let all = || self.tables.iter().flat_map(|table| table.iter()).map(|entry| entry.contact);
+        // Below a count of contacts, so it fits.
+        all().filter(&passes).nth(chosen as usize)
+    }
+
+    fn refresh_buckets(&mut self, now: Instant) {
+        for family in Family::ALL {
+            for _ in 0..AT_ONCE {
+                let mut rng = self.rng.fork();
+                let Some(target) = self.table_mut(family).next_refresh(now, &mut rng) else {
+                    break;
+                };
+                self.refresh(now, target);
+            }
+        }
+    }
+
+    fn renew(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            let Some(&(due, id)) = self.renewals.first() else { return };
+            if due > now {
+                return;
+            }
+            self.schedule_renewal(now, id);
+            let Some(publication) = self.publications.get(&id) else { continue };
+            let (kind, mut targets) = (publication.kind.clone(), publication.targets.clone());
+            let Some(first) = targets.pop_front() else { continue };
+            let operation = self.begin(now, kind, first, targets, self.families());
+            self.drive(now, operation);
+        }
+    }
+
+    fn republish(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            let Some(due) = self.store.next_republish(now) else { return };
+            let kind = Kind::Republish { item: item_of(due.record), age: due.age };
+            let operation = self.begin(now, kind, due.key, Default::default(), self.families());
+            self.drive(now, operation);
+        }
+    }
+
+    /// Somebody is new in the table: it may be among the closest to records that we hold.
+    pub(super) fn hand_over_to(&mut self, newcomer: Contact) {
+        let held = self.store.stats();
+        if held.values + held.signed > 0 && self.handovers.len() < AT_ONCE {
+            self.handovers.push_back((Handover::new(newcomer.id), newcomer));
+        }
+    }
+
+    /// A newcomer gets the records it is now among the closest to, from the one holder that is
+    /// itself closest to the key (mistake 18).
+    fn hand_over(&mut self, now: Instant) {
+        let Some((mut handover, newcomer)) = self.handovers.pop_front() else { return };
+        let (table, k) = (self.table(newcomer.path.family()), self.config.lookup.k);
+        let closest = |key| table.closest(key, Filter::default()).take(k).map(|contact| contact.id);
+        let due = self.store.next_handover(now, &mut handover, k, closest);
+        if !handover.is_done() {
+            self.handovers.push_front((handover, newcomer));
+        }
+        if let Some(due) = due {
+            let query = Query::about(due.key, Method::Get { newer_than: Some(ONLY_TOKEN) });
+            let item = Box::new(item_of(due.record));
+            let purpose = Purpose::Offer { item, age: due.age };
+            self.ask(now, newcomer.path, Some(newcomer.id), query, purpose);
+        }
+    }
+
+    pub(super) fn set_offline(&mut self, now: Instant, offline: bool) {
+        if self.offline == offline {
+            return;
+        }
+        self.offline = offline;
+        self.knock = offline.then_some(now + KNOCK);
+        for table in &mut self.tables {
+            table.set_frozen(offline);
+        }
+        self.push_event(Event::Offline { offline });
+    }
+}
+
+fn item_of(record: Certified) -> Item {
+    match record {
+        Certified::Value(value) => Item::Immutable(value),
+        Certified::Signed(signed) => Item::Signed(*signed),
+    }
+}

@@ -1,0 +1,367 @@
+//! Nodes that share nothing but a queue of datagrams.
+//!
+//! The smallest network there is: every datagram arrives after a millisecond, in order, unless the
+//! test says otherwise. Loss, churn and size are the simulator's.
+
+extern crate alloc;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Value};
+use kadlet_core::wire::ErrorCode;
+use kadlet_core::{
+    Announcement, Config, Event, Family, GetQuery, Id, Instant, Node, OperationId, Outcome, Path,
+    PeerFailure, PutOptions, Rejected, Rng, Role,
+};
+
+/// Nodes by address, and what is on its way between them.
+struct Net {
+    now: Instant,
+    nodes: BTreeMap<SocketAddr, Node>,
+    wire: VecDeque<(Instant, SocketAddr, SocketAddr, Vec<u8>)>,
+    rng: Rng,
+    rejected: Vec<Rejected>,
+}
+
+const STEP: Duration = Duration::from_millis(1);
+
+impl Net {
+    fn new(seed: u8) -> Self {
+        Self {
+            now: Instant::from_secs(1),
+            nodes: BTreeMap::new(),
+            wire: VecDeque::new(),
+            rng: Rng::from_seed([seed; 32]),
+            rejected: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, addr: &str, config: Config) -> SocketAddr {
+        let addr: SocketAddr = addr.parse().expect("an address");
+        let id = Id::random(&mut self.rng);
+        let seed = self.rng.bytes();
+        self.nodes.insert(addr, Node::new(config, id, seed, self.now));
+        addr
+    }
+
+    /// `n` nodes that joined by the first of them.
+    fn joined(seed: u8, n: u32, addr: impl Fn(u32) -> String) -> (Self, Vec<SocketAddr>) {
+        let mut net = Self::new(seed);
+        let addrs: Vec<_> = (0..n).map(|i| net.add(&addr(i), Config::default())).collect();
+        for addr in &addrs[1..] {
+            let (outcome, _) =
+                net.run(*addr, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+            assert_eq!(outcome, Outcome::Success);
+        }
+        (net, addrs)
+    }
+
+    fn local(seed: u8, n: u32) -> (Self, Vec<SocketAddr>) {
+        Self::joined(seed, n, |i| format!("127.0.0.1:{}", 1000 + i))
+    }
+
+    fn node(&mut self, addr: SocketAddr) -> &mut Node {
+        self.nodes.get_mut(&addr).expect("a node there")
+    }
+
+    /// Carries datagrams and time on until `addr` reports the end of the operation.
+    fn run(
+        &mut self,
+        addr: SocketAddr,
+        command: impl FnOnce(&mut Node, Instant) -> OperationId,
+    ) -> (Outcome, Vec<Event>) {
+        let now = self.now;
+        let operation = command(self.node(addr), now);
+        let mut events = Vec::new();
+        for _ in 0..1_000_000 {
+            while let Some(event) = self.node(addr).poll_event() {
+                if let Event::Done { operation: done, outcome, .. } = &event
+                    && *done == operation
+                {
+                    let outcome = *outcome;
+                    events.push(event);
+                    return (outcome, events);
+                }
+                events.push(event);
+            }
+            self.step();
+        }
+        panic!("the operation does not end");
+    }
+
+    /// What is due next: a datagram or a deadline.
+    fn step(&mut self) {
+        for (addr, node) in &mut self.nodes {
+            while let Some(transmit) = node.poll_transmit() {
+                assert!(transmit.payload.len() <= 1232, "a datagram of {}", transmit.payload.len());
+                let at = self.now + STEP;
+                self.wire.push_back((at, *addr, transmit.path.remote, transmit.payload));
+            }
+        }
+        let deadline = self.nodes.values().filter_map(Node::poll_timeout).min();
+        let arrival = self.wire.front().map(|(at, ..)| *at);
+        match (arrival, deadline) {
+            (Some(at), deadline) if deadline.is_none_or(|deadline| at <= deadline) => {
+                let (at, from, to, payload) = self.wire.pop_front().expect("one is there");
+                self.now = self.now.max(at);
+                let now = self.now;
+                if let Some(node) = self.nodes.get_mut(&to)
+                    && let Err(reason) = node.handle_datagram(now, Path::direct(from), &payload)
+                {
+                    self.rejected.push(reason);
+                }
+            }
+            (_, Some(deadline)) => {
+                self.now = self.now.max(deadline);
+                let now = self.now;
+                for node in self.nodes.values_mut() {
+                    if node.poll_timeout().is_some_and(|at| at <= now) {
+                        node.handle_timeout(now);
+                    }
+                }
+            }
+            (_, None) => panic!("nothing will ever happen again"),
+        }
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+            for node in self.nodes.values_mut() {
+                while node.poll_event().is_some() {}
+            }
+        }
+    }
+
+    /// The ids of the `k` live nodes closest to a key, by brute force.
+    fn closest(&self, key: Id, k: usize, except: SocketAddr) -> Vec<Id> {
+        let others = self.nodes.iter().filter(|(addr, _)| **addr != except);
+        let mut ids: Vec<Id> = others.map(|(_, node)| node.id()).collect();
+        ids.sort_by_key(|id| id.distance(key));
+        ids.truncate(k);
+        ids
+    }
+}
+
+fn values(events: &[Event]) -> Vec<&Item> {
+    let mut found = Vec::new();
+    for event in events {
+        if let Event::Value { item, .. } = event {
+            found.push(item);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_lookup_ends_with_the_true_closest() {
+    let (mut net, addrs) = Net::local(1, 60);
+    for from in addrs.iter().copied().take(40) {
+        let target = Id::random(&mut net.rng);
+        let (_, events) = net.run(from, |node, now| node.find_node(now, target));
+        let Some(Event::Done { closest, .. }) = events.last() else { panic!("no end") };
+        let found: Vec<Id> = closest.iter().map(|contact| contact.id).collect();
+        assert_eq!(found, net.closest(target, 20, from));
+    }
+    assert_eq!(net.rejected, []);
+}
+
+#[test]
+fn a_value_put_by_one_is_got_by_all() {
+    let (mut net, addrs) = Net::local(2, 40);
+    let item = Item::Immutable(Value::new(*b"hello").expect("short"));
+    let (outcome, events) = net.run(addrs[3], |node, now| {
+        node.put(now, item.clone(), PutOptions::default()).expect("a good value")
+    });
+    assert_eq!(outcome, Outcome::Success);
+    let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
+    assert_eq!(stored, 20);
+    for addr in &addrs {
+        let (outcome, events) =
+            net.run(*addr, |node, now| node.get(now, GetQuery::new(item.key())));
+        assert_eq!((outcome, values(&events)), (Outcome::Success, vec![&item]));
+    }
+    let absent = GetQuery::new(Id::random(&mut net.rng));
+    let (outcome, _) = net.run(addrs[5], |node, now| node.get(now, absent));
+    assert_eq!(outcome, Outcome::Absent);
+}
+
+#[test]
+fn signed_values_follow_sequence_numbers() {
+    let (mut net, addrs) = Net::local(3, 30);
+    let sign = |seq, value: &[u8]| {
+        Item::Signed(SignedValue::sign(&[9; 32], b"feed", seq, value).expect("short"))
+    };
+    let put = |net: &mut Net, item: Item, options| {
+        net.run(addrs[1], |node, now| node.put(now, item, options).expect("well signed")).0
+    };
+    let swap = PutOptions::compare_and_swap;
+    assert_eq!(put(&mut net, sign(5, b"five"), PutOptions::default()), Outcome::Success);
+    let stale = Outcome::Refused { code: ErrorCode::StaleSequence, seq: Some(5) };
+    assert_eq!(put(&mut net, sign(4, b"four"), PutOptions::default()), stale);
+    assert_eq!(put(&mut net, sign(5, b"other"), PutOptions::default()), stale);
+    let mismatch = Outcome::Refused { code: ErrorCode::CasMismatch, seq: Some(5) };
+    assert_eq!(put(&mut net, sign(6, b"six"), swap(4)), mismatch);
+    assert_eq!(put(&mut net, sign(6, b"six"), swap(5)), Outcome::Success);
+    let key = sign(6, b"").key();
+    let (_, events) = net.run(addrs[9], |node, now| node.get(now, GetQuery::new(key)));
+    assert_eq!(values(&events).last(), Some(&&sign(6, b"six")));
+}
+
+#[test]
+fn providers_are_found_and_each_is_told_once() {
+    let (mut net, addrs) = Net::local(4, 50);
+    let key = Id::random(&mut net.rng);
+    for addr in &addrs[..30] {
+        let (outcome, _) =
+            net.run(*addr, |node, now| node.announce(now, key, Announcement::http(80)));
+        assert_eq!(outcome, Outcome::Success);
+    }
+    // All nodes sit at one IP address here, and say the same port: they are one provider.
+    let (outcome, events) = net.run(addrs[49], |node, now| node.providers(now, key));
+    let found: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Provider { address, .. } => Some(*address),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        (outcome, found),
+        (Outcome::Success, vec!["127.0.0.1:80".parse().expect("an address")])
+    );
+}
+
+#[test]
+fn a_file_is_found_by_all_words_of_a_query() {
+    let (mut net, addrs) = Net::local(5, 40);
+    let names = ["Blue Danube.ogg", "blue moon.ogg", "Danube map.pdf"];
+    for (i, name) in (0_u8..).zip(names) {
+        let entry = SearchEntry::new(name, 7, [i; 32]).expect("a short name");
+        let (outcome, _) = net
+            .run(addrs[2], |node, now| node.publish(now, entry, false).expect("a name with words"));
+        assert_eq!(outcome, Outcome::Success);
+    }
+    let mut search = |words: &str| {
+        let query = SearchQuery::parse(words).expect("words");
+        let (outcome, events) = net.run(addrs[30], |node, now| node.search(now, query));
+        let hits = events.iter().filter_map(|event| match event {
+            Event::Hit { entry, .. } => Some(entry.name().to_string()),
+            _ => None,
+        });
+        let mut hits: Vec<_> = hits.collect();
+        hits.sort();
+        (outcome, hits)
+    };
+    assert_eq!(search("danube BLUE").1, ["Blue Danube.ogg"]);
+    assert_eq!(search("ogg").1, ["Blue Danube.ogg", "blue moon.ogg"]);
+    assert_eq!(search("blue pdf").0, Outcome::Absent);
+}
+
+/// "Nobody has it" and "could not ask" are different.
+#[test]
+fn nobody_to_ask_is_no_absence() {
+    let mut net = Net::new(6);
+    let alone = net.add("127.0.0.1:1", Config::default());
+    let key = Id::random(&mut net.rng);
+    let (outcome, _) = net.run(alone, |node, now| node.get(now, GetQuery::new(key)));
+    assert_eq!(outcome, Outcome::NoPeers);
+    let nobody = Path::direct("127.0.0.1:2".parse().expect("an address"));
+    let (outcome, events) = net.run(alone, |node, now| node.bootstrap(now, &[nobody]));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Failed { peer, .. } if peer.path == nobody))
+    );
+}
+
+#[test]
+fn a_client_is_served_and_never_inserted() {
+    let (mut net, addrs) = Net::local(7, 10);
+    let mut config = Config::default();
+    config.role = Role::Client;
+    let client = net.add("127.0.0.1:9", config);
+    let (outcome, _) = net.run(client, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+    assert_eq!(outcome, Outcome::Success);
+    net.run_for(Duration::from_secs(120));
+    let id = net.node(client).id();
+    for addr in addrs {
+        assert!(net.node(addr).table(Family::V4).get(id).is_none());
+    }
+}
+
+#[test]
+fn networks_with_different_names_never_merge() {
+    let mut net = Net::new(8);
+    let named = |name: &str| {
+        let mut config = Config::default();
+        config.network = kadlet_core::Network::Native(name.to_string());
+        config
+    };
+    let a = net.add("127.0.0.1:1", named("one"));
+    let b = net.add("127.0.0.1:2", named("two"));
+    let (outcome, events) = net.run(a, |node, now| node.bootstrap(now, &[Path::direct(b)]));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    // It is said that there is somebody, but of another network.
+    let said =
+        |event: &Event| matches!(event, Event::Failed { reason: PeerFailure::OtherNetwork, .. });
+    assert!(events.iter().any(said));
+    assert!(net.node(a).table(Family::V4).is_empty() && net.node(b).table(Family::V4).is_empty());
+}
+
+/// Public addresses: cookies, short answers and diversity are on, and everything still works.
+#[test]
+fn a_public_network_works_with_all_protections_on() {
+    let (mut net, addrs) = Net::joined(9, 40, |i| format!("{}.{}.1.1:4000", 20 + i, i));
+    let item = Item::Immutable(Value::new(*b"hello").expect("short"));
+    let (outcome, _) = net.run(addrs[3], |node, now| {
+        node.put(now, item.clone(), PutOptions::default()).expect("a good value")
+    });
+    assert_eq!(outcome, Outcome::Success);
+    let (outcome, events) =
+        net.run(addrs[20], |node, now| node.get(now, GetQuery::new(item.key())));
+    assert_eq!((outcome, values(&events)), (Outcome::Success, vec![&item]));
+}
+
+#[test]
+fn state_survives_a_restart() {
+    let (mut net, addrs) = Net::local(10, 25);
+    let item = Item::Immutable(Value::new(*b"kept").expect("short"));
+    net.run(addrs[0], |node, now| {
+        node.put(now, item.clone(), PutOptions::default()).expect("good")
+    });
+    let now = net.now;
+    let state = net.node(addrs[7]).export_state(now);
+    let (id, held) = (net.node(addrs[7]).id(), net.node(addrs[7]).health().records);
+    let elapsed = Duration::from_secs(60);
+    let restored = Node::restore(Config::default(), &state, [77; 32], now, elapsed);
+    let mut restored = restored.expect("our own state");
+    assert_eq!((restored.id(), restored.health().records), (id, held));
+    assert!(restored.table(Family::V4).len() >= 20);
+    restored.find_node(now, Id::ZERO);
+    assert!(restored.poll_transmit().is_some(), "restored contacts are asked");
+    for cut in 0..state.len() {
+        assert!(Node::restore(Config::default(), &state[..cut], [7; 32], now, elapsed).is_err());
+    }
+}
+
+#[test]
+fn cancelling_stops_the_traffic() {
+    let (mut net, addrs) = Net::local(11, 20);
+    let now = net.now;
+    let key = Id::random(&mut net.rng);
+    let node = net.node(addrs[4]);
+    let operation = node.providers(now, key);
+    while node.poll_transmit().is_some() {}
+    assert!(node.cancel(now, operation));
+    assert!(!node.cancel(now, operation));
+    let done = core::iter::from_fn(|| node.poll_event())
+        .any(|event| matches!(event, Event::Done { outcome: Outcome::Cancelled, .. }));
+    assert!(done);
+    assert!(node.poll_transmit().is_none());
+    assert!(node.operation(operation).is_none());
+}
