@@ -593,6 +593,13 @@ pub struct Config {
     pub max_pages: u32,
     /// Results of one operation kept to tell new ones from known ones. Default: 4,096.
     pub max_found: usize,
+    /// Whether records are kept with, and looked for among, all nodes within the distance in which
+    /// k are expected, and not the k closest alone. Default: yes; where nobody crowds a key it costs
+    /// two or three questions more.
+    pub region: bool,
+    /// Whether a value that was found is copied to the closest contact that did not have it
+    /// (section 4.1). Default: no; it pays where a few values are wanted by many.
+    pub path_copies: bool,
     /// One in this many messages carries a field nobody knows, so that nobody forgets to ignore
     /// them; 0: none. Default: 100.
     pub grease_one_in: u32,
@@ -622,6 +629,8 @@ impl Default for Config {
             max_events: 65_536,
             max_pages: 8,
             max_found: 4_096,
+            region: true,
+            path_copies: false,
             grease_one_in: 100,
         }
     }

@@ -365,3 +365,60 @@ fn cancelling_stops_the_traffic() {
     assert!(node.poll_transmit().is_none());
     assert!(node.operation(operation).is_none());
 }
+
+/// Mistake 17 and section 4.1: a copy goes to the closest that did not have the value.
+#[test]
+fn a_found_value_is_copied_to_the_lookups_path_where_that_is_on() {
+    let holders = |path_copies: bool| {
+        let mut net = Net::new(12);
+        let mut config = Config::default();
+        (config.table.k, config.lookup.k) = (4, 4);
+        config.path_copies = path_copies;
+        let addrs: Vec<_> =
+            (0..60).map(|i| net.add(&format!("127.0.0.1:{}", 1000 + i), config.clone())).collect();
+        for addr in &addrs[1..] {
+            net.run(*addr, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+        }
+        let item = Item::Immutable(Value::new(*b"popular").expect("short"));
+        net.run(addrs[1], |node, now| {
+            node.put(now, item.clone(), PutOptions::default()).expect("good")
+        });
+        for addr in &addrs[20..40] {
+            net.run(*addr, |node, now| node.get(now, GetQuery::new(item.key())));
+        }
+        net.run_for(Duration::from_secs(5));
+        net.nodes.values().map(|node| node.health().records).sum::<u32>()
+    };
+    let (without, with) = (holders(false), holders(true));
+    assert!(with > without, "{with} holders with copies, {without} without");
+}
+
+/// The seam for a second wire: BEP 5's own examples pass through the same node.
+#[cfg(feature = "mainline")]
+#[test]
+fn bep_5_examples_are_answered_by_the_same_node() {
+    let mut config = Config::default();
+    config.network = kadlet_core::Network::Mainline;
+    let mut net = Net::new(13);
+    let server = net.add("127.0.0.1:6881", config.clone());
+    let client = net.add("127.0.0.1:6882", config);
+    let (outcome, _) = net.run(client, |node, now| node.bootstrap(now, &[Path::direct(server)]));
+    assert_eq!(outcome, Outcome::Success);
+    let now = net.now;
+    let from = Path::direct("127.0.0.1:7000".parse().expect("an address"));
+    let node = net.node(server);
+    while node.poll_transmit().is_some() {}
+    let id = *node.id().as_bytes();
+    let mut answer = |query: &[u8]| {
+        node.handle_datagram(now, from, query).expect("an example of BEP 5");
+        node.poll_transmit().expect("an answer").payload
+    };
+    let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|it| it == part);
+    let pong = answer(b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe");
+    assert!(contains(&pong, &[b"d2:id20:".as_slice(), &id].concat()));
+    assert!(contains(&pong, b"1:t2:aa") && pong.ends_with(b"1:y1:re"));
+    let nodes = answer(
+        b"d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe",
+    );
+    assert!(contains(&nodes, b"5:nodes26:"), "the client that bootstrapped is known by now");
+}

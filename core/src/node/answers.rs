@@ -219,6 +219,7 @@ impl Node {
             operation.pending = operation.pending.saturating_sub(1);
             operation.slow.remove(&sender.path);
             operation.stage = Stage::Looking;
+            operation.note_namer(sender.addr(), &named);
             operation.lookup.start([sender]);
             operation.lookup.heard(Some((sender.id, sender.addr())), named);
         });
@@ -236,6 +237,7 @@ impl Node {
     ) {
         let named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
+            operation.note_namer(sender.addr(), &named);
             operation.lookup.heard(Some((contact.id, contact.addr())), named);
             node.ask_step(now, id, operation, contact, true);
         });
@@ -264,8 +266,10 @@ impl Node {
                     named: named.clone(),
                 },
             );
+            operation.note_namer(sender.addr(), &named);
             operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
-            if operation.kind.stores()
+            let copies = node.config.path_copies && response.item.is_none();
+            if (operation.kind.stores() || copies)
                 && let Some(token) = response.token
             {
                 operation.tokens.insert((sender.id, sender.addr()), token.to_vec());
@@ -452,7 +456,8 @@ impl Node {
             return;
         }
         operation.totals.found += 1;
-        if matches!(item, Item::Immutable(_)) {
+        if let Item::Immutable(value) = &item {
+            self.copy_to_path(operation, value);
             operation.lookup.finish_early();
         }
         let event = Event::Value { operation: OperationId(id), item: item.clone(), holder };
@@ -494,6 +499,25 @@ impl Node {
             _ => {}
         }
         self.operations.insert(id, operation);
+    }
+
+    /// A copy for the closest contact that did not have the value (section 4.1), with a lifetime
+    /// that halves for every node between it and the key.
+    fn copy_to_path(&mut self, operation: &Operation, value: &Value) {
+        if !self.config.path_copies {
+            return;
+        }
+        let mut answered = operation.lookup.closest().map(|found| found.contact);
+        let nearest = answered.by_ref().zip(0_u32..).find_map(|(contact, between)| {
+            let token = operation.tokens.get(&(contact.id, contact.addr()))?;
+            Some((contact, between, token))
+        });
+        let Some((contact, between, token)) = nearest else { return };
+        let lifetime = Some(secs(self.config.store.copy_lifetime(between)));
+        let item = WireItem::Immutable(value.as_bytes());
+        let method = Method::Put { token, item, cas: None, age: 0, lifetime };
+        let query = Query::about(operation.target, method);
+        self.ask(self.now, contact.path, Some(contact.id), query, Purpose::Forward);
     }
 
     /// The contacts in an answer that may be believed for now: a usable address of a scope that its

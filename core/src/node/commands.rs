@@ -224,11 +224,13 @@ impl Node {
         let id = self.next_operation;
         self.next_operation += 1;
         self.stats.operations += 1;
-        let lookup = self.new_lookup(&kind, target, families);
+        let region = self.region(&kind);
+        let lookup = self.new_lookup(&kind, target, families, region);
         let deadline = now + self.config.deadline;
         let internal = kind.is_internal();
         let mut operation = Operation::new(kind, target, lookup, now, deadline);
         operation.targets = targets;
+        operation.region = region;
         self.operations.insert(id, operation);
         self.deadlines.insert((deadline, id));
         if !internal {

@@ -8,7 +8,8 @@ use super::operation::{Kind, Operation, Purpose, Stage};
 use super::queries::hit;
 use crate::contact::{Contact, Families, Family, Path};
 use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Transmit};
-use crate::id::Id;
+use crate::id::{Distance, Id};
+use crate::limit::Cost;
 use crate::lookup::{Lookup, Step};
 use crate::record::Item;
 use crate::table::Filter;
@@ -55,8 +56,14 @@ impl Node {
                         operation.target = target;
                         operation.tokens.clear();
                         operation.stage = Stage::Looking;
-                        *operation.lookup =
-                            self.new_lookup(&operation.kind, target, self.families());
+                        operation.named_by.clear();
+                        operation.region = self.region(&operation.kind);
+                        *operation.lookup = self.new_lookup(
+                            &operation.kind,
+                            target,
+                            self.families(),
+                            operation.region,
+                        );
                     }
                 },
             }
@@ -70,10 +77,25 @@ impl Node {
                 Step::Wait => return false,
                 // A silent bootstrap address does not hold up a join that others made possible.
                 Step::Done => return operation.pending as usize <= operation.slow.len(),
-                Step::Ask(contact) => {
-                    self.ask_step(now, id, operation, contact, false);
+                Step::Ask(contact) if !self.may_ask(now, operation, &contact) => {
+                    operation.lookup.failed(contact.id, contact.addr());
                 }
+                Step::Ask(contact) => self.ask_step(now, id, operation, contact, false),
             }
+        }
+    }
+
+    /// Whoever lists addresses of a victim must not make us knock at them: contacts that have not
+    /// shown themselves are asked within a budget of their prefix and of who named them.
+    fn may_ask(&mut self, now: Instant, operation: &Operation, contact: &Contact) -> bool {
+        let addr = contact.addr();
+        if !self.config.limits.enforce.holds_for(addr.ip()) || self.proofs.is_proven(now, &addr) {
+            return true;
+        }
+        match operation.named_by.get(&addr) {
+            Some(namer) => self.limits.allow(now, Cost::Candidate { named_by: *namer }, addr),
+            // From our own table.
+            None => true,
         }
     }
 
@@ -114,7 +136,8 @@ impl Node {
         for family in Family::ALL {
             self.table_mut(family).touched(now, operation.target);
         }
-        if operation.lookup.progress().answered > 0 {
+        // A lookup that a found value ended did not see the closest: it says nothing of the size.
+        if !matches!(operation.best, Some(Item::Immutable(_))) {
             // Of the family with more of them: the smaller network would count as the larger one.
             let [v4, v6] = Family::ALL.map(|family| {
                 operation.closest.iter().filter(|it| it.path.family() == family).count()
@@ -194,11 +217,27 @@ impl Node {
         }
     }
 
+    /// How far from a key its records are kept: where k honest nodes are expected. An attacker who
+    /// crowds the k closest places does not own what lies between them and that distance.
+    pub(super) fn region(&self, kind: &Kind) -> Option<Distance> {
+        let k = u32::try_from(self.config.lookup.k).unwrap_or(u32::MAX);
+        if kind.covers_region() && self.config.region { self.estimate.region(k) } else { None }
+    }
+
     /// A lookup that starts from the closest contacts of our tables.
-    pub(super) fn new_lookup(&self, kind: &Kind, target: Id, families: Families) -> Lookup {
+    pub(super) fn new_lookup(
+        &self,
+        kind: &Kind,
+        target: Id,
+        families: Families,
+        region: Option<Distance>,
+    ) -> Lookup {
         let config = self.config.lookup.clone();
         let k = config.k;
         let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(kind.mask());
+        if let Some(bound) = region {
+            lookup.widen(bound);
+        }
         for family in families.iter() {
             let closest = self.table(family).closest(target, Filter::default().or_doubtful());
             lookup.start(closest.take(k));
@@ -315,7 +354,7 @@ impl Operation {
         }
     }
 
-    /// Keeps the k closest of either family that answered, nearest first.
+    /// Keeps the k closest of either family that answered, and all within the region; nearest first.
     fn keep_closest(&mut self, k: usize) {
         let mut left = [k, k];
         self.closest = self
@@ -323,6 +362,10 @@ impl Operation {
             .closest()
             .map(|found| found.contact)
             .filter(|contact| {
+                let distance = contact.id.distance(self.target);
+                if self.region.is_some_and(|bound| distance <= bound) {
+                    return true;
+                }
                 let left = match (contact.path.family(), &mut left) {
                     (Family::V4, [v4, _]) => v4,
                     (Family::V6, [_, v6]) => v6,

@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use crate::contact::{Capabilities, Contact, Path};
 use crate::event::Totals;
-use crate::id::Id;
+use crate::id::{Distance, Id};
 use crate::lookup::Lookup;
 use crate::record::{Item, SearchEntry, SearchQuery, Transports};
 use crate::time::Instant;
@@ -78,6 +78,12 @@ impl Kind {
             self,
             Self::Announce(_) | Self::Put { .. } | Self::Republish { .. } | Self::Publish(_)
         )
+    }
+
+    /// Whether records are kept or looked for: what is close to the key has to be covered whoever
+    /// crowds there.
+    pub(super) const fn covers_region(&self) -> bool {
+        self.stores() || matches!(self, Self::Providers | Self::Get { .. } | Self::Search { .. })
     }
 
     /// Whether the node does this for itself, without events.
@@ -188,6 +194,10 @@ pub(super) struct Operation {
     pub(super) totals: Totals,
     /// From whom we may store with what.
     pub(super) tokens: BTreeMap<(Id, SocketAddr), Vec<u8>>,
+    /// How far from the key records are kept and looked for, beyond the k closest if need be.
+    pub(super) region: Option<Distance>,
+    /// Who named which address that has not shown itself yet: it answers for what that costs.
+    pub(super) named_by: BTreeMap<SocketAddr, SocketAddr>,
     /// Who named the target itself (signals).
     pub(super) namer: Option<Contact>,
     pub(super) providers: BTreeSet<SocketAddr>,
@@ -221,6 +231,8 @@ impl Operation {
             slow: BTreeSet::new(),
             totals: Totals::default(),
             tokens: BTreeMap::new(),
+            region: None,
+            named_by: BTreeMap::new(),
             namer: None,
             providers: BTreeSet::new(),
             hits: BTreeSet::new(),
@@ -242,4 +254,16 @@ impl Operation {
     pub(super) fn is_new_provider(&mut self, address: SocketAddr, most: usize) -> bool {
         self.providers.len() < most && self.providers.insert(address)
     }
+
+    /// Takes note of who named these addresses, as many as there is room for.
+    pub(super) fn note_namer(&mut self, namer: SocketAddr, named: &[Contact]) {
+        for contact in named {
+            if self.named_by.len() < MAX_NAMED {
+                self.named_by.entry(contact.addr()).or_insert(namer);
+            }
+        }
+    }
 }
+
+/// Addresses of one operation whose namers are remembered: those of fifty full answers.
+const MAX_NAMED: usize = 1_024;
