@@ -1,0 +1,235 @@
+//! How a node is started.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+use kadlet_core::{Config, Family, Id, Network, Node, Role};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::data::{Data, Journal, Kept};
+use crate::dht::{Dht, Shared};
+use crate::driver::{Counters, Driver, Parts, now_since};
+use crate::error::{DataError, StartError};
+use crate::lan::Lan;
+use crate::sockets::Link;
+
+/// The network that programs join which name none.
+pub const DEFAULT_NETWORK: &str = "kadlet";
+
+/// Notices (`Dht::notices`) kept for a listener that does not keep up.
+const NOTICES: usize = 256;
+
+/// What a node is to be, before it is started with [`start`](Self::start).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let loopback = "127.0.0.1:0".parse()?;
+/// let dht = kadlet::Dht::builder().listen(loopback).network("office").start().await?;
+/// println!("{} at {}", dht.id(), dht.local_addr());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    listen: Vec<SocketAddr>,
+    network: String,
+    data: Option<PathBuf>,
+    lan: bool,
+    id: Option<Id>,
+    config: Config,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            network: DEFAULT_NETWORK.to_owned(),
+            data: None,
+            lan: false,
+            id: None,
+            config: Config::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Listens on this address too; port 0 is any free one. Without a call: on all addresses of
+    /// the machine, on any free port.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// The name of the network; networks with different names never meet.
+    pub fn network(mut self, name: impl Into<String>) -> Self {
+        self.network = name.into();
+        self
+    }
+
+    /// Keeps state in this folder, which is made if it does not exist.
+    pub fn data(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data = Some(dir.into());
+        self
+    }
+
+    /// Asks others without serving them.
+    pub fn client(mut self) -> Self {
+        self.config.role = Role::Client;
+        self
+    }
+
+    /// Serves others, without finding out first whether they can reach us.
+    pub fn server(mut self) -> Self {
+        self.config.role = Role::Server;
+        self
+    }
+
+    /// Finds other nodes of the local network by multicast, and is found by them.
+    pub fn lan(mut self, on: bool) -> Self {
+        self.lan = on;
+        self
+    }
+
+    /// The node's id; without a call it is the one kept in the folder, or drawn at random.
+    pub fn id(mut self, id: Id) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Settings of the core, to be changed one by one. What [`network`](Self::network) says comes
+    /// on top of them.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the node on the current tokio runtime, which must have its timer and I/O.
+    ///
+    /// # Errors
+    /// This machine or the folder does not allow it; nothing is left behind.
+    pub async fn start(mut self) -> Result<Dht, StartError> {
+        self.config.network = Network::Native(self.network.clone());
+        let (data, kept) = match &self.data {
+            Some(dir) => {
+                let dir = dir.clone();
+                let opened = tokio::task::spawn_blocking(move || Data::open(&dir)).await;
+                // The task is neither cancelled nor does it panic: opening catches its own.
+                let (data, kept) = opened.map_err(|_| StartError::Entropy)??;
+                (Some(data), kept)
+            }
+            None => (None, Kept::default()),
+        };
+        let links = Link::open_all(&self.listen)?;
+        let epoch = tokio::time::Instant::now();
+        let Restored { node, shares, damage } = self.restore(kept, epoch)?;
+        let journal = match data {
+            Some(data) => {
+                data.keep_id(node.id())?;
+                let path = self.data.clone().unwrap_or_default();
+                let started = Journal::start(data);
+                Some(started.map_err(|error| DataError::Io { path, error })?)
+            }
+            None => None,
+        };
+        let lan = if self.lan { self.join_lan(&links, &node)? } else { None };
+        let (commands, incoming) = mpsc::unbounded_channel();
+        let (notices, _) = broadcast::channel(NOTICES);
+        let (lan_found, lan_watch) = watch::channel(0);
+        let counters = Arc::new(Counters::default());
+        let shared = Shared {
+            id: node.id(),
+            bound: links.iter().map(|link| link.bound).collect(),
+            reached: links.iter().map(Link::reached_at).collect(),
+            links: links.iter().map(|link| (link.id, link.bound)).collect(),
+            damage,
+            shares,
+            has_lan: lan.is_some(),
+            counters: Arc::clone(&counters),
+        };
+        let driver = Driver::new(Parts {
+            node,
+            links,
+            epoch,
+            commands: incoming,
+            notices: notices.clone(),
+            journal,
+            lan,
+            lan_found,
+            counters,
+        });
+        tokio::spawn(driver.run());
+        Ok(Dht::new(shared, commands, notices, lan_watch))
+    }
+
+    fn restore(&self, kept: Kept, epoch: tokio::time::Instant) -> Result<Restored, StartError> {
+        let mut damage = kept.damage;
+        let now = now_since(epoch);
+        let fresh = |id: Option<Id>| {
+            let id = match id {
+                Some(id) => id,
+                None => Id::new(entropy()?),
+            };
+            Ok::<_, StartError>(Node::new(self.config.clone(), id, entropy()?, now))
+        };
+        let wanted = self.id.or(kept.id);
+        let mut node = match &kept.state {
+            Some((state, age)) => {
+                match Node::restore(self.config.clone(), state, entropy()?, now, *age) {
+                    Ok(mut node) => {
+                        if let Some(id) = wanted
+                            && id != node.id()
+                        {
+                            node.set_id(now, id);
+                        }
+                        node
+                    }
+                    Err(error) => {
+                        damage.push(format!("the contacts could not be read: {error}"));
+                        fresh(wanted)?
+                    }
+                }
+            }
+            None => fresh(wanted)?,
+        };
+        let unread = kept
+            .records
+            .iter()
+            .filter(|(_, bytes, age)| node.restore_record(now, bytes, *age).is_err())
+            .count();
+        if unread > 0 {
+            damage.push(format!("{unread} of {} records could not be read", kept.records.len()));
+        }
+        Ok(Restored { node, shares: kept.shares, damage })
+    }
+
+    /// Without the local network a node is merely harder to find: no reason not to start.
+    fn join_lan(&self, links: &[Link], node: &Node) -> Result<Option<Lan>, StartError> {
+        let Some(link) = links.iter().find(|link| Family::of(&link.bound) == Family::V4) else {
+            return Ok(None);
+        };
+        let client = matches!(node.config().role, Role::Client);
+        let port = (!client).then_some(link.bound.port());
+        match Lan::join(&self.network, entropy()?, link.bound, port) {
+            Ok(lan) => Ok(Some(lan)),
+            Err(error) => {
+                tracing::warn!(%error, "nodes of the local network cannot be found by multicast");
+                Ok(None)
+            }
+        }
+    }
+}
+
+struct Restored {
+    node: Node,
+    shares: Vec<(String, Vec<u8>)>,
+    damage: Vec<String>,
+}
+
+/// Bytes that nobody can guess.
+fn entropy<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| StartError::Entropy)?;
+    Ok(bytes)
+}

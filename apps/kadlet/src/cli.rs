@@ -1,0 +1,125 @@
+//! The command line: what can be said, and what is wrong with what was said.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use kadlet::{DEFAULT_NETWORK, HostPort};
+
+use crate::commands;
+
+/// Find and keep things together, without a server in the middle.
+#[derive(Parser, Debug)]
+#[command(name = "kadlet", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit status: 0 done · 1 not found, or refused · 2 cannot be started as \
+                        asked · 3 nobody to ask.")]
+pub(crate) struct Cli {
+    /// Print one JSON object a line instead of text (docs/cli.md)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Node(commands::node::Options),
+    Search(commands::search::Options),
+    Put(commands::put::Options),
+    Value(commands::value::Options),
+    Announce(commands::announce::Options),
+    Peers(commands::peers::Options),
+    Lookup(commands::lookup::Options),
+    Status(commands::status::Options),
+    Completion(commands::completion::Options),
+}
+
+/// What every command that meets the network takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct Common {
+    /// A node to start from, by address or name; can be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bootstrap: Vec<HostPort>,
+    /// Where to listen; port 0 is any free one; can be given several times [default: everywhere]
+    #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Name of the network; networks with different names never meet
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NETWORK, value_parser = network_name)]
+    pub(crate) network: String,
+    /// Folder that keeps the node's state over restarts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Longest time for one operation
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Neither look for nodes in the local network nor be found there
+    #[arg(long)]
+    pub(crate) no_lan: bool,
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| {
+        "expected IP:PORT, such as 0.0.0.0:4000, 127.0.0.1:0 or [::]:4000".to_owned()
+    })?;
+    if address.ip().is_multicast() {
+        return Err("a multicast address is nobody's own: expected an address of this machine, \
+                    or 0.0.0.0 for all of them"
+            .to_owned());
+    }
+    Ok(address)
+}
+
+fn network_name(text: &str) -> Result<String, String> {
+    let problem = match text.chars().count() {
+        0 => "the name is empty",
+        1..=64 if text.chars().any(char::is_control) => "there is a control character in it",
+        1..=64 => return Ok(text.to_owned()),
+        _ => "the name is too long",
+    };
+    Err(format!("{problem}; expected 1 to 64 characters"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    /// A day: what takes longer is no question any more.
+    const MOST: f64 = 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, more than 0 and at most 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("kadlet {}", command.get_name());
+            assert!(help.contains(&example), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_option_is_said() {
+        assert!(listen_address("4000").is_err_and(|error| error.contains("IP:PORT")));
+        assert!(listen_address("224.0.0.1:0").is_err_and(|error| error.contains("multicast")));
+        assert!(network_name("").is_err() && network_name(&"x".repeat(65)).is_err());
+        for bad in ["0", "-1", "nan", "inf", "x", "1e9"] {
+            assert!(seconds(bad).is_err_and(|error| error.contains("86400")), "{bad}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+    }
+}

@@ -1,0 +1,172 @@
+//! `kadlet node`: a node until stopped.
+
+use core::time::Duration;
+use std::path::Path;
+
+use clap::Args;
+use kadlet::Dht;
+use kadlet::core::Event;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::status;
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::session;
+
+/// How often the status file is written, where there is a folder.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Run a node until it is stopped
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  kadlet node --listen 0.0.0.0:4000 --data ~/.kadlet\n  \
+                        kadlet node --bootstrap 192.168.1.5:4000\n\n\
+                        The first node of a network needs no --bootstrap. Stop it with Ctrl-C.")]
+pub(crate) struct Options {
+    /// Serve others without finding out first whether they can reach us
+    #[arg(long, conflicts_with = "client")]
+    server: bool,
+    /// Ask others without serving them
+    #[arg(long)]
+    client: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let common = &options.common;
+    let mut builder = session::builder(common);
+    if options.server {
+        builder = builder.server();
+    }
+    if options.client {
+        builder = builder.client();
+    }
+    if let Some(dir) = &common.data {
+        builder = builder.data(dir);
+    }
+    let dht = session::start(builder, output).await?;
+    listening(&dht, output);
+    let result = tokio::select! {
+        result = serve(&dht, common, output) => result,
+        () = stopped() => Ok(()),
+    };
+    dht.shutdown().await;
+    if let Some(dir) = &common.data {
+        status::remove(dir);
+    }
+    result
+}
+
+/// The line that says where the node is to be found: every command that stays prints it.
+pub(crate) fn listening(dht: &Dht, output: Output) {
+    let addresses: Vec<String> = dht.local_addrs().iter().map(ToString::to_string).collect();
+    output.event(
+        json!({
+            "event": "listening",
+            "addr": dht.local_addr().to_string(),
+            "id": dht.id().to_string(),
+            "addrs": addresses,
+        }),
+        format_args!("listening on {} as {}", addresses.join(" and "), dht.id()),
+    );
+}
+
+/// Ends with Ctrl-C, or when the system asks for it.
+pub(crate) async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // A system without signals stops us in its own way.
+    if tokio::signal::ctrl_c().await.is_err() {
+        core::future::pending::<()>().await;
+    }
+}
+
+async fn serve(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
+    let mut notices = dht.notices();
+    if let Some(dir) = &common.data {
+        status::write(dht, &common.network, dir, output).await;
+    }
+    join(dht, common, output).await?;
+    let mut tick = tokio::time::interval(STATUS_INTERVAL);
+    loop {
+        tokio::select! {
+            notice = notices.recv() => match notice {
+                Ok(notice) => tell(&notice, output),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            _ = tick.tick() => {
+                if let Some(dir) = &common.data {
+                    keep_status(dht, common, dir, output).await;
+                }
+            }
+        }
+    }
+}
+
+async fn keep_status(dht: &Dht, common: &Common, dir: &Path, output: Output) {
+    status::write(dht, &common.network, dir, output).await;
+}
+
+async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
+    let kept = session::contacts(dht).await;
+    let attempts = if common.bootstrap.is_empty() {
+        if kept == 0 {
+            // The first node of its network, or one that its neighbours will find.
+            return Ok(());
+        }
+        if let Err(error) = dht.rejoin().await {
+            output.warning("no_answer", format_args!("none of {kept} kept contacts: {error}"));
+            return Ok(());
+        }
+        Vec::new()
+    } else {
+        match dht.bootstrap(&common.bootstrap).await {
+            Ok(joined) => joined.attempts,
+            Err(error) if kept > 0 => error.attempts,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    session::warn_of_failed(&attempts, output);
+    let contacts = session::contacts(dht).await;
+    let attempts: Vec<_> = attempts.iter().map(output::attempt).collect();
+    output.event(
+        json!({"event": "joined", "contacts": contacts, "attempts": attempts}),
+        format_args!("joined: {contacts} contacts"),
+    );
+    Ok(())
+}
+
+/// What becomes of the node as a whole.
+fn tell(notice: &Event, output: Output) {
+    match notice {
+        Event::AddressSeen { address } => output.event(
+            json!({"event": "address_seen", "addr": address.to_string()}),
+            format_args!("others see this node at {address}"),
+        ),
+        Event::Reachable { address, reachable } => output.event(
+            json!({"event": "reachable", "addr": address.to_string(), "reachable": reachable}),
+            if *reachable {
+                format!("others reach this node at {address}: it serves them from now on")
+            } else {
+                format!("others do not reach this node at {address}: it asks without serving")
+            },
+        ),
+        Event::Offline { offline } => output.event(
+            json!({"event": "offline", "offline": offline}),
+            if *offline { "nobody answers any more: offline" } else { "online again" },
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,65 @@
+//! `kadlet peers`: who has a content.
+
+use clap::Args;
+use kadlet::core::Id;
+use kadlet::core::record::Transports;
+use serde_json::json;
+
+use crate::cli::Common;
+use crate::failure::{Code, Failure};
+use crate::output::Output;
+use crate::session;
+
+/// List who has the content with a key
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  kadlet peers b35a3a4ce532bf9fea88312f8b549b2d106e0491 \
+                        --bootstrap 192.168.1.5:4000")]
+pub(crate) struct Options {
+    /// The content's key, 40 hexadecimal digits
+    key: Id,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let dht = session::client(&options.common, &[], output).await?;
+    let mut peers = 0_u64;
+    let mut results = dht.providers(options.key);
+    while let Some(provider) = results.next().await {
+        let provider = match provider {
+            Ok(provider) => provider,
+            // What was found before the time was up is found.
+            Err(_) if peers > 0 => break,
+            Err(error) => return Err(error.into()),
+        };
+        peers += 1;
+        output.event(
+            json!({
+                "event": "peer",
+                "addr": provider.address.to_string(),
+                "transports": names(provider.transports),
+                "holder": provider.holder.to_string(),
+            }),
+            provider.address,
+        );
+    }
+    let asked = results.summary().map_or(0, |summary| summary.totals.asked);
+    output.event(json!({"event": "done", "peers": peers, "asked": asked}), "");
+    dht.shutdown().await;
+    if peers == 0 {
+        return Err(Failure::new(
+            Code::NotFound,
+            format_args!("nobody has announced this key; {asked} nodes were asked"),
+        ));
+    }
+    Ok(())
+}
+
+/// The ways to fetch that have a name.
+fn names(transports: Transports) -> Vec<&'static str> {
+    [(Transports::HTTP, "http"), (Transports::DATA_CHANNEL, "data-channel")]
+        .into_iter()
+        .filter(|(bit, _)| transports.contains(*bit))
+        .map(|(_, name)| name)
+        .collect()
+}

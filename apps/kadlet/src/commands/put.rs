@@ -1,0 +1,199 @@
+//! `kadlet put`: store a value, immutable or signed.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kadlet::core::record::{Item, MAX_SALT, MAX_VALUE, SignedValue};
+use kadlet::{Dht, Stored};
+use serde_json::json;
+
+use crate::cli::Common;
+use crate::failure::{Code, Failure};
+use crate::output::{Output, hex};
+use crate::session;
+
+/// Bytes read of a value at most: enough to say by how much it is too long.
+const READ_AT_MOST: u64 = 1 << 20;
+
+/// Store a value with the nodes closest to its key
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  kadlet put 'hello' --bootstrap 192.168.1.5:4000\n  \
+                        kadlet put @notes.txt --key me.key --new-key --salt notes\n\n\
+                        Prints the key to type after: kadlet value")]
+pub(crate) struct Options {
+    /// The value itself, - for standard input, or @FILE
+    #[arg(allow_hyphen_values = true)]
+    value: String,
+    /// Sign with the secret in this file, so that only you can replace the value
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Make the file with a new secret first
+    #[arg(long, requires = "key")]
+    new_key: bool,
+    /// Tells apart the values of one signer
+    #[arg(long, requires = "key", default_value = "", hide_default_value = true)]
+    salt: String,
+    /// The value's sequence number [default: one more than the stored one]
+    #[arg(long, requires = "key")]
+    seq: Option<u64>,
+    /// Store only over the value with this sequence number
+    #[arg(long, requires = "key", value_name = "SEQ")]
+    cas: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let value = read_value(&options.value)?;
+    if options.salt.len() > MAX_SALT {
+        return Err(too_long("the salt", options.salt.len(), MAX_SALT));
+    }
+    let secret = match &options.key {
+        Some(file) if options.new_key => Some(make_secret(file)?),
+        Some(file) => Some(read_secret(file)?),
+        None => None,
+    };
+    let dht = session::client(&options.common, &[], output).await?;
+    let (stored, signed) = match secret {
+        None => (dht.put(&value).await?, None),
+        Some(secret) => {
+            let (stored, seq) = put_signed(&dht, &secret, &options, &value).await?;
+            (stored, Some((SignedValue::public_key_of(&secret), seq)))
+        }
+    };
+    let mut object = json!({
+        "event": "stored",
+        "key": stored.key.to_string(),
+        "nodes": stored.nodes,
+        "asked": stored.attempted,
+    });
+    if let (Some(fields), Some((public_key, seq))) = (object.as_object_mut(), signed) {
+        fields.insert("public_key".to_owned(), hex(&public_key).into());
+        fields.insert("seq".to_owned(), seq.into());
+    }
+    output.event(object, stored.key);
+    output.note(format_args!("stored with {} of {} nodes", stored.nodes, stored.attempted));
+    dht.shutdown().await;
+    Ok(())
+}
+
+async fn put_signed(
+    dht: &Dht,
+    secret: &[u8; 32],
+    options: &Options,
+    value: &[u8],
+) -> Result<(Stored, u64), Failure> {
+    let salt = options.salt.as_bytes();
+    let seq = match (options.seq, options.cas) {
+        (Some(seq), _) => seq,
+        (None, Some(cas)) => cas.saturating_add(1),
+        (None, None) => match dht.get_signed(&SignedValue::public_key_of(secret), salt).await? {
+            Some(Item::Signed(signed)) => signed.seq().saturating_add(1),
+            _ => 1,
+        },
+    };
+    Ok((dht.put_signed(secret, salt, seq, value, options.cas).await?, seq))
+}
+
+/// The bytes that the argument means, checked before anything is started.
+fn read_value(argument: &str) -> Result<Vec<u8>, Failure> {
+    let mut value = Vec::new();
+    if argument == "-" {
+        io::stdin()
+            .take(READ_AT_MOST)
+            .read_to_end(&mut value)
+            .map_err(|error| Failure::io("standard input", &error))?;
+    } else if let Some(file) = argument.strip_prefix('@') {
+        fs::File::open(file)
+            .and_then(|file| file.take(READ_AT_MOST).read_to_end(&mut value))
+            .map_err(|error| Failure::io(file, &error))?;
+    } else {
+        value = argument.as_bytes().to_vec();
+    }
+    if value.len() > MAX_VALUE {
+        return Err(too_long("the value", value.len(), MAX_VALUE));
+    }
+    Ok(value)
+}
+
+fn too_long(what: &str, len: usize, limit: usize) -> Failure {
+    Failure::new(
+        Code::ValueTooLong,
+        format_args!(
+            "{what} has {len} bytes, at most {limit} fit; larger things are files: kadlet share"
+        ),
+    )
+}
+
+/// A secret is 64 hexadecimal digits, alone on a line.
+fn read_secret(file: &Path) -> Result<[u8; 32], Failure> {
+    let named = |problem: &dyn core::fmt::Display| {
+        Failure::new(
+            Code::KeyFile,
+            format_args!(
+                "{}: {problem}; expected 64 hexadecimal digits (--new-key makes such a file)",
+                file.display()
+            ),
+        )
+    };
+    let text = fs::read_to_string(file).map_err(|error| named(&error))?;
+    let digits: Option<Vec<u8>> =
+        text.trim().chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    let digits = digits.ok_or_else(|| named(&"there is something else in it"))?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    if digits.len() != 64 {
+        return Err(named(&format_args!("it has {} digits", digits.len())));
+    }
+    bytes.try_into().map_err(|_| named(&"its length is wrong"))
+}
+
+/// Makes the file; one that exists is somebody's secret and stays.
+fn make_secret(file: &Path) -> Result<[u8; 32], Failure> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| Failure::new(Code::Io, error))?;
+    let mut options = fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).and_then(|mut file| writeln!(file, "{}", hex(&secret))).map_err(
+        |error| Failure::new(Code::KeyFile, format_args!("{}: {error}", file.display())),
+    )?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_survives_its_file_and_is_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("me.key");
+        let secret = make_secret(&file).expect("a new file");
+        assert_eq!(read_secret(&file).expect("just written"), secret);
+        assert_eq!(make_secret(&file).expect_err("it exists").code, Code::KeyFile);
+        assert_eq!(read_secret(&file).expect("unchanged"), secret);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_is_said() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("me.key");
+        for bad in ["", "abc", "not hex at all", &"0".repeat(63), &"0".repeat(66)] {
+            fs::write(&file, bad).expect("room");
+            let failure = read_secret(&file).expect_err(bad);
+            assert!(failure.message.contains("expected 64 hexadecimal digits"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_named_with_the_limit() {
+        assert_eq!(read_value(&"x".repeat(MAX_VALUE)).expect("just fits").len(), MAX_VALUE);
+        let failure = read_value(&"x".repeat(MAX_VALUE + 1)).expect_err("too long");
+        assert_eq!(failure.code, Code::ValueTooLong);
+        assert!(failure.message.contains("897") && failure.message.contains("896"));
+    }
+}

@@ -1,0 +1,174 @@
+//! `kadlet status`: how a running node is.
+//!
+//! A node with a folder writes `status.json` there every second, by renaming, so that a reader sees
+//! one whole state or another; whether the node still runs is told by its lock on the folder. Of a
+//! node elsewhere one can only see what it answers to everybody.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use kadlet::core::Family;
+use kadlet::{AttemptResult, Dht, HostPort};
+use serde_json::{Value, json};
+
+use crate::cli::Common;
+use crate::failure::{Code, Failure};
+use crate::output::{Output, attempt, millis};
+use crate::session;
+
+/// Show how a running node is
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  kadlet status --data ~/.kadlet\n  \
+                        kadlet status --bootstrap 192.168.1.5:4000")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let common = &options.common;
+    if let Some(dir) = &common.data {
+        return show(dir, output);
+    }
+    if common.bootstrap.is_empty() {
+        return Err(Failure::new(
+            Code::Usage,
+            "whose status? expected --data DIR of a node on this machine, or --bootstrap HOST:PORT \
+             of any node",
+        ));
+    }
+    ask(common, output).await
+}
+
+/// Asks each address.
+async fn ask(common: &Common, output: Output) -> Result<(), Failure> {
+    let dht = session::start(session::builder(common).client().lan(false), output).await?;
+    let joined = dht.contact(&common.bootstrap).await?;
+    for each in &joined.attempts {
+        let mut object = attempt(each);
+        if let (Some(fields), AttemptResult::Answered { id, rtt }) =
+            (object.as_object_mut(), &each.result)
+        {
+            fields.insert("id".to_owned(), id.to_string().into());
+            fields.insert("rtt_ms".to_owned(), millis(*rtt));
+        }
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("event".to_owned(), "status".into());
+            fields.insert("running".to_owned(), each.is_ok().into());
+        }
+        output.event(object, each);
+    }
+    dht.shutdown().await;
+    Ok(())
+}
+
+/// Shows what the node that works with the folder has written down.
+fn show(dir: &Path, output: Output) -> Result<(), Failure> {
+    if kadlet::folder_in_use(dir).is_none() {
+        return Err(Failure::new(
+            Code::NoNode,
+            format_args!(
+                "no node works with {0}; start one with: kadlet node --data {0}",
+                dir.display()
+            ),
+        ));
+    }
+    let status = read(dir).ok_or_else(|| {
+        Failure::new(
+            Code::NoNode,
+            format_args!("the node that works with {} has not said how it is yet", dir.display()),
+        )
+    })?;
+    let field = |name: &str| match status.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(list)) => {
+            list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        Some(Value::Null) | None => "not known".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let mut text = String::new();
+    for (name, key) in [
+        ("id", "id"),
+        ("addresses", "addrs"),
+        ("network", "network"),
+        ("process", "pid"),
+        ("contacts", "contacts"),
+        ("serves others", "server"),
+        ("reachable", "reachable"),
+        ("offline", "offline"),
+        ("network size", "network_size"),
+        ("records held", "records"),
+        ("own records", "publications"),
+        ("datagrams in", "datagrams_in"),
+        ("datagrams out", "datagrams_out"),
+    ] {
+        text.push_str(&format!("{name:<14} {}\n", field(key)));
+    }
+    output.event(status, text.trim_end());
+    Ok(())
+}
+
+/// The addresses of the node that works with the folder.
+pub(crate) fn addresses_in(dir: &Path) -> Vec<HostPort> {
+    let Some(status) = read(dir) else { return Vec::new() };
+    let addresses = status.get("addrs").and_then(Value::as_array);
+    addresses.into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok()).collect()
+}
+
+fn read(dir: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(dir.join("status.json")).ok()?).ok()
+}
+
+/// Writes down how the node is.
+pub(crate) async fn write(dht: &Dht, network: &str, dir: &Path, output: Output) {
+    let (Ok(health), Ok(stats)) = (dht.health().await, dht.stats().await) else { return };
+    let count = |wanted| {
+        health.contacts.iter().find(|(family, _)| *family == wanted).map_or(0, |(_, n)| *n)
+    };
+    let host = dht.host_stats();
+    let rejected: serde_json::Map<String, Value> = stats
+        .rejected
+        .iter()
+        .map(|(reason, count)| (reason.to_string(), (*count).into()))
+        .collect();
+    let status = json!({
+        "event": "status",
+        "running": true,
+        "id": dht.id().to_string(),
+        "addr": dht.local_addr().to_string(),
+        "addrs": dht.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "network": network,
+        "pid": std::process::id(),
+        "contacts": count(Family::V4) + count(Family::V6),
+        "contacts_v4": count(Family::V4),
+        "contacts_v6": count(Family::V6),
+        "contacts_kept": host.contacts_kept,
+        "server": health.server,
+        "reachable": health.reachable,
+        "offline": health.offline,
+        "network_size": health.network_size,
+        "records": health.records,
+        "publications": health.publications,
+        "operations": health.operations,
+        "datagrams_in": stats.datagrams_in,
+        "datagrams_out": stats.datagrams_out,
+        "rejected": rejected,
+        "receive_errors": host.receive_errors,
+        "send_errors": host.send_errors,
+        "sends_lost": host.sends_lost,
+        "write_failures": host.write_failures,
+    });
+    let (draft, file) = (dir.join("status.json.new"), dir.join("status.json"));
+    let written = fs::write(&draft, status.to_string()).and_then(|()| fs::rename(&draft, &file));
+    if let Err(error) = written {
+        output.warning("io", format_args!("{}: {error}", file.display()));
+    }
+}
+
+/// Of a node that has stopped nothing is shown.
+pub(crate) fn remove(dir: &Path) {
+    // It says the same to everybody without the lock.
+    let _ = fs::remove_file(dir.join("status.json"));
+}

@@ -1,0 +1,557 @@
+//! A handle to a running node.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use kadlet_core::content::ContentId;
+use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Value};
+use kadlet_core::{
+    Announcement, Contact, Event, Family, GetQuery, Health, Id, Instant, LinkId, Node, OperationId,
+    Outcome, Path, PeerFailure, PutOptions, Stats,
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::builder::Builder;
+use crate::data::Write;
+use crate::driver::{Command, Counters, Start, Ticket};
+use crate::error::{BootstrapError, DataError, Error};
+use crate::operation::{self, Hit, Operation, Provider, Results, Summary};
+use crate::resolve::{Attempt, AttemptResult, HostPort};
+
+/// Events kept for an operation's caller that does not keep up; beyond it steps and results are
+/// lost, never the end. A lookup has three steps for each of some tens of peers.
+const EVENTS: usize = 4096;
+
+/// A node of a Kademlia network, running on tokio. Clones are handles to the same node; when the
+/// last one is dropped the node stops.
+///
+/// Every operation can be left: dropping its future or stream stops its traffic.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use kadlet::Dht;
+///
+/// let loopback = "127.0.0.1:0".parse()?;
+/// let first = Dht::builder().listen(loopback).start().await?;
+/// let second = Dht::builder().listen(loopback).start().await?;
+/// second.bootstrap(&[first.local_addr().into()]).await?;
+///
+/// let stored = second.put(b"hello").await?;
+/// let value = first.get(stored.key).await?.expect("it was just stored");
+/// assert_eq!(value.as_bytes(), b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dht {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    notices: broadcast::Sender<Event>,
+    lan_found: watch::Receiver<usize>,
+    tickets: Arc<AtomicU64>,
+}
+
+/// What does not change while a node runs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: Id,
+    pub(crate) bound: Vec<SocketAddr>,
+    pub(crate) reached: Vec<SocketAddr>,
+    pub(crate) links: Vec<(LinkId, SocketAddr)>,
+    pub(crate) damage: Vec<String>,
+    pub(crate) shares: Vec<(String, Vec<u8>)>,
+    pub(crate) has_lan: bool,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// A network that was joined.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Joined {
+    /// Each address that was tried, with what it answered.
+    pub attempts: Vec<Attempt>,
+    /// How many contacts the node has now, both families together.
+    pub contacts: usize,
+}
+
+/// A record that others keep now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stored {
+    /// The key it is found under.
+    pub key: Id,
+    /// How many nodes acknowledged it.
+    pub nodes: u32,
+    /// How many were asked to keep it.
+    pub attempted: u32,
+    /// Names the renewal, if there is one, to [`Dht::withdraw`].
+    pub operation: OperationId,
+}
+
+/// What the host counts beside the core's [`Stats`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct HostStats {
+    /// Errors that a receive gave; they belong to earlier sends.
+    pub receive_errors: u64,
+    /// Sends that the system refused.
+    pub send_errors: u64,
+    /// Datagrams that found no room.
+    pub sends_lost: u64,
+    /// Commits of the state folder that failed; their records were not acknowledged.
+    pub write_failures: u64,
+    /// Contacts that are safe in the state folder.
+    pub contacts_kept: u64,
+}
+
+/// Starting and stopping.
+impl Dht {
+    /// A node to be started.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        shared: Shared,
+        commands: mpsc::UnboundedSender<Command>,
+        notices: broadcast::Sender<Event>,
+        lan_found: watch::Receiver<usize>,
+    ) -> Self {
+        Self { shared: Arc::new(shared), commands, notices, lan_found, tickets: Arc::default() }
+    }
+
+    /// Stops the node: operations end, state is written, sockets close. Handles that are left give
+    /// [`Error::Closed`].
+    pub async fn shutdown(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).is_ok() {
+            // An error means that it was stopped by somebody else meanwhile.
+            let _ = wait.await;
+        }
+    }
+}
+
+/// Joining.
+impl Dht {
+    /// Joins the network by these addresses: asks each, looks up the own id and then the farther
+    /// parts of the space, so that others learn of us.
+    ///
+    /// # Errors
+    /// None of them is a node of our network; the error says of each why.
+    pub async fn bootstrap(&self, addresses: &[HostPort]) -> Result<Joined, BootstrapError> {
+        self.join(addresses, false).await
+    }
+
+    /// Asks these addresses for contacts, and no more: enough for a client that has one question.
+    ///
+    /// # Errors
+    /// As for [`bootstrap`](Self::bootstrap).
+    pub async fn contact(&self, addresses: &[HostPort]) -> Result<Joined, BootstrapError> {
+        self.join(addresses, true).await
+    }
+
+    /// Joins again from the contacts the node has, such as those it was restored with.
+    ///
+    /// # Errors
+    /// It has none, or none of them answers.
+    pub async fn rejoin(&self) -> Result<Summary, Error> {
+        let operation = self.start(false, |node, now| Ok(node.bootstrap(now, &[])));
+        let summary = operation.finish(drop).await?;
+        Error::of(summary.outcome).map_or(Ok(summary), Err)
+    }
+
+    async fn join(&self, given: &[HostPort], hasty: bool) -> Result<Joined, BootstrapError> {
+        let mut attempts = self.resolve(given).await;
+        let paths: Vec<Path> = attempts.iter().filter_map(|(_, path)| *path).collect();
+        if !paths.is_empty() {
+            let mut operation = self.start(true, move |node, now| Ok(node.bootstrap(now, &paths)));
+            while let Some(Ok(event)) = operation.next().await {
+                let (path, result) = match event {
+                    Event::Answered { peer, rtt, .. } => match peer.id {
+                        Some(id) => (peer.path, AttemptResult::Answered { id, rtt }),
+                        None => continue,
+                    },
+                    Event::Failed { peer, reason, .. } => {
+                        (peer.path, AttemptResult::Failed(reason))
+                    }
+                    _ => continue,
+                };
+                for (attempt, asked) in &mut attempts {
+                    let silent = AttemptResult::Failed(PeerFailure::Timeout);
+                    if *asked == Some(path)
+                        // A late answer still counts.
+                        && (attempt.result == AttemptResult::Unanswered || attempt.result == silent)
+                    {
+                        attempt.result = result.clone();
+                    }
+                }
+                let open =
+                    |(attempt, _): &(Attempt, _)| attempt.result == AttemptResult::Unanswered;
+                if hasty && !attempts.iter().any(open) {
+                    break;
+                }
+            }
+        }
+        let attempts: Vec<Attempt> = attempts.into_iter().map(|(attempt, _)| attempt).collect();
+        if attempts.iter().any(Attempt::is_ok) {
+            let contacts = self.health().await.map_or(0, |health| contacts_of(&health));
+            Ok(Joined { attempts, contacts })
+        } else {
+            Err(BootstrapError { attempts })
+        }
+    }
+
+    /// The addresses behind what was given, each with the path to it, if there is one.
+    async fn resolve(&self, given: &[HostPort]) -> Vec<(Attempt, Option<Path>)> {
+        let mut attempts = Vec::new();
+        for name in given {
+            let attempt = |address, result| Attempt { given: name.clone(), address, result };
+            match name.resolve().await {
+                Ok(addresses) => {
+                    for address in addresses {
+                        let path = self.path_to(address);
+                        let result = match path {
+                            Some(_) => AttemptResult::Unanswered,
+                            None => AttemptResult::OutOfReach,
+                        };
+                        attempts.push((attempt(Some(address), result), path));
+                    }
+                }
+                Err(reason) => {
+                    attempts.push((attempt(None, AttemptResult::Unresolved(reason)), None));
+                }
+            }
+        }
+        attempts
+    }
+
+    fn path_to(&self, remote: SocketAddr) -> Option<Path> {
+        self.shared
+            .links
+            .iter()
+            .find(|(_, bound)| {
+                Family::of(bound) == Family::of(&remote)
+                    && (!bound.ip().is_loopback() || remote.ip().is_loopback())
+            })
+            .map(|(link, _)| Path { link: *link, remote })
+    }
+
+    /// Looks for nodes in the local network, at most for `patience`. How many have answered since
+    /// the node was started.
+    pub async fn discover(&self, patience: Duration) -> usize {
+        if !self.shared.has_lan || self.commands.send(Command::AskLan).is_err() {
+            return 0;
+        }
+        let mut found = self.lan_found.clone();
+        let heard = found.wait_for(|found| *found > 0);
+        let _ = tokio::time::timeout(patience, heard).await;
+        *self.lan_found.borrow()
+    }
+}
+
+/// Looking and reading.
+impl Dht {
+    /// One lookup, step by step: whom it asks, what came back, and at the end the closest contacts.
+    pub fn lookup(&self, target: Id) -> Operation {
+        self.start(true, move |node, now| Ok(node.find_node(now, target)))
+    }
+
+    /// The contacts closest to `target`, nearest first.
+    ///
+    /// # Errors
+    /// There was nobody to ask, nobody answered, or the time was up.
+    pub async fn find_node(&self, target: Id) -> Result<Vec<Contact>, Error> {
+        let operation = self.start(false, move |node, now| Ok(node.find_node(now, target)));
+        let summary = operation.finish(drop).await?;
+        Error::of(summary.outcome).map_or(Ok(summary.closest), Err)
+    }
+
+    /// The value under `key`; none if peers answered and nobody has it. Of a signed value the
+    /// newest that the closest holders have.
+    ///
+    /// # Errors
+    /// It could not be found out: nobody to ask, no answer, no time.
+    pub async fn get(&self, key: Id) -> Result<Option<Item>, Error> {
+        self.read(GetQuery::new(key)).await
+    }
+
+    /// The newest value that the owner of `public_key` has stored under `salt`.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn get_signed(
+        &self,
+        public_key: &[u8; 32],
+        salt: &[u8],
+    ) -> Result<Option<Item>, Error> {
+        let mut query = GetQuery::new(SignedValue::key_of(public_key, salt));
+        query.salt = salt.to_vec();
+        self.read(query).await
+    }
+
+    /// The same with everything that can be said about it.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn read(&self, query: GetQuery) -> Result<Option<Item>, Error> {
+        let mut best = None;
+        let operation = self.start(false, move |node, now| Ok(node.get(now, query)));
+        let summary = operation
+            .finish(|event| {
+                if let Event::Value { item, .. } = event {
+                    best = Some(item);
+                }
+            })
+            .await?;
+        // What was found before the time was up is found.
+        match (best, Error::of(summary.outcome)) {
+            (Some(item), _) => Ok(Some(item)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Who has the content with this key, as they are heard of.
+    pub fn providers(&self, key: Id) -> Results<Provider> {
+        let operation = self.start(false, move |node, now| Ok(node.providers(now, key)));
+        Results::new(operation, operation::provider)
+    }
+
+    /// Files whose names carry every word of `text`, as they are heard of.
+    ///
+    /// # Errors
+    /// There is no word in it, or more than a question can carry.
+    pub fn search(&self, text: &str) -> Result<Results<Hit>, Error> {
+        let query = SearchQuery::parse(text)?;
+        let operation = self.start(false, move |node, now| Ok(node.search(now, query)));
+        Ok(Results::new(operation, operation::hit))
+    }
+}
+
+/// Publishing.
+impl Dht {
+    /// Stores a value that is found by its hash, once.
+    ///
+    /// # Errors
+    /// It is too long, or nobody took it.
+    pub async fn put(&self, value: &[u8]) -> Result<Stored, Error> {
+        self.put_item(Item::Immutable(Value::new(value)?), PutOptions::default()).await
+    }
+
+    /// Signs a value with the key pair that follows from `secret` (32 bytes, RFC 8032) and stores
+    /// it under the public key and `salt`. Holders keep the highest sequence number; with `cas`
+    /// only over the value that has this one.
+    ///
+    /// # Errors
+    /// It is too long, or nobody took it: with [`Error::Refused`] and the number that is held.
+    pub async fn put_signed(
+        &self,
+        secret: &[u8; 32],
+        salt: &[u8],
+        seq: u64,
+        value: &[u8],
+        cas: Option<u64>,
+    ) -> Result<Stored, Error> {
+        let mut options = PutOptions::default();
+        options.cas = cas;
+        let signed = SignedValue::sign(secret, salt, seq, value)?;
+        self.put_item(Item::Signed(signed), options).await
+    }
+
+    /// Stores a value with everything that can be said about it.
+    ///
+    /// # Errors
+    /// Its signature is wrong, or nobody took it.
+    pub async fn put_item(&self, item: Item, options: PutOptions) -> Result<Stored, Error> {
+        self.store(item.key(), move |node, now| Ok(node.put(now, item, options)?)).await
+    }
+
+    /// Tells the nodes closest to `key` that the content is to be had from us, and if the
+    /// announcement says so tells them again before they forget it.
+    ///
+    /// # Errors
+    /// Nobody took it.
+    pub async fn announce(&self, key: Id, announcement: Announcement) -> Result<Stored, Error> {
+        self.store(key, move |node, now| Ok(node.announce(now, key, announcement))).await
+    }
+
+    /// Lets a file be found by the words of its name; renewed until withdrawn if `renew`.
+    ///
+    /// # Errors
+    /// The name has no words or is too long, or nobody took it.
+    pub async fn publish(
+        &self,
+        name: &str,
+        size: u64,
+        content: [u8; 32],
+        renew: bool,
+    ) -> Result<Stored, Error> {
+        let entry = SearchEntry::new(name, size, content)?;
+        let key = ContentId::new(content).key();
+        self.store(key, move |node, now| Ok(node.publish(now, entry, renew)?)).await
+    }
+
+    /// Ends the renewal of something published. Holders forget it in their own time.
+    pub fn withdraw(&self, operation: OperationId) {
+        // A node that is gone renews nothing.
+        let _ = self.commands.send(Command::Withdraw(operation));
+    }
+
+    async fn store(
+        &self,
+        key: Id,
+        start: impl FnOnce(&mut Node, Instant) -> Result<OperationId, Error> + Send + 'static,
+    ) -> Result<Stored, Error> {
+        let summary = self.start(false, start).finish(drop).await?;
+        let Summary { operation, outcome, totals, .. } = summary;
+        // Some holders have it although the time was up for the others.
+        if outcome == Outcome::Success || totals.stored > 0 {
+            return Ok(Stored {
+                key,
+                nodes: totals.stored,
+                attempted: totals.store_attempts,
+                operation,
+            });
+        }
+        Err(Error::of(outcome).unwrap_or(Error::NoAnswer))
+    }
+}
+
+/// Looking at the node itself.
+impl Dht {
+    /// Our id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.shared.id
+    }
+
+    /// The address at which others reach the first socket: never a wildcard.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addrs().first().copied().unwrap_or(SocketAddr::from(([0; 4], 0)))
+    }
+
+    /// The addresses at which others reach the sockets.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.shared.reached
+    }
+
+    /// The addresses as bound, wildcards among them.
+    #[must_use]
+    pub fn bound_addrs(&self) -> &[SocketAddr] {
+        &self.shared.bound
+    }
+
+    /// What could not be read of the state folder when the node was started, in words for a person.
+    #[must_use]
+    pub fn damage(&self) -> &[String] {
+        &self.shared.damage
+    }
+
+    /// Counters of the core.
+    ///
+    /// # Errors
+    /// The node is shut down.
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.inspect(|node, _| node.stats().clone()).await
+    }
+
+    /// Counters of the host.
+    #[must_use]
+    pub fn host_stats(&self) -> HostStats {
+        let counters = &self.shared.counters;
+        HostStats {
+            receive_errors: counters.receive_errors.load(Ordering::Relaxed),
+            send_errors: counters.send_errors.load(Ordering::Relaxed),
+            sends_lost: counters.sends_lost.load(Ordering::Relaxed),
+            write_failures: counters.write_failures.load(Ordering::Relaxed),
+            contacts_kept: counters.contacts_kept.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// The node is shut down.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.inspect(|node, _| node.health()).await
+    }
+
+    /// What becomes of the node as a whole: signals, our address seen from outside, whether we are
+    /// reachable or offline.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Event> {
+        self.notices.subscribe()
+    }
+
+    /// Looks at the node itself, for whatever has no method of its own here.
+    ///
+    /// # Errors
+    /// The node is shut down.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, Instant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, wait) = oneshot::channel();
+        let look = Box::new(move |node: &Node, now| {
+            // Whoever asked may have lost interest.
+            let _ = answer.send(look(node, now));
+        });
+        self.commands.send(Command::Inspect(look)).map_err(|_| Error::Closed)?;
+        wait.await.map_err(|_| Error::Closed)
+    }
+
+    /// Starts any operation of the core; its events are the stream. With `trace` each step is
+    /// among them, otherwise results and the end only.
+    pub fn start(
+        &self,
+        trace: bool,
+        start: impl FnOnce(&mut Node, Instant) -> Result<OperationId, Error> + Send + 'static,
+    ) -> Operation {
+        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let start: Start = Box::new(start);
+        // A driver that is gone drops the channel, which the operation reports as closed.
+        let _ = self.commands.send(Command::Start { ticket, start, events, trace });
+        Operation::new(receiver, ticket, self.commands.clone())
+    }
+}
+
+/// Shares of our own, kept in the state folder beside the node's state.
+impl Dht {
+    /// What was kept when the node was started: names of the host's choice with their bytes.
+    #[must_use]
+    pub fn kept_shares(&self) -> &[(String, Vec<u8>)] {
+        &self.shared.shares
+    }
+
+    /// Keeps a share until it is forgotten; safe when this returns. Without a folder nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// The folder refuses.
+    pub async fn keep_share(&self, key: &str, bytes: Vec<u8>) -> Result<(), DataError> {
+        self.write(Write::Share { key: key.to_owned(), bytes: Some(bytes) }).await
+    }
+
+    /// Forgets a share.
+    ///
+    /// # Errors
+    /// The folder refuses.
+    pub async fn forget_share(&self, key: &str) -> Result<(), DataError> {
+        self.write(Write::Share { key: key.to_owned(), bytes: None }).await
+    }
+
+    async fn write(&self, write: Write) -> Result<(), DataError> {
+        let (done, wait) = oneshot::channel();
+        let closed = || DataError::Closed;
+        self.commands.send(Command::Write(write, done)).map_err(|_| closed())?;
+        wait.await.map_err(|_| closed())?
+    }
+}
+
+/// Contacts of both families.
+pub(crate) fn contacts_of(health: &Health) -> usize {
+    health.contacts.iter().map(|(_, contacts)| contacts).sum()
+}

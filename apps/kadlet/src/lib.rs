@@ -1,0 +1,30 @@
+//! A Kademlia node for tokio: the host around [`kadlet_core`].
+//!
+//! The core decides everything about the protocol; this crate gives it sockets, time, randomness
+//! and a place to keep its state, and offers its operations as futures and streams on [`Dht`].
+//! The program `kadlet` is a thin layer on top of it.
+
+extern crate alloc;
+
+mod builder;
+mod data;
+mod dht;
+mod driver;
+mod error;
+mod lan;
+mod operation;
+mod resolve;
+mod sockets;
+
+pub use builder::{Builder, DEFAULT_NETWORK};
+pub use dht::{Dht, HostStats, Joined, Stored};
+pub use error::{BootstrapError, DataError, Error, StartError};
+pub use kadlet_core as core;
+pub use operation::{Hit, Operation, Provider, Results, Summary};
+pub use resolve::{Attempt, AttemptResult, HostPort, HostPortError};
+
+/// The process that works with a state folder at present, if one does; its id as far as it said.
+#[must_use]
+pub fn folder_in_use(dir: &std::path::Path) -> Option<Option<u32>> {
+    data::in_use_by(dir)
+}

@@ -1,0 +1,62 @@
+//! The program `kadlet`: a thin layer over the library of the same name.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod commands;
+mod failure;
+mod output;
+mod session;
+
+use cli::Cli;
+use failure::{Code, Failure};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    log_to_stderr(cli.verbose);
+    let output = Output::new(cli.json);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.failure(&Failure::io("the runtime", &error)),
+    };
+    let result = runtime.block_on(commands::run(cli.command, output));
+    // A name server that does not answer must not keep us here.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+/// Says what is wrong with the command line, in the form that the caller reads.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").trim_end();
+        return Output::new(true).failure(&Failure::new(Code::Usage, message));
+    }
+    // Neither is there anything else to do if this cannot be printed.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Warnings for everybody, everything else for those who ask; `KADLET_LOG` takes the filters of
+/// tracing-subscriber.
+fn log_to_stderr(verbose: bool) {
+    let default = if verbose { "kadlet=debug" } else { "kadlet=warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KADLET_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+}

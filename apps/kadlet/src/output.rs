@@ -1,0 +1,127 @@
+//! What a command prints: text for people, or one JSON object a line for programs.
+
+use core::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use kadlet::Attempt;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// Where a command's results go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// One event: the object for programs, the text for people; none if it tells people nothing.
+    pub(crate) fn event(self, object: Value, text: impl fmt::Display) {
+        if self.json {
+            print(format_args!("{object}"));
+        } else {
+            let text = text.to_string();
+            if !text.is_empty() {
+                print(format_args!("{text}"));
+            }
+        }
+    }
+
+    /// Bytes as they are, for people, or an object for programs.
+    pub(crate) fn bytes(self, object: Value, bytes: &[u8]) {
+        if self.json {
+            print(format_args!("{object}"));
+        } else {
+            let mut stdout = io::stdout().lock();
+            leave_if_closed(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+        }
+    }
+
+    /// Something that a person wants to know while waiting, and a program need not.
+    pub(crate) fn note(self, text: impl fmt::Display) {
+        if !self.json {
+            // Standard error that is closed is nobody's loss.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Something that is wrong and does not end the command.
+    pub(crate) fn warning(self, code: &str, message: impl fmt::Display) {
+        if self.json {
+            let message = message.to_string();
+            print(format_args!(
+                "{}",
+                json!({"event": "warning", "code": code, "message": message})
+            ));
+        } else {
+            let _ = writeln!(io::stderr(), "warning: {message}");
+        }
+    }
+
+    /// Why the command ends without success, and the exit status that says so.
+    pub(crate) fn failure(self, failure: &Failure) -> ExitCode {
+        if self.json {
+            let mut object = json!({
+                "event": "error",
+                "code": failure.code.name(),
+                "message": failure.message,
+            });
+            if let Some(fields) = object.as_object_mut() {
+                if !failure.attempts.is_empty() {
+                    let attempts = failure.attempts.iter().map(attempt).collect();
+                    fields.insert("attempts".to_owned(), attempts);
+                }
+                if let Some(seq) = failure.seq {
+                    fields.insert("seq".to_owned(), seq.into());
+                }
+            }
+            print(format_args!("{object}"));
+        } else {
+            let _ = writeln!(io::stderr(), "error: {}", failure.message);
+        }
+        ExitCode::from(failure.code.exit_status())
+    }
+}
+
+/// What one address answered, for programs.
+pub(crate) fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "given": attempt.given.to_string(),
+        "addr": attempt.address.map(|address| address.to_string()),
+        "result": attempt.result.code(),
+        "message": attempt.to_string(),
+    })
+}
+
+fn print(line: fmt::Arguments<'_>) {
+    let mut stdout = io::stdout().lock();
+    leave_if_closed(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+}
+
+/// Whoever read us has read enough: `kadlet … | head -1` is no failure.
+fn leave_if_closed(result: io::Result<()>) {
+    if let Err(error) = result {
+        std::process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 2 });
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing into memory does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A time in milliseconds, for programs.
+pub(crate) fn millis(time: core::time::Duration) -> Value {
+    // Three digits behind the point are microseconds: nothing on a network is finer.
+    json!((time.as_secs_f64() * 1_000_000.0).round() / 1_000.0)
+}

@@ -1,0 +1,107 @@
+//! A node for a command: started as the options say, with somebody to talk to.
+
+use core::time::Duration;
+use std::path::Path;
+
+use kadlet::{Attempt, Builder, Dht, HostPort};
+
+use crate::cli::Common;
+use crate::commands::status;
+use crate::failure::{Code, Failure};
+use crate::output::Output;
+
+/// How long a command listens for nodes in the local network before it gives up. They answer
+/// within a second, which is their quiet time.
+pub(crate) const LAN_PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// The builder that the options describe.
+pub(crate) fn builder(common: &Common) -> Builder {
+    let mut builder = Dht::builder().network(&common.network).lan(!common.no_lan);
+    for address in &common.listen {
+        builder = builder.listen(*address);
+    }
+    let timeout = common.timeout;
+    builder.config(|config| config.deadline = timeout)
+}
+
+/// Starts a node and says what its folder could not give back.
+pub(crate) async fn start(builder: Builder, output: Output) -> Result<Dht, Failure> {
+    let dht = builder.start().await?;
+    for damage in dht.damage() {
+        output.warning("data_damaged", damage);
+    }
+    Ok(dht)
+}
+
+/// A client for one question: it has somebody to ask when this returns. `more` are contacts that
+/// came with the question itself.
+pub(crate) async fn client(
+    common: &Common,
+    more: &[HostPort],
+    output: Output,
+) -> Result<Dht, Failure> {
+    let mut given = common.bootstrap.clone();
+    given.extend_from_slice(more);
+    let mut builder = builder(common).client();
+    if let Some(dir) = &common.data {
+        match running_in(dir) {
+            // The node that works with the folder knows everybody in it.
+            Some(addresses) => given.extend(addresses),
+            None => builder = builder.data(dir),
+        }
+    }
+    let dht = start(builder.lan(!common.no_lan && given.is_empty()), output).await?;
+    meet(&dht, &given, output).await?;
+    Ok(dht)
+}
+
+/// Where the node that works with a folder at present is reached; none if nobody works with it.
+fn running_in(dir: &Path) -> Option<Vec<HostPort>> {
+    kadlet::folder_in_use(dir)?;
+    Some(status::addresses_in(dir))
+}
+
+/// Asks whoever there is: those given, those kept, those nearby.
+async fn meet(dht: &Dht, given: &[HostPort], output: Output) -> Result<(), Failure> {
+    if !given.is_empty() {
+        match dht.contact(given).await {
+            Ok(joined) => {
+                warn_of_failed(&joined.attempts, output);
+                return Ok(());
+            }
+            Err(error) if contacts(dht).await > 0 => warn_of_failed(&error.attempts, output),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if contacts(dht).await > 0 || dht.discover(LAN_PATIENCE).await > 0 {
+        return Ok(());
+    }
+    Err(nobody())
+}
+
+/// How many contacts the node has.
+pub(crate) async fn contacts(dht: &Dht) -> usize {
+    let Ok(health) = dht.health().await else { return 0 };
+    health.contacts.iter().map(|(_, contacts)| contacts).sum()
+}
+
+/// A warning for each address that does not work while others do.
+pub(crate) fn warn_of_failed(attempts: &[Attempt], output: Output) {
+    for attempt in attempts {
+        // Of a name with several addresses one is enough.
+        let works = |other: &Attempt| other.given == attempt.given && other.is_ok();
+        if !attempt.is_ok() && !attempts.iter().any(works) {
+            output.warning("bootstrap_failed", attempt);
+        }
+    }
+}
+
+/// There is nobody to ask, and what to do about it.
+fn nobody() -> Failure {
+    Failure::new(
+        Code::NoContacts,
+        "there is nobody to ask: add --bootstrap HOST:PORT with the address that a running node \
+         has printed (start one with: kadlet node), or --data DIR with the folder of a node that \
+         has run before",
+    )
+}

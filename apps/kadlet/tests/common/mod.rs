@@ -1,0 +1,207 @@
+//! The program as a child process: started, read line by line, ended.
+//!
+//! Tests wait for lines, never for a time; a guard ends a test that hangs.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use core::time::Duration;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use serde_json::Value;
+
+/// Longest life of any child: what takes longer hangs.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// Kills a child that outlives the guard, so that whoever reads from it sees the end.
+fn guard(child: &Child) -> Sender<()> {
+    let (ended, wait) = channel::<()>();
+    let id = child.id();
+    thread::spawn(move || {
+        if wait
+            .recv_timeout(GUARD)
+            .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            kill(id, "-KILL");
+        }
+    });
+    ended
+}
+
+/// Sends a signal to a child of ours.
+pub(crate) fn kill(id: u32, signal: &str) {
+    let done = Command::new("kill").arg(signal).arg(id.to_string()).status();
+    assert!(done.is_ok(), "kill is part of every Unix");
+}
+
+fn kadlet(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kadlet"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A network name that no other test uses: tests run at once, on one machine.
+pub(crate) fn network(test: &str) -> String {
+    format!("{test}-{}", std::process::id())
+}
+
+/// What a command that ended has said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) lines: Vec<Value>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The events of one kind.
+    pub(crate) fn events(&self, event: &str) -> Vec<&Value> {
+        self.lines.iter().filter(|line| line["event"] == event).collect()
+    }
+
+    /// The only event of one kind.
+    #[track_caller]
+    pub(crate) fn event(&self, event: &str) -> &Value {
+        let [only] = self.events(event)[..] else { panic!("not one {event}: {self:?}") };
+        only
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.status, Some(0), "{self:?}");
+        self
+    }
+
+    /// The command failed with this exit status and code, said at the end.
+    #[track_caller]
+    pub(crate) fn failed(&self, status: i32, code: &str) -> &Value {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        let last = self.lines.last().unwrap_or(&Value::Null);
+        assert_eq!((&last["event"], &last["code"]), (&"error".into(), &code.into()), "{self:?}");
+        last
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    let child = kadlet(arguments).spawn().expect("the program starts");
+    let ended = guard(&child);
+    let output = child.wait_with_output().expect("the program ends");
+    drop(ended);
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ended {
+        status: output.status.code(),
+        lines: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+        stdout: output.stdout.clone(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs a command with `--json` on loopback, in a network, knowing one node.
+pub(crate) fn ask(node: &Node, arguments: &[&str]) -> Ended {
+    let mut all = arguments.to_vec();
+    all.extend(["--json", "--no-lan", "--network", &node.network, "--bootstrap", &node.addr]);
+    run(&all)
+}
+
+/// A node that runs until dropped.
+pub(crate) struct Node {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    _guard: Sender<()>,
+    pub(crate) network: String,
+    pub(crate) addr: String,
+    pub(crate) id: String,
+}
+
+impl Node {
+    /// Starts a node on loopback and waits until it listens.
+    pub(crate) fn start(network: &str, arguments: &[&str]) -> Self {
+        let listen = ["node", "--json", "--listen", "127.0.0.1:0", "--network", network];
+        let mut all = listen.to_vec();
+        all.extend(arguments);
+        if !arguments.contains(&"--lan") {
+            all.push("--no-lan");
+        }
+        all.retain(|argument| *argument != "--lan");
+        let mut child = kadlet(&all).spawn().expect("the program starts");
+        let guard = guard(&child);
+        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut node = Self {
+            child,
+            lines,
+            _guard: guard,
+            network: network.to_owned(),
+            addr: String::new(),
+            id: String::new(),
+        };
+        let listening = node.wait_for("listening");
+        node.addr = listening["addr"].as_str().expect("an address").to_owned();
+        node.id = listening["id"].as_str().expect("an id").to_owned();
+        node
+    }
+
+    /// Starts a node that has joined by another one.
+    pub(crate) fn join(first: &Self, arguments: &[&str]) -> Self {
+        let mut all = vec!["--bootstrap", &first.addr];
+        all.extend(arguments);
+        let mut node = Self::start(&first.network, &all);
+        node.wait_for("joined");
+        node
+    }
+
+    /// The next event of this kind; those before it are passed over.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, event: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            let length = self.lines.read_line(&mut line).expect("a pipe");
+            if length == 0 {
+                let mut error = String::new();
+                if let Some(stderr) = &mut self.child.stderr {
+                    let _ = stderr.read_to_string(&mut error);
+                }
+                panic!("the node ended before it said {event}: {error}");
+            }
+            let line: Value = serde_json::from_str(&line).expect("an object a line");
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it without a chance to say goodbye.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to stop, and gives its exit status.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        kill(self.pid(), "-TERM");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Nodes that have joined one network, knowing the first of them.
+pub(crate) fn network_of(size: usize, name: &str) -> Vec<Node> {
+    let mut nodes = vec![Node::start(&network(name), &[])];
+    while nodes.len() < size {
+        nodes.push(Node::join(&nodes[0], &[]));
+    }
+    nodes
+}
