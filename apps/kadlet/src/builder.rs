@@ -20,6 +20,10 @@ pub const DEFAULT_NETWORK: &str = "kadlet";
 /// Notices (`Dht::notices`) kept for a listener that does not keep up.
 const NOTICES: usize = 256;
 
+/// Changes of the store that the core keeps for us: it is drained after at most 64 datagrams a
+/// socket, each of which may store one record and push out some others.
+const CHANGES: u32 = 16_384;
+
 /// What a node is to be, before it is started with [`start`](Self::start).
 ///
 /// ```
@@ -111,6 +115,9 @@ impl Builder {
     /// This machine or the folder does not allow it; nothing is left behind.
     pub async fn start(mut self) -> Result<Dht, StartError> {
         self.config.network = Network::Native(self.network.clone());
+        if self.data.is_some() {
+            self.config.store.max_changes = CHANGES;
+        }
         let (data, kept) = match &self.data {
             Some(dir) => {
                 let dir = dir.clone();
