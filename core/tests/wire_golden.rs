@@ -420,6 +420,11 @@ fn growth(file: &mut File) {
     let mut method = find.clone();
     method[14..16].copy_from_slice(&Native::reserved_method(4).to_be_bytes());
     file.line("later: a reserved method", &method);
+    let query = Method::Unknown { code: Native::reserved_method(4), name: &[] };
+    let query = Message::new(b"question", ASKER, Body::Query(Query::about(TARGET, query)));
+    let mut both = Vec::new();
+    wire().encode(&query, Some(3), &mut both);
+    file.line("later: a reserved method and a reserved field", &both);
     let mut bare = method[..44].to_vec();
     bare[14..16].copy_from_slice(&500_u16.to_be_bytes());
     file.line("later: an unknown method without target", &bare);
@@ -465,6 +470,8 @@ fn refused(file: &mut File) {
     file.line("none: an overlong length", &with(&find, b"\x90\x03\x80\x00"));
     file.line("none: an overlong number", &with(&find, b"\x0c\x02\x81\x00"));
     file.line("none: a number over 32 bits", &with(&find, b"\x0c\x05\xff\xff\xff\xff\x1f"));
+    let over = b"\x14\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02";
+    file.line("none: a number over 64 bits", &with(&find, over));
     file.line("none: a number with more behind it", &with(&find, b"\x0c\x02\x01\x01"));
     file.line("none: a known field twice", &with(&find, b"\x04\x01\x01"));
     file.line("none: a target of 19 bytes", &with(&find[..44], &[&[2, 19][..], &[0; 19]].concat()));
@@ -474,6 +481,14 @@ fn refused(file: &mut File) {
     file.line("none: a name that is no text", &with(&find, b"\x20\x01\xff"));
     let signed = [&b"\x2a\x00\x2c\x63"[..], &[0; 99]].concat();
     file.line("none: a value and a signed one", &with(&answer, &signed));
+    let value = [&b"\x2a\x81\x07"[..], &[0; 897]].concat();
+    file.line("none: a value of 897 bytes", &with(&answer, &value));
+    let signed = [&b"\x2c\xa4\x01"[..], &[0; 97], &[65], &[0; 66]].concat();
+    file.line("none: a salt of 65 bytes", &with(&answer, &signed));
+    let entry = [&b"\x2e\xa3\x02\x80\x02"[..], &[b'a'; 256], &[0; 33]].concat();
+    file.line("none: a name of 256 bytes", &with(&find, &entry));
+    let entry = [&b"\x2e\xa3\x01\x00\x00"[..], &[0; 32 + 129]].concat();
+    file.line("none: an entry with 129 bytes more to say", &with(&find, &entry));
     file.line("none: an answer with an unknown critical field", &with(&answer, b"\x91\x03\x00"));
     let mut error = answer;
     error[12] = 2;
