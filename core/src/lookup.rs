@@ -345,6 +345,11 @@ impl Lookup {
             || in_region && nearer < self.config.k.saturating_add(self.config.region)
     }
 
+    /// Whether a contact at `distance` has a place after those counted in `tally`.
+    fn wants(&self, tally: Tally, distance: Distance, capable: bool) -> bool {
+        tally.seen < self.config.k || capable && self.is_wanted(tally.capable, distance)
+    }
+
     /// Reads a path's view from the nearest outwards until nothing more is wanted.
     fn want(&mut self, path: PathNumber) -> Want {
         let counts = self.paths.get(usize::from(path));
@@ -353,14 +358,21 @@ impl Lookup {
         let mut start = 0;
         let mut waits = false;
         while let Some(group) = self.candidates.group_at(start) {
+            let Some(first) = self.candidates.entry(group.start) else { break };
+            let (distance, family) = (first.distance, first.family());
+            let [v4, v6] = tallies;
+            let is_full = |family| match family {
+                Family::V4 => !self.wants(v4, distance, true),
+                Family::V6 => !self.wants(v6, distance, true),
+            };
+            if self.families.iter().all(is_full) {
+                break;
+            }
             start = group.end;
             let (standing, capabilities) = self.candidates.standing(group.clone(), path);
-            let Some(first) = self.candidates.entry(group.start) else { break };
             let capable = capabilities.include(self.mask);
-            let tally = family_mut(&mut tallies, first.family());
-            let wanted = tally.seen < self.config.k
-                || capable && self.is_wanted(tally.capable, first.distance);
-            if standing == Standing::Absent || !wanted {
+            let tally = family_mut(&mut tallies, family);
+            if standing == Standing::Absent || !self.wants(*tally, distance, capable) {
                 continue;
             }
             match standing {

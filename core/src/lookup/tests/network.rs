@@ -1,6 +1,6 @@
 //! A network in memory: who knows whom, and what they answer.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
 
 use super::super::*;
 use crate::rng::Rng;
