@@ -129,6 +129,9 @@ enum Want {
     Nothing,
 }
 
+/// The index of an entry that is never to be asked: the view is to be read again without it.
+struct Barred(usize);
+
 /// Contacts of one family counted so far towards the k closest.
 #[derive(Clone, Copy, Default)]
 struct Tally {
@@ -350,56 +353,59 @@ impl Lookup {
         tally.seen < self.config.k || capable && self.is_wanted(tally.capable, distance)
     }
 
-    /// Reads a path's view from the nearest outwards until nothing more is wanted.
+    /// What a path wants next.
     fn want(&mut self, path: PathNumber) -> Want {
-        let counts = self.paths.get(usize::from(path));
-        let is_spent = counts.is_none_or(|counts| counts.asked >= self.config.questions);
-        let mut tallies = [Tally::default(); 2];
-        let mut start = 0;
-        let mut waits = false;
-        while let Some(group) = self.candidates.group_at(start) {
-            let Some(first) = self.candidates.entry(group.start) else { break };
-            let (distance, family) = (first.distance, first.family());
-            let [v4, v6] = tallies;
-            let is_full = |family| match family {
-                Family::V4 => !self.wants(v4, distance, true),
-                Family::V6 => !self.wants(v6, distance, true),
-            };
-            if self.families.iter().all(is_full) {
-                break;
+        loop {
+            match self.read(path) {
+                Ok(want) => return want,
+                // Another address of the same id may do, or the next id moves up.
+                Err(Barred(index)) => self.candidates.remove(index),
             }
-            start = group.end;
-            let (standing, capabilities) = self.candidates.standing(group.clone(), path);
-            let capable = capabilities.include(self.mask);
+        }
+    }
+
+    /// Reads a path's view from the nearest outwards until nothing more is wanted.
+    fn read(&mut self, path: PathNumber) -> Result<Want, Barred> {
+        let counts = self.paths.get(usize::from(path)).copied().unwrap_or_default();
+        let mut tallies = [Tally::default(); 2];
+        let mut full = Families::NONE;
+        let mut waits = false;
+        for group in self.candidates.groups() {
+            let (distance, family) = (group.distance(), group.family());
             let tally = family_mut(&mut tallies, family);
+            if !self.wants(*tally, distance, true) {
+                full = full.union(Families::only(family));
+                if full == self.families {
+                    break;
+                }
+                continue;
+            }
+            let (standing, capabilities) = group.standing(path);
+            let capable = capabilities.include(self.mask);
             if standing == Standing::Absent || !self.wants(*tally, distance, capable) {
                 continue;
             }
-            match standing {
-                Standing::Open(_) if is_spent => self.progress.cut_short = true,
-                Standing::Open(index) => match self.admission(index, path) {
-                    Admission::Now => return Want::Ask(index),
-                    Admission::Later => waits = true,
-                    Admission::Never => {
-                        // Another of its addresses may do; otherwise the group is gone.
-                        self.candidates.remove(index);
-                        start = group.start;
-                        continue;
+            if let (Standing::Open, Some(index)) = (standing, group.open(path)) {
+                if counts.asked >= self.config.questions {
+                    self.progress.cut_short = true;
+                } else {
+                    match self.admission(index, &counts) {
+                        Admission::Now => return Ok(Want::Ask(index)),
+                        Admission::Later => waits = true,
+                        Admission::Never => return Err(Barred(index)),
                     }
-                },
-                Standing::Pending => waits = true,
-                Standing::Answered | Standing::Absent => {}
+                }
             }
+            waits |= matches!(standing, Standing::Asked | Standing::Slow);
             tally.seen += 1;
             tally.capable += usize::from(capable);
         }
-        if waits { Want::Wait } else { Want::Nothing }
+        Ok(if waits { Want::Wait } else { Want::Nothing })
     }
 
-    /// Whether `path` may ask the entry now.
-    fn admission(&mut self, index: usize, path: PathNumber) -> Admission {
-        let Some(counts) = self.paths.get(usize::from(path)) else { return Admission::Never };
-        if counts.busy >= self.slots(counts) {
+    /// Whether a path with these counts may ask the entry now.
+    fn admission(&self, index: usize, path: &Progression) -> Admission {
+        if path.busy >= self.slots(path) {
             return Admission::Later;
         }
         let Some(entry) = self.candidates.entry(index) else { return Admission::Never };

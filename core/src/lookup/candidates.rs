@@ -41,10 +41,6 @@ impl State {
             Self::Heard | Self::Out => None,
         }
     }
-
-    pub(super) const fn is_in_flight(self) -> bool {
-        matches!(self, Self::Asked(_) | Self::Slow(_))
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -76,17 +72,66 @@ const fn bit(path: PathNumber) -> u16 {
     1_u16.wrapping_shl(path as u32)
 }
 
-/// One id of one family, as a path sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How a path stands to an id; of several addresses the greatest counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Standing {
     /// Not this path's: failed, never heard of, or another path's.
     Absent,
-    /// Could be asked at the entry with this index.
-    Open(usize),
-    /// Asked, no answer yet.
-    Pending,
-    /// Answered this path.
+    /// Asked, and silent for the short timeout.
+    Slow,
+    /// Could be asked, at [`Group::open`]: while no other address is within its short timeout.
+    Open,
+    /// Asked.
+    Asked,
+    /// Answered.
     Answered,
+}
+
+/// The entries of one id and family; never none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group<'a> {
+    /// Index of the first.
+    start: usize,
+    first: &'a Candidate,
+    entries: &'a [Candidate],
+}
+
+impl Group<'_> {
+    pub(super) fn distance(&self) -> Distance {
+        self.first.distance
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.first.family()
+    }
+
+    /// How `path` stands to the id, and what the id says, or is said, to be capable of.
+    pub(super) fn standing(&self, path: PathNumber) -> (Standing, Capabilities) {
+        let mut best = (Standing::Absent, Capabilities::NONE);
+        for entry in self.entries {
+            let capabilities = entry.contact.capabilities;
+            let standing = match entry.state {
+                State::Asked(owner) | State::Slow(owner) | State::Answered(owner)
+                    if owner != path =>
+                {
+                    return (Standing::Absent, Capabilities::NONE);
+                }
+                State::Answered(_) => return (Standing::Answered, capabilities),
+                State::Asked(_) => Standing::Asked,
+                State::Slow(_) => Standing::Slow,
+                State::Heard if entry.is_heard_by(path) => Standing::Open,
+                State::Heard | State::Out => continue,
+            };
+            best = (best.0.max(standing), best.1.union(capabilities));
+        }
+        best
+    }
+
+    /// Index of the entry that `path` would ask.
+    pub(super) fn open(&self, path: PathNumber) -> Option<usize> {
+        let offset = self.entries.iter().position(|entry| entry.waits_for(path))?;
+        Some(self.start + offset)
+    }
 }
 
 /// Whether an entry may be asked now.
@@ -222,6 +267,9 @@ impl Candidates {
 
     /// The path forgets the farthest waiting entries of a family beyond its bound.
     fn trim(&mut self, path: PathNumber, family: Family) {
+        if self.list.len() <= self.waiting {
+            return;
+        }
         let waits = |entry: &Candidate| entry.waits_for(path) && entry.family() == family;
         let count = self.list.iter().filter(|entry| waits(entry)).count();
         if count <= self.waiting {
@@ -240,47 +288,21 @@ impl Candidates {
     fn group(&self, distance: Distance, family: Family) -> Range<usize> {
         let key = (distance, family);
         let start = self.list.partition_point(|entry| (entry.distance, entry.family()) < key);
-        start..self.group_end(start, key)
-    }
-
-    fn group_end(&self, start: usize, key: (Distance, Family)) -> usize {
         let rest = self.list.iter().skip(start);
-        start + rest.take_while(|entry| (entry.distance, entry.family()) == key).count()
+        let count = rest.take_while(|entry| (entry.distance, entry.family()) == key).count();
+        start..start + count
     }
 
-    /// The group that starts at `start`; none at the end of the list.
-    pub(super) fn group_at(&self, start: usize) -> Option<Range<usize>> {
-        let entry = self.list.get(start)?;
-        Some(start..self.group_end(start, (entry.distance, entry.family())))
-    }
-
-    /// How `path` stands to the id whose entries these are, and what the id says, or is said, to be
-    /// capable of. Another of its addresses is asked only while none is within its short timeout.
-    pub(super) fn standing(
-        &self,
-        group: Range<usize>,
-        path: PathNumber,
-    ) -> (Standing, Capabilities) {
-        let entries = self.list.get(group.clone()).unwrap_or_default();
-        if entries.iter().any(|entry| entry.state.path().is_some_and(|owner| owner != path)) {
-            return (Standing::Absent, Capabilities::NONE);
-        }
-        if let Some(entry) = entries.iter().find(|entry| entry.state == State::Answered(path)) {
-            return (Standing::Answered, entry.contact.capabilities);
-        }
-        let in_view = |entry: &&Candidate| entry.waits_for(path) || entry.state.is_in_flight();
-        let hints = entries.iter().filter(in_view).map(|entry| entry.contact.capabilities);
-        let hints = hints.fold(Capabilities::NONE, Capabilities::union);
-        let standing = if entries.iter().any(|entry| entry.state == State::Asked(path)) {
-            Standing::Pending
-        } else if let Some(offset) = entries.iter().position(|entry| entry.waits_for(path)) {
-            Standing::Open(group.start + offset)
-        } else if entries.iter().any(|entry| entry.state == State::Slow(path)) {
-            Standing::Pending
-        } else {
-            Standing::Absent
-        };
-        (standing, hints)
+    /// All ids, nearest first.
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+        let same =
+            |a: &Candidate, b: &Candidate| a.distance == b.distance && a.family() == b.family();
+        let mut end = 0;
+        self.list.chunk_by(same).filter_map(move |entries| {
+            let start = end;
+            end += entries.len();
+            entries.first().map(|first| Group { start, first, entries })
+        })
     }
 
     /// Whether the entry may be asked, given what was asked before: an address under one id at a
