@@ -437,3 +437,6 @@ const fn operation_of(event: &Event) -> Option<OperationId> {
 pub(crate) fn now_since(epoch: tokio::time::Instant) -> Instant {
     Instant::from_micros(u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

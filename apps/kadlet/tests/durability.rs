@@ -89,7 +89,7 @@ async fn load_until_killed(client: &Dht, node: Node, life: Duration, rng: &mut R
 }
 
 async fn store(client: &Dht, what: u64) -> Option<Kept> {
-    if what % 4 == 0 {
+    if what.is_multiple_of(4) {
         let mut key = [0; 20];
         key.iter_mut().zip(what.to_be_bytes()).for_each(|(to, from)| *to = from);
         let port = 1 + (what >> 8) as u16 % 65_000;

@@ -18,6 +18,10 @@ use crate::error::DataError;
 /// Least time between two exports of the contacts.
 const STATE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The core's export has the records in it too, which are journalled one by one anyway: a full
+/// store of 32 MiB is exported every two minutes instead of every second, a small one at once.
+const BYTES_A_SECOND: u64 = 256 << 10;
+
 /// One change of the store.
 #[derive(Debug)]
 pub(crate) enum Write {
@@ -59,7 +63,8 @@ pub(crate) struct Journal {
     holds: bool,
     number: u64,
     state_due: Option<Instant>,
-    last_state: Option<Instant>,
+    /// Not before this.
+    next_state: Instant,
 }
 
 impl Journal {
@@ -78,7 +83,7 @@ impl Journal {
             holds: false,
             number: 0,
             state_due: None,
-            last_state: None,
+            next_state: Instant::EPOCH,
         })
     }
 
@@ -101,8 +106,7 @@ impl Journal {
     }
 
     pub(crate) fn contacts_changed(&mut self, now: Instant) {
-        let earliest = self.last_state.map_or(now, |last| last + STATE_INTERVAL);
-        self.state_due.get_or_insert(earliest.max(now));
+        self.state_due.get_or_insert(self.next_state.max(now));
     }
 
     /// When the state should be exported next.
@@ -113,10 +117,13 @@ impl Journal {
     /// Exports the state now.
     pub(crate) fn state(&mut self, node: &Node, now: Instant) {
         self.state_due = None;
-        self.last_state = Some(now);
         let contacts = crate::dht::contacts_of(&node.health());
         let contacts = u64::try_from(contacts).unwrap_or(u64::MAX);
-        self.writes.push(Write::State { bytes: node.export_state(now), contacts });
+        let bytes = node.export_state(now);
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let pause = Duration::from_secs(length / BYTES_A_SECOND).max(STATE_INTERVAL);
+        self.next_state = now + pause;
+        self.writes.push(Write::State { bytes, contacts });
     }
 
     /// Adds a write of the host's own; `done` hears when it is safe.
