@@ -73,7 +73,6 @@ impl<'a> Message<'a> {
 
 /// The three kinds of message.
 #[derive(Clone, PartialEq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "most messages are responses; none is kept")]
 pub enum Body<'a> {
     /// Wants an answer.
     Query(Query<'a>),

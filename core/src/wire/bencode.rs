@@ -129,15 +129,28 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `BadField` if something else stands here, `BadNumber` if its length has a leading zero or
     /// no end, `Truncated` if it is longer than what is left.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        // Nearly all keys have one digit, ids two.
+        // Nearly all keys have one digit, ids and tokens two.
         let (length, rest) = match self.rest {
             [a @ b'0'..=b'9', b':', rest @ ..] => (usize::from(a & 15), rest),
             [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', rest @ ..] => {
                 (usize::from((a & 15).wrapping_mul(10).wrapping_add(b & 15)), rest)
             }
-            long => length(long)?,
+            _ => return self.long_bytes(),
+        };
+        self.take(length, rest)
+    }
+
+    /// Strings of 100 bytes and more, and what is no string.
+    fn long_bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let (length, rest) = match self.rest {
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b':', rest @ ..] => {
+                let [a, b, c] = [a, b, c].map(|digit| u16::from(digit & 15));
+                let tens = a.wrapping_mul(10).wrapping_add(b);
+                (usize::from(tens.wrapping_mul(10).wrapping_add(c)), rest)
+            }
+            _ => length(self.rest)?,
         };
         self.take(length, rest)
     }
@@ -163,10 +176,10 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Result<Value<'a>, Malformed> {
         match self.rest.first() {
             Some(b'0'..=b'9') => self.bytes().map(Value::Bytes),
-            Some(b'i') => {
-                let digits = self.digits()?;
-                Ok(parse(digits).map_or(Value::Other, Value::Integer))
-            }
+            Some(b'i') => match self.short_integer() {
+                Some(number) => Ok(Value::Integer(number)),
+                None => Ok(parse(self.digits()?).map_or(Value::Other, Value::Integer)),
+            },
             _ => self.skip().map(|()| Value::Other),
         }
     }
@@ -204,6 +217,22 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
+    /// Takes what stands here if it begins with `expected`, and so many bytes behind it: a key, a
+    /// length and a string that most messages have in the same place, compared at once.
+    #[inline]
+    pub(super) fn expected<const N: usize, const M: usize>(
+        &mut self,
+        expected: &[u8; N],
+    ) -> Option<&'a [u8; M]> {
+        let (front, rest) = self.rest.split_first_chunk::<N>()?;
+        let (bytes, rest) = rest.split_first_chunk::<M>()?;
+        if front != expected {
+            return None;
+        }
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// Walks over strings of 6 bytes, as long as there are any: what most lists of a message hold.
     #[inline]
     pub(super) fn skip_strings_of_6(&mut self) {
@@ -224,11 +253,35 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize, rest: &'a [u8]) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = rest.split_at_checked(length).ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok(taken)
+    }
+
+    /// An integer of at most 5 digits without a sign: flags and ports.
+    #[inline]
+    fn short_integer(&mut self) -> Option<i64> {
+        let (number, rest) = self.rest.strip_prefix(b"i")?.split_first()?;
+        let (mut number, mut rest) = (i64::from(number.wrapping_sub(b'0')), rest);
+        if number > 9 {
+            return None;
+        }
+        for _ in 0..5 {
+            match rest.split_first()? {
+                (b'e', behind) => {
+                    self.rest = behind;
+                    return Some(number);
+                }
+                (digit @ b'0'..=b'9', behind) if number != 0 => {
+                    number = number.wrapping_mul(10).wrapping_add(i64::from(digit & 15));
+                    rest = behind;
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The digits of an integer with its sign: `-?(0|[1-9][0-9]*)`, but not `-0`.
@@ -461,8 +514,15 @@ impl Writer<'_> {
     /// Writes what comes before a string of `length` bytes. Panics like [`Self::array`].
     #[inline]
     pub(super) fn length(&mut self, length: usize) {
-        self.number(length as u64);
-        self.array(b":");
+        let n = length as u64;
+        match n {
+            0..10 => self.array(&[digit(n), b':']),
+            10..100 => self.array(&[digit(n / 10), digit(n), b':']),
+            _ => {
+                self.number(n);
+                self.array(b":");
+            }
+        }
     }
 
     /// Writes an integer. Panics like [`Self::array`].
@@ -474,15 +534,12 @@ impl Writer<'_> {
     }
 
     /// Writes decimal digits. Panics like [`Self::array`].
-    #[inline]
-    fn number(&mut self, number: u64) {
-        match number {
-            0..10 => self.array(&[digit(number)]),
-            10..100 => self.array(&[digit(number / 10), digit(number)]),
-            100..1_000 => {
-                self.array(&[digit(number / 100), digit(number / 10), digit(number)]);
-            }
-            _ => self.long_number(number),
+    fn number(&mut self, n: u64) {
+        match n {
+            0..10 => self.array(&[digit(n)]),
+            10..100 => self.array(&[digit(n / 10), digit(n)]),
+            100..1_000 => self.array(&[digit(n / 100), digit(n / 10), digit(n)]),
+            _ => self.long_number(n),
         }
     }
 

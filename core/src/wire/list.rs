@@ -4,6 +4,8 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::contact::Capabilities;
+#[cfg(feature = "mainline")]
+use crate::contact::Family;
 use crate::id::Id;
 
 /// A node as a message names it.
@@ -55,15 +57,14 @@ impl<'a> Hit<'a> {
 pub trait Element<'a>: Copy {
     /// Takes the next element from the front of a list of the native wire; none at its end.
     fn take(list: &mut &'a [u8]) -> Option<Self>;
+
+    /// Takes the next element from the front of a list of Mainline's wire; none at its end, and
+    /// none of what Mainline has no lists of.
+    #[cfg(feature = "mainline")]
+    fn take_compact(_family: Family, _list: &mut &'a [u8]) -> Option<Self> {
+        None
+    }
 }
-
-/// How Mainline takes an element from the front of validated bytes.
-#[cfg(feature = "mainline")]
-pub(crate) type Take<T> = fn(&mut &[u8]) -> Option<T>;
-
-/// Bytes, and how to take the next element from their front.
-#[cfg(feature = "mainline")]
-pub(crate) type Run<'a, T> = (&'a [u8], Take<T>);
 
 /// A list of `T` inside a message.
 pub struct List<'a, T>(Kind<'a, T>);
@@ -74,9 +75,10 @@ enum Kind<'a, T> {
     /// Incoming: the native wire has walked over the bytes once and knows that every element can
     /// be taken.
     Native(&'a [u8]),
-    /// Incoming by Mainline: one run for each family. Mainline writes them out again as they came.
+    /// Incoming by Mainline: a list for each family, IPv4 first. Mainline writes them out again as
+    /// they came.
     #[cfg(feature = "mainline")]
-    Compact([Run<'a, T>; 2]),
+    Compact([&'a [u8]; 2]),
 }
 
 impl<'a, T> List<'a, T> {
@@ -91,17 +93,17 @@ impl<'a, T> List<'a, T> {
         Self(Kind::Native(bytes))
     }
 
-    /// The list of what is found in one run and then in the other (Mainline).
+    /// The list of what is in one list of Mainline's wire and then in the other.
     #[cfg(feature = "mainline")]
-    pub(crate) const fn from_runs(runs: [Run<'a, T>; 2]) -> Self {
-        Self(Kind::Compact(runs))
+    pub(crate) const fn from_compact(v4: &'a [u8], v6: &'a [u8]) -> Self {
+        Self(Kind::Compact([v4, v6]))
     }
 
-    /// The runs of a list that came by Mainline.
+    /// The lists of Mainline's wire that it came in.
     #[cfg(feature = "mainline")]
-    pub(crate) const fn runs(&self) -> Option<[&'a [u8]; 2]> {
-        match &self.0 {
-            Kind::Compact([first, second]) => Some([first.0, second.0]),
+    pub(crate) const fn compact(&self) -> Option<[&'a [u8]; 2]> {
+        match self.0 {
+            Kind::Compact(lists) => Some(lists),
             Kind::Slice(_) | Kind::Native(_) => None,
         }
     }
@@ -145,7 +147,7 @@ impl<T> Clone for Kind<'_, T> {
             Self::Slice(elements) => Self::Slice(elements),
             Self::Native(bytes) => Self::Native(bytes),
             #[cfg(feature = "mainline")]
-            Self::Compact(runs) => Self::Compact(*runs),
+            Self::Compact(lists) => Self::Compact(*lists),
         }
     }
 }
@@ -199,13 +201,14 @@ impl<'a, T: Element<'a>> Iterator for Iter<'a, T> {
             }
             Kind::Native(bytes) => T::take(bytes),
             #[cfg(feature = "mainline")]
-            Kind::Compact([first, second]) => {
-                (first.1)(&mut first.0).or_else(|| (second.1)(&mut second.0))
+            Kind::Compact([v4, v6]) => {
+                T::take_compact(Family::V4, v4).or_else(|| T::take_compact(Family::V6, v6))
             }
         }
     }
 
     /// Looks only once at which kind of list it is: what `for_each` and `count` are made of.
+    #[inline]
     fn fold<B, F: FnMut(B, T) -> B>(self, init: B, mut f: F) -> B {
         match self.0 {
             Kind::Slice(elements) => elements.iter().copied().fold(init, f),
@@ -217,12 +220,16 @@ impl<'a, T: Element<'a>> Iterator for Iter<'a, T> {
                 folded
             }
             #[cfg(feature = "mainline")]
-            Kind::Compact(runs) => runs.into_iter().fold(init, |mut folded, (mut bytes, take)| {
-                while let Some(element) = take(&mut bytes) {
+            Kind::Compact([mut v4, mut v6]) => {
+                let mut folded = init;
+                while let Some(element) = T::take_compact(Family::V4, &mut v4) {
+                    folded = f(folded, element);
+                }
+                while let Some(element) = T::take_compact(Family::V6, &mut v6) {
                     folded = f(folded, element);
                 }
                 folded
-            }),
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ use super::{Malformed, Message};
 pub mod bep33;
 pub mod bep42;
 pub mod bep44;
+pub(super) mod compact;
 mod decode;
 mod encode;
 

@@ -1,15 +1,15 @@
 //! KRPC read: one pass over the datagram, then a look at what was found.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
+use super::compact::socket_address;
 use super::{MAX_DATAGRAM, MAX_SAMPLE_INTERVAL, MAX_TOKEN, MAX_TRANSACTION, bep44};
 use crate::contact::{Capabilities, Families};
 use crate::id::Id;
 use crate::wire::bencode::{Raw, Reader, Value, refuse_duplicates};
-use crate::wire::list::{Run, Take};
 use crate::wire::{
-    Body, ErrorCode, Failure, Item, List, Malformed, Message, Method, NodeInfo, Peer, Query,
-    Response, Samples, SignedItem,
+    Body, ErrorCode, Failure, Item, List, Malformed, Message, Method, Query, Response, Samples,
+    SignedItem,
 };
 
 /// Reads one datagram.
@@ -21,18 +21,19 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     reader.dictionary().map_err(|_| Malformed::NotOurs)?;
     let keys = reader.rest();
     let mut unknown = 0_u32;
+    // The two large ones are filled where they are: moving them would cost more than reading them.
+    let (mut arguments, mut reply, mut failure) = (None, Reply::default(), None);
+    let mut answered = None;
     let (mut transaction, mut kind, mut method) = (None, None, None);
-    // Filled where they are: they are large, and moving them costs more than reading them.
-    let (mut arguments, mut response) = (Arguments::default(), Response::default());
-    let (mut asked, mut answered, mut failure) = (None, None, None);
     let (mut address, mut read_only, mut version) = (None, None, None);
     while let Some(key) = reader.key()? {
         match key {
-            b"a" => once(&mut asked, arguments.read(&mut reader)?)?,
+            b"a" if arguments.is_some() => return Err(Malformed::Duplicate),
+            b"a" => arguments.insert(Arguments::default()).read(&mut reader)?,
             b"e" => once(&mut failure, read_failure(&mut reader)?)?,
             b"ip" => once(&mut address, reader.value()?)?,
             b"q" => once(&mut method, reader.bytes()?)?,
-            b"r" => once(&mut answered, read_reply(&mut reader, &mut response)?)?,
+            b"r" => once(&mut answered, reply.read(&mut reader)?)?,
             b"ro" => once(&mut read_only, reader.value()?)?,
             b"t" => once(&mut transaction, reader.bytes()?)?,
             b"v" => once(&mut version, reader.value()?)?,
@@ -51,28 +52,53 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     if transaction.is_empty() || transaction.len() > MAX_TRANSACTION {
         return Err(Malformed::BadField);
     }
-    let (sender, body) = match kind.ok_or(Malformed::Missing)? {
-        b"q" => {
-            let ((), method) = asked.zip(method).ok_or(Malformed::Missing)?;
-            (Some(id(arguments.id)?), Body::Query(arguments.query(method)?))
-        }
-        b"r" => {
-            let sender: Id = answered.ok_or(Malformed::Missing)?;
-            (Some(sender), Body::Response(response))
-        }
-        b"e" => (None, Body::Error(failure.ok_or(Malformed::Missing)?)),
-        _ => return Err(Malformed::BadField),
-    };
-    Ok(Message {
+    let head = Head {
         transaction,
-        sender,
-        client: flag(read_only) && matches!(body, Body::Query(_)),
-        capabilities: None,
-        cookie: None,
         observed: bytes(address).ok().and_then(socket_address),
         version: bytes(version).ok(),
-        body,
-    })
+    };
+    match kind.ok_or(Malformed::Missing)? {
+        b"q" => {
+            let (arguments, method) = arguments.as_ref().zip(method).ok_or(Malformed::Missing)?;
+            let (sender, query) = (id(arguments.id)?, arguments.query(method)?);
+            Ok(head.with(Some(sender), flag(read_only), Body::Query(query)))
+        }
+        b"r" => {
+            let ((), sender) = answered.zip(reply.id).ok_or(Malformed::Missing)?;
+            let item = reply.item()?;
+            Ok(head.with(Some(Id::new(*sender)), false, Body::Response(reply.response(item))))
+        }
+        b"e" => {
+            let failure = failure.ok_or(Malformed::Missing)?;
+            Ok(head.with(None, false, Body::Error(failure)))
+        }
+        _ => Err(Malformed::BadField),
+    }
+}
+
+/// What messages of all kinds have.
+struct Head<'a> {
+    transaction: &'a [u8],
+    observed: Option<SocketAddr>,
+    version: Option<&'a [u8]>,
+}
+
+impl<'a> Head<'a> {
+    /// The message. Always inlined, so that each kind is put together where it is returned: a
+    /// message has half a kilobyte, and moving it costs as much as reading it.
+    #[inline(always)]
+    const fn with(self, sender: Option<Id>, client: bool, body: Body<'a>) -> Message<'a> {
+        Message {
+            transaction: self.transaction,
+            sender,
+            client,
+            capabilities: None,
+            cookie: None,
+            observed: self.observed,
+            version: self.version,
+            body,
+        }
+    }
 }
 
 /// A query's arguments as they came: which of them matter is for the method to say, which stands
@@ -103,6 +129,7 @@ impl<'a> Arguments<'a> {
         let mut unknown = 0_u32;
         reader.dictionary()?;
         let keys = reader.rest();
+        self.id = reader.expected(b"2:id20:").map(|id: &[u8; Id::LEN]| Value::Bytes(id));
         while let Some(key) = reader.key()? {
             let field = match key {
                 b"cas" => &mut self.cas,
@@ -141,7 +168,7 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn query(&self, method: &'a [u8]) -> Result<Query<'a>, Malformed> {
         let (target, method) = match method {
             b"ping" => (None, Method::Ping { nonce: None }),
@@ -227,79 +254,101 @@ fn read_want(reader: &mut Reader<'_>) -> Result<Families, Malformed> {
     Ok(families)
 }
 
-/// A response: all that any method's response has. Returns who sends it.
-#[inline]
-fn read_reply<'a>(reader: &mut Reader<'a>, response: &mut Response<'a>) -> Result<Id, Malformed> {
-    let mut unknown = 0_u32;
-    let (mut sender, mut key, mut signature, mut seq, mut value) = (None, None, None, None, None);
-    let (mut nodes, mut nodes6, mut values) = (None, None, None);
-    let (mut token, mut seed_filter, mut peer_filter) = (None, None, None);
-    let (mut samples, mut total, mut interval) = (None, None, None);
-    reader.dictionary()?;
-    let keys = reader.rest();
-    while let Some(name) = reader.key()? {
-        match name {
-            b"id" => once(&mut sender, id(Some(reader.value()?))?)?,
-            b"nodes" => once(&mut nodes, reader.bytes()?)?,
-            b"nodes6" => once(&mut nodes6, reader.bytes()?)?,
-            b"token" => once(&mut token, reader.bytes()?)?,
-            b"values" => once(&mut values, read_values(reader)?)?,
-            b"v" => once(&mut value, canonical(reader.raw()?)?)?,
-            b"k" => once(&mut key, fixed(reader.bytes()?)?)?,
-            b"sig" => once(&mut signature, fixed(reader.bytes()?)?)?,
-            b"seq" => once(&mut seq, number(Some(reader.value()?))?)?,
-            b"BFsd" => once(&mut seed_filter, fixed(reader.bytes()?)?)?,
-            b"BFpe" => once(&mut peer_filter, fixed(reader.bytes()?)?)?,
-            b"samples" => once(&mut samples, reader.bytes()?)?,
-            b"num" => once(&mut total, reader.value()?)?,
-            b"interval" => once(&mut interval, reader.value()?)?,
-            _ => {
-                reader.skip()?;
-                unknown = unknown.saturating_add(1);
+/// All that any method's response has.
+#[derive(Default)]
+struct Reply<'a> {
+    id: Option<&'a [u8; Id::LEN]>,
+    nodes: Option<&'a [u8]>,
+    nodes6: Option<&'a [u8]>,
+    token: Option<&'a [u8]>,
+    values: Option<&'a [u8]>,
+    v: Option<&'a [u8]>,
+    k: Option<&'a [u8; 32]>,
+    sig: Option<&'a [u8; 64]>,
+    seq: Option<u64>,
+    seed_filter: Option<&'a [u8; 256]>,
+    peer_filter: Option<&'a [u8; 256]>,
+    samples: Option<&'a [u8]>,
+    num: Option<Value<'a>>,
+    interval: Option<Value<'a>>,
+}
+
+impl<'a> Reply<'a> {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Malformed> {
+        let mut unknown = 0_u32;
+        reader.dictionary()?;
+        let keys = reader.rest();
+        self.id = reader.expected(b"2:id20:");
+        while let Some(name) = reader.key()? {
+            match name {
+                b"id" => once(&mut self.id, fixed(reader.bytes()?)?)?,
+                b"nodes" => once(&mut self.nodes, reader.bytes()?)?,
+                b"nodes6" => once(&mut self.nodes6, reader.bytes()?)?,
+                b"token" => once(&mut self.token, reader.bytes()?)?,
+                b"values" => once(&mut self.values, read_values(reader)?)?,
+                b"v" => once(&mut self.v, canonical(reader.raw()?)?)?,
+                b"k" => once(&mut self.k, fixed(reader.bytes()?)?)?,
+                b"sig" => once(&mut self.sig, fixed(reader.bytes()?)?)?,
+                b"seq" => once(&mut self.seq, number(Some(reader.value()?))?)?,
+                b"BFsd" => once(&mut self.seed_filter, fixed(reader.bytes()?)?)?,
+                b"BFpe" => once(&mut self.peer_filter, fixed(reader.bytes()?)?)?,
+                b"samples" => once(&mut self.samples, reader.bytes()?)?,
+                b"num" => once(&mut self.num, reader.value()?)?,
+                b"interval" => once(&mut self.interval, reader.value()?)?,
+                _ => {
+                    reader.skip()?;
+                    unknown = unknown.saturating_add(1);
+                }
             }
         }
-    }
-    if unknown > 1 {
-        refuse_duplicates(keys)?;
-    }
-    response.item = match (value, key, signature) {
-        (None, ..) => None,
-        (Some(value), None, None) => Some(Item::Immutable(value)),
-        (Some(value), Some(public_key), Some(signature)) => {
-            let seq = seq.take().ok_or(Malformed::Missing)?;
-            Some(Item::Signed(SignedItem::new(public_key, seq, value, signature)))
+        if unknown > 1 {
+            refuse_duplicates(keys)?;
         }
-        _ => return Err(Malformed::Missing),
-    };
-    response.seq = seq;
-    response.listed = nodes
-        .map_or(Families::NONE, |_| Families::V4)
-        .union(nodes6.map_or(Families::NONE, |_| Families::V6));
-    if !response.listed.is_empty() {
-        response.nodes = List::from_runs([
-            run(nodes.unwrap_or_default(), 26, take_v4),
-            run(nodes6.unwrap_or_default(), 38, take_v6),
-        ]);
+        Ok(())
     }
-    response.token = token.filter(|token| token.len() <= MAX_TOKEN);
-    if let Some(values) = values {
-        response.providers = values;
+
+    #[inline(always)]
+    fn item(&self) -> Result<Option<Item<'a>>, Malformed> {
+        let Some(value) = self.v else { return Ok(None) };
+        match (self.k, self.sig, self.seq) {
+            (None, None, _) => Ok(Some(Item::Immutable(value))),
+            (Some(public_key), Some(signature), Some(seq)) => {
+                Ok(Some(Item::Signed(SignedItem::new(public_key, seq, value, signature))))
+            }
+            _ => Err(Malformed::Missing),
+        }
     }
-    response.seed_filter = seed_filter;
-    response.peer_filter = peer_filter;
-    response.samples = samples.map(|samples| Samples {
-        keys: List::from_runs([run(samples, Id::LEN, take_key), (&[], take_key)]),
-        total: number(total).unwrap_or_default(),
-        interval: number(interval)
-            .map_or(0, |secs| u32::try_from(secs).unwrap_or(u32::MAX))
-            .min(MAX_SAMPLE_INTERVAL),
-    });
-    sender.ok_or(Malformed::Missing)
+
+    #[inline(always)]
+    fn response(&self, item: Option<Item<'a>>) -> Response<'a> {
+        let (v4, v6) = (self.nodes.unwrap_or_default(), self.nodes6.unwrap_or_default());
+        let listed = |nodes: Option<_>, family| nodes.map_or(Families::NONE, |_| family);
+        Response {
+            nodes: List::from_compact(v4, v6),
+            listed: listed(self.nodes, Families::V4).union(listed(self.nodes6, Families::V6)),
+            token: self.token.filter(|token| token.len() <= MAX_TOKEN),
+            providers: List::from_compact(self.values.unwrap_or_default(), &[]),
+            // A signed value says its own.
+            seq: if let Some(Item::Signed(_)) = item { None } else { self.seq },
+            item,
+            seed_filter: self.seed_filter,
+            peer_filter: self.peer_filter,
+            samples: self.samples.map(|samples| Samples {
+                keys: List::from_compact(samples, &[]),
+                total: number(self.num).unwrap_or_default(),
+                interval: number(self.interval)
+                    .map_or(0, |secs| u32::try_from(secs).unwrap_or(u32::MAX))
+                    .min(MAX_SAMPLE_INTERVAL),
+            }),
+            ..Response::default()
+        }
+    }
 }
 
 /// `values`: a list of addresses of either family (BEP 5, BEP 32), mixed by some.
 #[inline]
-fn read_values<'a>(reader: &mut Reader<'a>) -> Result<List<'a, Peer>, Malformed> {
+fn read_values<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     reader.list()?;
     let start = reader.rest();
     reader.skip_strings_of_6();
@@ -307,8 +356,7 @@ fn read_values<'a>(reader: &mut Reader<'a>) -> Result<List<'a, Peer>, Malformed>
         reader.skip()?;
         reader.skip_strings_of_6();
     }
-    let entries = reader.since(start).split_last().map_or(&[][..], |(_end, entries)| entries);
-    Ok(List::from_runs([(entries, take_peer), (&[], take_peer)]))
+    Ok(reader.since(start).split_last().map_or(&[], |(_end, entries)| entries))
 }
 
 /// `e`: a list of a number and a text. The text is for people: what is not UTF-8 of it is left out.
@@ -373,68 +421,4 @@ fn flag(value: Option<Value<'_>>) -> bool {
 
 fn canonical(raw: Raw<'_>) -> Result<&[u8], Malformed> {
     if raw.canonical { Ok(raw.bytes) } else { Err(Malformed::BadField) }
-}
-
-/// A run of entries of so many bytes. One that is no multiple of that holds none that could be used:
-/// nobody knows where it was cut.
-#[inline]
-fn run<T>(bytes: &[u8], entry: usize, take: Take<T>) -> Run<'_, T> {
-    let whole = bytes.len().checked_rem(entry) == Some(0);
-    (bytes, if whole { take } else { |_| None })
-}
-
-fn take_v4(bytes: &mut &[u8]) -> Option<NodeInfo> {
-    take_node::<6>(bytes)
-}
-
-fn take_v6(bytes: &mut &[u8]) -> Option<NodeInfo> {
-    take_node::<18>(bytes)
-}
-
-#[inline]
-fn take_node<const N: usize>(bytes: &mut &[u8]) -> Option<NodeInfo> {
-    let id = take_key(bytes)?;
-    let (address, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    let address = socket_address(address)?;
-    Some(NodeInfo { id, address, capabilities: Capabilities::NONE })
-}
-
-#[inline]
-fn take_key(bytes: &mut &[u8]) -> Option<Id> {
-    let (id, rest) = bytes.split_first_chunk::<{ Id::LEN }>()?;
-    *bytes = rest;
-    Some(Id::new(*id))
-}
-
-/// The next entry that is an address; others are passed over.
-fn take_peer(bytes: &mut &[u8]) -> Option<Peer> {
-    if let [b'6', b':', a, b, c, d, e, f, rest @ ..] = *bytes {
-        *bytes = rest;
-        let address = socket_address(&[*a, *b, *c, *d, *e, *f])?;
-        return Some(Peer { address, transports: 0 });
-    }
-    let mut reader = Reader::new(bytes);
-    while !reader.rest().is_empty() {
-        let entry = reader.value().ok()?;
-        *bytes = reader.rest();
-        if let Value::Bytes(entry) = entry
-            && let Some(address) = socket_address(entry)
-        {
-            return Some(Peer { address, transports: 0 });
-        }
-    }
-    None
-}
-
-/// An address and a port in network byte order: 6 bytes or 18.
-#[inline]
-fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
-    let (ip, port) = bytes.split_last_chunk::<2>()?;
-    let ip = match ip.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
-        16 => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
 }

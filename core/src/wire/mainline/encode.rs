@@ -1,7 +1,7 @@
 //! KRPC written: keys in order, the buffer grown once.
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV4};
 
 use crate::contact::{Families, Family};
 use crate::id::Id;
@@ -98,7 +98,7 @@ fn item_bound(item: &Item<'_>) -> usize {
 
 /// `entry`: the longest entry, in bytes.
 fn list_bound<'a, T: Element<'a>>(list: &List<'a, T>, entry: usize) -> usize {
-    match list.runs() {
+    match list.compact() {
         Some([first, second]) => first.len().saturating_add(second.len()),
         None => list.len().saturating_mul(entry),
     }
@@ -109,22 +109,22 @@ fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Writer<'_>) -> &'a [u
     if let Method::Put { cas: Some(cas), .. } = &query.method {
         number(b"3:cas", *cas, out);
     }
-    id(b"2:id", Some(sender), out);
+    id(b"2:id20:", Some(sender), out);
     let target = query.target.as_ref();
     let name: &[u8] = match &query.method {
         Method::GetProviders { scrape, no_seeds, .. } => {
-            id(b"9:info_hash", target, out);
-            flag(b"6:noseed", *no_seeds, out);
-            flag(b"6:scrape", *scrape, out);
+            id(b"9:info_hash20:", target, out);
+            flag(b"6:noseedi1e", *no_seeds, out);
+            flag(b"6:scrapei1e", *scrape, out);
             b"get_peers"
         }
         Method::Announce { token, port, implied_port, seed, .. } => {
-            flag(b"12:implied_port", *implied_port || port.is_none(), out);
-            id(b"9:info_hash", target, out);
+            flag(b"12:implied_porti1e", *implied_port || port.is_none(), out);
+            id(b"9:info_hash20:", target, out);
             if let Some(port) = port {
                 number(b"4:port", u64::from(*port), out);
             }
-            flag(b"4:seed", *seed, out);
+            flag(b"4:seedi1e", *seed, out);
             field(b"5:token", token, out);
             b"announce_peer"
         }
@@ -132,7 +132,7 @@ fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Writer<'_>) -> &'a [u
             if let Some(seq) = newer_than {
                 number(b"3:seq", *seq, out);
             }
-            id(b"6:target", target, out);
+            id(b"6:target20:", target, out);
             b"get"
         }
         Method::Put { token, item, .. } => {
@@ -140,16 +140,16 @@ fn arguments<'a>(sender: &Id, query: &Query<'a>, out: &mut Writer<'_>) -> &'a [u
             b"put"
         }
         Method::SampleKeys => {
-            id(b"6:target", target, out);
+            id(b"6:target20:", target, out);
             b"sample_infohashes"
         }
         Method::Unknown { name, .. } => {
-            id(b"6:target", target, out);
+            id(b"6:target20:", target, out);
             name
         }
         Method::Ping { .. } => b"ping",
         _ => {
-            id(b"6:target", target, out);
+            id(b"6:target20:", target, out);
             if target.is_some() { b"find_node" } else { b"ping" }
         }
     };
@@ -170,7 +170,7 @@ fn put_arguments(token: &[u8], item: &Item<'_>, target: Option<&Id>, out: &mut W
             item.value
         }
     };
-    id(b"6:target", target, out);
+    id(b"6:target20:", target, out);
     field(b"5:token", token, out);
     out.array(b"1:v");
     out.slice(value);
@@ -198,7 +198,7 @@ fn reply(sender: &Id, response: &Response<'_>, out: &mut Writer<'_>) {
     if let Some(filter) = response.seed_filter {
         field(b"4:BFsd", filter, out);
     }
-    id(b"2:id", Some(sender), out);
+    id(b"2:id20:", Some(sender), out);
     let samples = response.samples.as_ref();
     if let Some(Samples { interval, .. }) = samples {
         number(b"8:interval", u64::from(*interval), out);
@@ -215,8 +215,8 @@ fn reply(sender: &Id, response: &Response<'_>, out: &mut Writer<'_>) {
     if let Some(Samples { keys, total, .. }) = samples {
         number(b"3:num", *total, out);
         out.array(b"7:samples");
-        match keys.runs() {
-            Some([run, _]) => out.string(run),
+        match keys.compact() {
+            Some([entries, _]) => out.string(entries),
             None => {
                 out.length(keys.len().saturating_mul(Id::LEN));
                 keys.iter().for_each(|key| out.array(key.as_bytes()));
@@ -241,7 +241,7 @@ fn reply(sender: &Id, response: &Response<'_>, out: &mut Writer<'_>) {
 
 /// `nodes` and `nodes6`, as they came or put together.
 fn nodes(list: &List<'_, NodeInfo>, listed: Families, out: &mut Writer<'_>) {
-    if let Some([v4, v6]) = list.runs() {
+    if let Some([v4, v6]) = list.compact() {
         if listed.contains(Family::V4) || !v4.is_empty() {
             field(b"5:nodes", v4, out);
         }
@@ -294,8 +294,19 @@ fn values(list: &List<'_, Peer>, out: &mut Writer<'_>) {
         return;
     }
     out.array(b"6:valuesl");
-    match list.runs() {
-        Some([run, _]) => out.slice(run),
+    let v4 = || list.iter().filter(|peer| peer.address.is_ipv4()).count();
+    match list.compact() {
+        Some([entries, _]) => out.slice(entries),
+        None if v4() == list.len() => {
+            let mut entries = out.entries(list.len()).iter_mut();
+            list.iter().for_each(|peer| {
+                if let SocketAddr::V4(at) = peer.address
+                    && let Some(entry) = entries.next()
+                {
+                    *entry = string_v4(at);
+                }
+            });
+        }
         None => list.iter().for_each(|peer| address(peer.address, out)),
     }
     out.array(b"e");
@@ -312,16 +323,19 @@ fn observed(seen: Option<SocketAddr>, out: &mut Writer<'_>) {
 #[inline]
 fn address(address: SocketAddr, out: &mut Writer<'_>) {
     match address {
-        SocketAddr::V4(at) => {
-            let ([a, b, c, d], [e, f]) = (at.ip().octets(), at.port().to_be_bytes());
-            out.array(&[b'6', b':', a, b, c, d, e, f]);
-        }
+        SocketAddr::V4(at) => out.array(&string_v4(at)),
         SocketAddr::V6(at) => {
             out.array(b"18:");
             out.array(&at.ip().octets());
             out.array(&at.port().to_be_bytes());
         }
     }
+}
+
+#[inline]
+const fn string_v4(at: SocketAddrV4) -> [u8; 8] {
+    let ([a, b, c, d], [e, f]) = (at.ip().octets(), at.port().to_be_bytes());
+    [b'6', b':', a, b, c, d, e, f]
 }
 
 /// `key` is written with its length, which is known when this is compiled.
@@ -337,19 +351,19 @@ fn number<const N: usize>(key: &[u8; N], number: u64, out: &mut Writer<'_>) {
     out.integer(number);
 }
 
-/// Written only if set.
+/// Written only if set. `key` has its value behind it.
 #[inline]
 fn flag<const N: usize>(key: &[u8; N], set: bool, out: &mut Writer<'_>) {
     if set {
-        number(key, 1, out);
+        out.array(key);
     }
 }
 
+/// `key` has the length of an id behind it.
 #[inline]
 fn id<const N: usize>(key: &[u8; N], id: Option<&Id>, out: &mut Writer<'_>) {
     if let Some(id) = id {
         out.array(key);
-        out.array(b"20:");
         out.array(id.as_bytes());
     }
 }

@@ -9,7 +9,11 @@ use core::str;
 
 use super::{MAX_ENTRY_EXTRA, MAX_NAME, tag};
 use crate::contact::Capabilities;
+#[cfg(feature = "mainline")]
+use crate::contact::Family;
 use crate::id::Id;
+#[cfg(feature = "mainline")]
+use crate::wire::mainline::compact;
 use crate::wire::{Element, Hit, List, Malformed, NodeInfo, Peer, SignedItem};
 
 /// What is left to read.
@@ -243,12 +247,24 @@ impl<'a> Element<'a> for NodeInfo {
         }
         next(list, node)
     }
+
+    #[cfg(feature = "mainline")]
+    #[inline]
+    fn take_compact(family: Family, list: &mut &'a [u8]) -> Option<Self> {
+        compact::node(family, list)
+    }
 }
 
 impl<'a> Element<'a> for Peer {
     #[inline]
     fn take(list: &mut &'a [u8]) -> Option<Self> {
         next(list, peer)
+    }
+
+    #[cfg(feature = "mainline")]
+    #[inline]
+    fn take_compact(family: Family, list: &mut &'a [u8]) -> Option<Self> {
+        compact::peer(family, list)
     }
 }
 
@@ -265,6 +281,12 @@ impl<'a> Element<'a> for Id {
         let id = reader.array().ok()?;
         *list = reader.0;
         Some(Self::new(*id))
+    }
+
+    #[cfg(feature = "mainline")]
+    #[inline]
+    fn take_compact(family: Family, list: &mut &'a [u8]) -> Option<Self> {
+        compact::key(family, list)
     }
 }
 
