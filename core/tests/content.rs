@@ -1,7 +1,9 @@
 //! The vectors of `docs/content.md`, which lie in `golden/content.txt` for every language to replay.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use core::fmt::Write as _;
 
 use kadlet_core::Id;
 use kadlet_core::content::{
@@ -31,7 +33,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Vec<u8> {
     let pairs = text.as_bytes().chunks(2);
-    let digits = pairs.map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+    let digits = pairs.map(|pair| core::str::from_utf8(pair).expect("ASCII"));
     digits.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
 }
 

@@ -260,13 +260,16 @@ fn nobody_at_all_is_a_failure_only_once_nobody_will_come() {
 fn a_liar_is_dropped_at_its_first_piece() {
     let mut world = World::new(file(12 * MIB), None, vec![honest(), with(Manners::WrongPieces(0))]);
     world.find_all();
+    while world.rejection(2).is_none() {
+        assert!(world.step());
+    }
+    assert!(!world.fetch.is_over());
+    assert!(!world.fetch.provider_found(world.now, addr(2)), "it is not taken back");
     world.run();
     assert!(world.is_done());
     let liar = &world.peers[&addr(2)];
     assert_eq!((liar.sent, liar.rejected), (1, 1));
     assert!(matches!(world.rejection(2), Some(Rejection::WrongPiece { .. })));
-    // It is not taken back.
-    assert!(!world.fetch.provider_found(world.now, addr(2)));
 }
 
 /// The same when it was trusted with several: those in flight go to others.
