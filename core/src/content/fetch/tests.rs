@@ -437,6 +437,31 @@ fn who_fails_is_asked_ever_later_and_then_no_more() {
     assert!(fetch.poll_event().is_none() && !fetch.is_over(), "others may come");
 }
 
+/// Bytes alone buy no trust: several requests at a time are for who gave a verified piece, until it
+/// fails.
+#[test]
+fn one_request_at_a_time_until_a_piece_is_verified_and_after_a_failure() {
+    let content = file(8 * MIB);
+    let fetch = Fetch::resume(FetchConfig::default(), list_of(content), Bitmap::new(8));
+    let mut fetch = fetch.expect("a fair set");
+    fetch.provider_found(Instant::EPOCH, addr(1));
+    let first = fetch.poll_request().expect("a request").id;
+    let now = Instant::from_millis(300);
+    fetch.progressed(now, first, 100 << 20);
+    assert_eq!(fetch.poll_request(), None, "a rate it claims by sending anything");
+    assert_eq!(fetch.piece_received(now, first, &content[..MIB]), Verdict::Accepted);
+    let requests: Vec<_> = core::iter::from_fn(|| fetch.poll_request()).collect();
+    assert_eq!(requests.len(), 4);
+    for request in requests {
+        fetch.request_failed(now, request.id, RequestFailure::Disconnected);
+    }
+    assert_eq!(fetch.providers()[0].failures, 1, "a broken line counts once");
+    let later = fetch.poll_timeout().expect("the end of its rest");
+    assert_eq!((fetch.poll_request(), later), (None, now + Duration::from_secs(1)));
+    fetch.handle_timeout(later);
+    assert!(fetch.poll_request().is_some() && fetch.poll_request().is_none());
+}
+
 /// More providers than places: those that wait come in as others fail, at their first failure.
 #[test]
 fn who_waits_takes_the_place_of_who_fails() {
