@@ -281,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn a_note_with_pieces_beyond_the_last_is_damaged() {
+        let mut have = Bitmap::new(3);
+        have.insert(2);
+        let bytes = Resume { id: ContentId::of(b"x"), size: 3 * PIECE_LEN, have }.encode();
+        let mut body = bytes[..bytes.len() - Resume::CHECKSUM].to_vec();
+        *body.last_mut().expect("the bits") |= 1 << 3;
+        let checksum = blake3::hash(&body);
+        body.extend_from_slice(&checksum.as_bytes()[..Resume::CHECKSUM]);
+        assert_eq!(Resume::decode(&body), Err(ResumeError::Damaged));
+    }
+
+    #[test]
     fn a_newer_note_is_named() {
         let mut bytes = Resume { id: ContentId::of(b""), size: 0, have: Bitmap::new(0) }.encode();
         bytes[4] = 2;

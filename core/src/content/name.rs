@@ -146,6 +146,7 @@ mod tests {
             ("~root", "_root"),
             ("a.txt. . ", "a.txt"),
             ("invoice\u{202e}fdp.exe", "invoicefdp.exe"),
+            ("a\u{2060}\u{ad}b\u{feff}", "ab"),
             ("nul", "_nul"),
             ("Com1.txt", "_Com1.txt"),
             ("lpt².txt", "_lpt².txt"),
