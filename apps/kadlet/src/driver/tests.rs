@@ -172,3 +172,24 @@ fn a_receiver_that_does_not_keep_up_still_hears_the_end() {
     assert_eq!(heard.len(), 3);
     assert!(matches!(heard.last(), Some(Event::Done { .. })));
 }
+
+#[test]
+fn a_share_is_safe_as_soon_as_that_is_said() {
+    block_on(async {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let start = || Dht::builder().listen(loopback()).data(dir.path()).start();
+        let ours = start().await.expect("a node");
+        ours.keep_share("one", b"1".to_vec()).await.expect("room");
+        ours.keep_share("two", b"2".to_vec()).await.expect("room");
+        ours.forget_share("one").await.expect("room");
+        // As a kill would leave it: what lies in the folder at this moment.
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        let (from, to) = (dir.path().join("kadlet.redb"), copy.path().join("kadlet.redb"));
+        std::fs::copy(from, to).expect("room");
+        let after =
+            Dht::builder().listen(loopback()).data(copy.path()).start().await.expect("a node");
+        assert_eq!(after.kept_shares(), [("two".to_owned(), b"2".to_vec())]);
+        assert_eq!(after.id(), ours.id());
+        assert!(after.damage().is_empty());
+    });
+}
