@@ -374,7 +374,7 @@ pub struct StoreConfig {
     /// Records of all kinds. 65,536 (dht-rpc); with k = 20 and a million records of a network of
     /// ten thousand nodes a node holds 2,000.
     pub max_records: u32,
-    /// Bytes of all records, each counted with 256 bytes of bookkeeping. 32 MiB.
+    /// Bytes of all records, each counted with 400 bytes of bookkeeping. 32 MiB.
     pub max_bytes: u64,
     /// Records from one prefix: a sixty-fourth of the store.
     pub max_source_records: u32,

@@ -12,6 +12,7 @@
 //! for 10 (BEP 5); the secrets of three periods are kept, which is all that a good token can need.
 
 use core::fmt;
+use core::hash::Hasher as _;
 use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher24;
@@ -172,18 +173,13 @@ fn mac(secret: &[u8; 16], stamp: u8, domain: Domain, addr: SocketAddr, id: Id, k
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    let mut input = [0; 60];
-    let parts: [&[u8]; 5] = [
-        &[domain as u8, stamp],
-        &ip.octets(),
-        &addr.port().to_be_bytes(),
-        id.as_bytes(),
-        key.as_bytes(),
-    ];
-    for (to, from) in input.iter_mut().zip(parts.into_iter().flatten()) {
-        *to = *from;
-    }
-    let mut mac = SipHasher24::new_with_key(secret).hash(&input).to_le_bytes();
+    let mut hasher = SipHasher24::new_with_key(secret);
+    hasher.write(&[domain as u8, stamp]);
+    hasher.write(&ip.octets());
+    hasher.write(&addr.port().to_be_bytes());
+    hasher.write(id.as_bytes());
+    hasher.write(key.as_bytes());
+    let mut mac = hasher.finish().to_le_bytes();
     if let Some(first) = mac.first_mut() {
         *first = stamp;
     }

@@ -116,6 +116,11 @@ impl Iterator for Scan<'_> {
         let mut full = false;
         let mut rest = self.0.chars();
         for c in rest.by_ref() {
+            // Most characters, in most of the time.
+            if c.is_ascii_alphanumeric() {
+                full = full || word.try_push(c.to_ascii_lowercase()).is_err();
+                continue;
+            }
             if is_mark(c) {
                 continue;
             }

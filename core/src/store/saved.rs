@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Indexed, Marks, Origin, Place, Record, Refused, Store};
+use super::{Held, Origin, Place, Record, Refused, Store};
 use crate::id::Id;
 use crate::record::{Provider, SearchEntry, SignedValue, Transports, Value};
 use crate::time::Instant;
@@ -217,7 +217,7 @@ impl Store {
         elapsed: Duration,
         bytes: &[u8],
     ) -> Result<(), BadRecord> {
-        let (key, record, origin) = read(bytes)?;
+        let (key, record, origin) = self.read(bytes)?;
         let origin = Origin { age: origin.age.saturating_add(elapsed), ..origin };
         let (_, place) = self.settle(now, key, record, origin).map_err(BadRecord::Refused)?;
         if self.shelves.get(place).is_some_and(|held| held.due.is_some()) {
@@ -272,25 +272,25 @@ impl Store {
         bytes.extend(hash.as_bytes().iter().take(CHECKSUM));
         bytes
     }
-}
 
-fn read(bytes: &[u8]) -> Result<(Id, Record, Origin), BadRecord> {
-    let (said, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(BadRecord::Damaged)?;
-    if !blake3::hash(said).as_bytes().starts_with(checksum) {
-        return Err(BadRecord::Damaged);
+    fn read(&self, bytes: &[u8]) -> Result<(Id, Record, Origin), BadRecord> {
+        let (said, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(BadRecord::Damaged)?;
+        if !blake3::hash(said).as_bytes().starts_with(checksum) {
+            return Err(BadRecord::Damaged);
+        }
+        let (version, body) = said.split_first().ok_or(BadRecord::Damaged)?;
+        if *version > VERSION {
+            return Err(BadRecord::Newer(NewerVersion(*version)));
+        }
+        let (saved, rest): (Saved<'_>, _) =
+            postcard::take_from_bytes(body).map_err(|_| BadRecord::Damaged)?;
+        let record = saved.body.into_record(self).filter(|_| rest.is_empty());
+        let origin = Origin {
+            from: unflat(saved.from_ip, saved.from_port),
+            age: Duration::from_micros(saved.age),
+        };
+        Ok((Id::new(saved.key), record.ok_or(BadRecord::Damaged)?, origin))
     }
-    let (version, body) = said.split_first().ok_or(BadRecord::Damaged)?;
-    if *version > VERSION {
-        return Err(BadRecord::Newer(NewerVersion(*version)));
-    }
-    let (saved, rest): (Saved<'_>, _) =
-        postcard::take_from_bytes(body).map_err(|_| BadRecord::Damaged)?;
-    let record = saved.body.into_record().filter(|_| rest.is_empty());
-    let origin = Origin {
-        from: unflat(saved.from_ip, saved.from_port),
-        age: Duration::from_micros(saved.age),
-    };
-    Ok((Id::new(saved.key), record.ok_or(BadRecord::Damaged)?, origin))
 }
 
 /// Version 1 of a record. A later version gets a type of its own; this one stays as it is.
@@ -354,7 +354,7 @@ impl<'a> SavedBody<'a> {
         }
     }
 
-    fn into_record(self) -> Option<Record> {
+    fn into_record(self, store: &Store) -> Option<Record> {
         Some(match self {
             Self::Value(bytes) => Record::Value { value: Value::new(bytes).ok()?, copy: false },
             Self::Signed { public_key, salt, seq, value, signature, extra } => {
@@ -368,9 +368,7 @@ impl<'a> SavedBody<'a> {
             }),
             Self::Entry { name, size, content, extra } => {
                 let name = String::from(name);
-                let entry = SearchEntry::with_extra(name, size, content, extra).ok()?;
-                let marks = Marks::of(entry.words());
-                Record::Entry(Box::new(Indexed { entry, marks }))
+                store.index(SearchEntry::with_extra(name, size, content, extra).ok()?)
             }
         })
     }

@@ -1,6 +1,8 @@
 //! Random operations against a list that is searched from end to end: same answers, same contents,
 //! same losers.
 
+use core::cmp::Reverse;
+
 use proptest::prelude::*;
 
 use super::super::shelves::Source;
@@ -67,6 +69,8 @@ struct Listed {
 struct Model {
     config: StoreConfig,
     list: Vec<Listed>,
+    /// Who stored when, and where, the latest last.
+    log: Vec<(Source, Place)>,
 }
 
 impl Model {
@@ -132,8 +136,13 @@ impl Model {
         } else if !self.fits(self.source(from), &new.record) {
             return Err(Refused::SourceQuota);
         }
+        self.log.push((self.source(new.from), place));
         self.list.push(new);
         self.make_room(place, stored)
+    }
+
+    fn last_stored(&self, source: Source, place: impl Fn(&Place) -> bool) -> Option<usize> {
+        self.log.iter().rposition(|(who, at)| *who == source && place(at))
     }
 
     fn fits(&self, source: Source, record: &Record) -> bool {
@@ -155,20 +164,18 @@ impl Model {
             let beside =
                 |listed: &&Listed| (listed.place.key, listed.place.kind) == (place.key, place.kind);
             let loser = if self.list.iter().filter(beside).count() as u32 > limit {
-                let weight = |source| {
+                let weight = |source: &Source| {
                     let of = self.list.iter().filter(beside);
-                    (
-                        of.filter(|listed| self.source(listed.from) == source).count(),
-                        self.load(source),
-                        source,
-                    )
+                    let count = of.filter(|listed| self.source(listed.from) == *source).count();
+                    let there = |at: &Place| (at.key, at.kind) == (place.key, place.kind);
+                    (count, Reverse(self.last_stored(*source, there)))
                 };
                 let heaviest = self
                     .list
                     .iter()
                     .filter(beside)
                     .map(|listed| self.source(listed.from))
-                    .max_by_key(|source| weight(*source));
+                    .max_by_key(weight);
                 let of = self
                     .list
                     .iter()
@@ -180,11 +187,11 @@ impl Model {
                 || self.list.iter().map(|listed| listed.record.cost()).sum::<u64>()
                     > self.config.max_bytes
             {
-                let heaviest = self
-                    .list
-                    .iter()
-                    .map(|listed| self.source(listed.from))
-                    .max_by_key(|source| (self.load(*source).0, *source));
+                let heaviest =
+                    self.list.iter().map(|listed| self.source(listed.from)).max_by_key(|source| {
+                        let last = self.last_stored(*source, |_| true);
+                        (self.load(*source).0, Reverse(last))
+                    });
                 let of =
                     self.list.iter().filter(|listed| Some(self.source(listed.from)) == heaviest);
                 let farthest = of.max_by_key(|listed| {
@@ -264,7 +271,7 @@ proptest! {
             config.enforce = enforce;
         });
         let config = store.config.clone();
-        let mut model = Model { config: config.clone(), list: Vec::new() };
+        let mut model = Model { config: config.clone(), list: Vec::new(), log: Vec::new() };
         let mut now = START;
         for op in ops {
             match op {
@@ -322,8 +329,7 @@ proptest! {
                 }
                 Op::Entry { name, from } => {
                     let entry = entry(NAMES[usize::from(name)]);
-                    let marks = Marks::of(entry.words());
-                    let record = Record::Entry(Box::new(Indexed { entry: entry.clone(), marks }));
+                    let record = store.index(entry.clone());
                     let (at, from) = (word().key(), source(from));
                     let place = store.place(now, at, &record).expect("few records");
                     let expected =

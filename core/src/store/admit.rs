@@ -1,0 +1,235 @@
+//! Letting a record in: where it goes, how long it stays, who is charged, and who has to give way.
+
+use alloc::boxed::Box;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use siphasher::sip::SipHasher24;
+
+use super::shelves::{Held, Indexed, Kind, Marks, Place, Record};
+use super::{Origin, Refused, Store, Stored};
+use crate::id::Id;
+use crate::record::{SearchEntry, Word};
+use crate::time::Instant;
+
+/// How many slots a record's hash gives it to choose from: with a thousand records under one key
+/// two meet in one slot once in four thousand times, five in a row never.
+const PROBES: u32 = 4;
+
+impl Store {
+    pub(super) const fn lifetime(&self, record: &Record) -> Duration {
+        match record {
+            Record::Value { copy: true, .. } => self.config.copy,
+            Record::Value { .. } | Record::Signed(_) => self.config.value_lifetime,
+            Record::Provider(_) => self.config.provider_lifetime,
+            Record::Entry(_) => self.config.entry_lifetime,
+        }
+    }
+
+    pub(super) fn age(&self, now: Instant, held: &Held) -> Duration {
+        self.lifetime(&held.record).saturating_sub(held.expires.since(now))
+    }
+
+    /// Stores a record that belongs where it is to go, and journals it.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        key: Id,
+        record: Record,
+        origin: Origin,
+    ) -> Result<Stored, Refused> {
+        match self.settle(now, key, record, origin) {
+            Ok((stored, place)) => {
+                if stored != Stored::Kept {
+                    self.journal_stored(now, place);
+                }
+                Ok(stored)
+            }
+            Err(refused) => self.refuse(refused),
+        }
+    }
+
+    /// Puts the record into its place and lets whoever is heaviest pay for the room.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        key: Id,
+        record: Record,
+        Origin { from, age }: Origin,
+    ) -> Result<(Stored, Place), Refused> {
+        let lifetime = self.lifetime(&record);
+        let left = lifetime.checked_sub(age).filter(|left| !left.is_zero());
+        let mut expires = now + left.ok_or(Refused::Expired)?;
+        let kind = record.kind();
+        let place = self.place(now, key, &record).ok_or(Refused::KeyFull)?;
+        if self.shelves.get(place).is_some_and(|held| held.expires <= now) {
+            self.drop_expired(place);
+        }
+        let (mut stored, mut payer) = (Stored::New, from);
+        if let Some(held) = self.shelves.get(place) {
+            match (&held.record, &record) {
+                (Record::Value { copy: false, .. }, Record::Value { copy: true, .. }) => {
+                    return Ok((Stored::Kept, place));
+                }
+                (Record::Value { copy: true, .. }, Record::Value { copy: false, .. }) => {
+                    stored = Stored::Replaced;
+                }
+                (Record::Signed(held), Record::Signed(new)) if new.seq() > held.seq() => {
+                    stored = Stored::Replaced;
+                }
+                // The same again: whoever knows of a later publication is right.
+                _ => {
+                    stored = Stored::Renewed;
+                    expires = expires.max(held.expires);
+                    payer = held.from;
+                    if self.is_lighter(from, payer) && self.fits_quota(place, &record, from) {
+                        payer = from;
+                    }
+                }
+            }
+        }
+        if !self.fits_quota(place, &record, payer) {
+            return Err(Refused::SourceQuota);
+        }
+        let before = self.shelves.remove(place);
+        let newcomer = before.is_none().then_some(place);
+        let record = match (stored, before) {
+            // Of two signatures over the same the first stays: its holders recognise it.
+            (Stored::Renewed, Some(Held { record: held @ Record::Signed(_), .. })) => held,
+            _ => record,
+        };
+        let due = (kind.certifies_itself() && !record.is_copy()).then(|| self.next_turn(now));
+        self.shelves.insert(place, Held { record, from: payer, expires, due });
+        self.make_room(key, kind, newcomer);
+        if self.shelves.get(place).is_some() {
+            return Ok((stored, place));
+        }
+        let in_crowd =
+            !kind.certifies_itself() && self.shelves.crowd(key, kind) >= self.crowd_limit(kind);
+        Err(if in_crowd { Refused::KeyFull } else { Refused::StoreFull })
+    }
+
+    /// Where the record lies, or a free place for it. None where strangers' records fill all places
+    /// that it may have.
+    pub(super) fn place(&self, now: Instant, key: Id, record: &Record) -> Option<Place> {
+        let kind = record.kind();
+        let at = |slot| Place { key, kind, slot };
+        let hash = match record {
+            Record::Value { .. } | Record::Signed(_) => return Some(at(0)),
+            Record::Provider(provider) => {
+                let ip = match provider.addr.ip() {
+                    IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                    IpAddr::V6(ip) => ip,
+                };
+                let mut bytes = [0; 18];
+                let parts = ip.octets().into_iter().chain(provider.addr.port().to_be_bytes());
+                bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+                self.hash(&bytes)
+            }
+            Record::Entry(indexed) => {
+                let entry = &indexed.entry;
+                self.hash(entry.content()) ^ self.hash(entry.name().as_bytes())
+            }
+        };
+        // 1 to 2^32 - PROBES: cursor 0 means the start.
+        let first = 1 + hash % (u32::MAX - PROBES);
+        let probes = || (first..first + PROBES).map(at);
+        probes()
+            .find(|place| {
+                let held = self.shelves.get(*place);
+                held.is_some_and(|held| held.record.has_identity_of(record))
+            })
+            .or_else(|| probes().find(|place| self.alive(now, *place).is_none()))
+    }
+
+    /// A search entry, with its words ready to be searched for.
+    pub(super) fn index(&self, entry: SearchEntry) -> Record {
+        let marks = self.marks(entry.words());
+        Record::Entry(Box::new(Indexed { entry, marks }))
+    }
+
+    pub(super) fn marks(&self, words: impl Iterator<Item = Word>) -> Marks {
+        Marks::of(words, |word| self.hash(word))
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u32 {
+        // The high half of 64 bits fits 32.
+        (SipHasher24::new_with_key(&self.order).hash(bytes) >> 32) as u32
+    }
+
+    fn is_lighter(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        let bytes = |addr| self.shelves.load(self.shelves.source(addr)).bytes;
+        bytes(one) < bytes(other)
+    }
+
+    /// Whether the payer's quota has room for the record in place of what lies there.
+    fn fits_quota(&self, place: Place, record: &Record, payer: SocketAddr) -> bool {
+        let source = self.shelves.source(payer);
+        let mut load = self.shelves.load(source);
+        load.records += 1;
+        load.bytes += record.cost();
+        let held = self.shelves.get(place).filter(|held| self.shelves.source(held.from) == source);
+        if let Some(held) = held {
+            load.records -= 1;
+            load.bytes -= held.record.cost();
+        }
+        let config = &self.config;
+        !source.has_quota()
+            || load.records <= config.max_source_records && load.bytes <= config.max_source_bytes
+    }
+
+    const fn crowd_limit(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Provider => self.config.max_providers,
+            Kind::Entry => self.config.max_entries,
+            Kind::Value | Kind::Signed => u32::MAX,
+        }
+    }
+
+    /// The heaviest lose until every limit is kept: one record under the key, and in the whole as
+    /// many as one record can push out. A newcomer that loses was never there.
+    fn make_room(&mut self, key: Id, kind: Kind, newcomer: Option<Place>) {
+        loop {
+            let total = self.shelves.total();
+            let loser = if self.shelves.crowd(key, kind) > self.crowd_limit(kind) {
+                self.shelves.heaviest_in_crowd(key, kind)
+            } else if total.records > self.config.max_records || total.bytes > self.config.max_bytes
+            {
+                self.shelves.heaviest().and_then(|source| self.shelves.farthest_of(source))
+            } else {
+                None
+            };
+            let Some(loser) = loser else { return };
+            if Some(loser) == newcomer {
+                self.shelves.remove(loser);
+            } else {
+                self.stats.evicted += 1;
+                self.take_out(loser);
+            }
+        }
+    }
+
+    pub(super) fn drop_expired(&mut self, place: Place) {
+        self.stats.expired += 1;
+        self.take_out(place);
+    }
+
+    fn take_out(&mut self, place: Place) {
+        if let Some(held) = self.shelves.remove(place) {
+            self.journal_removed(place, &held.record);
+        }
+    }
+
+    pub(super) const fn refuse<T>(&mut self, refused: Refused) -> Result<T, Refused> {
+        let count = match refused {
+            Refused::Expired => &mut self.stats.refused_expired,
+            Refused::ForeignAddress | Refused::ForeignKey => &mut self.stats.refused_foreign,
+            Refused::StaleSequence { .. } => &mut self.stats.refused_stale,
+            Refused::CasMismatch { .. } => &mut self.stats.refused_cas,
+            Refused::SourceQuota => &mut self.stats.refused_quota,
+            Refused::KeyFull | Refused::StoreFull => &mut self.stats.refused_full,
+        };
+        *count += 1;
+        Err(refused)
+    }
+}
