@@ -12,6 +12,7 @@ use core::time::Duration;
 
 pub(crate) use packed::{AddressKey, Clock, Packed, pause_secs};
 
+use crate::contact::Prefix;
 use crate::id::Id;
 use crate::time::Instant;
 
@@ -100,11 +101,18 @@ impl Bucket {
 
     #[inline]
     pub(crate) fn position(&self, id: Id) -> Option<usize> {
-        self.contacts.iter().position(|contact| contact.id == id)
+        let high = high_bits(id);
+        // The first 8 bytes tell almost all apart.
+        self.contacts.iter().position(|other| high_bits(other.id) == high && other.id == id)
     }
 
     pub(crate) fn remove_replacement(&mut self, id: Id) {
         self.replacements.retain(|waiting| waiting.id != id);
+    }
+
+    /// Contacts of one address prefix.
+    pub(crate) fn count_prefix(&self, prefix: Prefix) -> usize {
+        self.contacts.iter().filter(|contact| contact.prefix() == prefix).count()
     }
 
     /// Makes the contact at `position` the most recently seen.
@@ -117,12 +125,12 @@ impl Bucket {
         }
     }
 
-    /// Adds a contact behind all that were seen before it.
-    pub(crate) fn insert(&mut self, contact: Packed) {
+    /// Adds a contact behind all that were seen before it; there will be at most `most`.
+    pub(crate) fn insert(&mut self, contact: Packed, most: usize) {
         let before = self.contacts.iter().rposition(|other| other.stamp <= contact.stamp);
         // Not by doubling: half of the memory of an idle node would be room for nobody.
         if self.contacts.len() == self.contacts.capacity() {
-            self.contacts.reserve_exact(4);
+            self.contacts.reserve_exact(most.saturating_sub(self.contacts.len()).clamp(1, 4));
         }
         self.contacts.insert(before.map_or(0, |before| before + 1), contact);
     }

@@ -27,13 +27,16 @@ pub use entry::{BucketView, Entry, SavedContact};
 
 use crate::bucket::{Bucket, Clock, Packed, high_bits, pause_secs};
 use crate::config::TableConfig;
-use crate::contact::{Contact, Path, Scope};
+use crate::contact::{Capabilities, Contact, Path, Scope};
 use crate::id::Id;
 use crate::time::Instant;
 use addresses::Addresses;
 
 /// The most contacts in a bucket that a configuration can ask for.
 const MAX_K: usize = 64;
+
+/// Numbers of leading zeros among the 64 most significant bits of a distance.
+const ROWS: usize = 65;
 
 /// The routing table of one address family.
 ///
@@ -64,6 +67,9 @@ pub struct RoutingTable {
     config: TableConfig,
     /// By range; together they cover the whole space, so there is always one.
     buckets: Vec<Bucket>,
+    /// Where in `buckets` a row ends, the distances with as many leading zeros as the index. It begins
+    /// where the next one ends, and most rows are one bucket: finding that takes no search.
+    rows: [u16; ROWS + 1],
     /// The addresses of all contacts in `buckets`.
     addresses: Addresses,
     /// Nodes that spoke to us unasked, oldest first.
@@ -150,6 +156,7 @@ impl RoutingTable {
             own,
             config,
             buckets: Vec::new(),
+            rows: [0; ROWS + 1],
             addresses: Addresses::default(),
             candidates: Vec::new(),
             clock: Clock::new(),
@@ -168,6 +175,7 @@ impl RoutingTable {
         self.refresh_at = whole.refresh_due(self.config.refresh_after);
         self.buckets.clear();
         self.buckets.push(whole);
+        self.index_rows();
         self.addresses = Addresses::default();
     }
 
@@ -204,28 +212,29 @@ impl RoutingTable {
         if contact.id == self.own {
             return Admission::Refused(Refusal::OwnId);
         }
-        let answer = Packed::new(&contact, self.tick(now), rtt);
-        let at = self.locate(answer.id);
-        self.end_ping(at, answer.id, now, Instant::EPOCH);
-        let Some(position) = self.buckets[at].position(answer.id) else {
-            return self.admit(now, at, answer);
+        let tick = self.tick(now);
+        let at = self.locate(contact.id);
+        self.end_ping(at, contact.id, now, Instant::EPOCH);
+        let bucket = &mut self.buckets[at];
+        let Some(position) = bucket.position(contact.id) else {
+            return self.admit(now, at, Packed::new(&contact, tick, rtt));
         };
-        let known = &mut self.buckets[at].contacts[position];
-        if known.same_path(&answer) || (known.same_remote(&answer) && known.is_sound()) {
-            let recovers = !known.is_sound();
-            known.answered(&answer);
-            self.buckets[at].move_to_back(position);
-            if recovers {
-                self.buckets[at].recount(self.config.stale_after);
+        let known = &mut bucket.contacts[position];
+        let sound = known.is_sound();
+        if known.is_on(contact.path) || (sound && known.is_at(contact.addr())) {
+            known.answered(tick, contact.capabilities, rtt);
+            bucket.move_to_back(position);
+            if !sound {
+                bucket.recount(self.config.stale_after);
                 self.ping_no_later_than(now + self.config.questionable_after);
             }
             return Admission::Updated;
         }
-        if known.is_sound() {
+        if sound {
             return Admission::Refused(Refusal::IdTaken);
         }
         self.take(at, position);
-        self.admit(now, at, answer)
+        self.admit(now, at, Packed::new(&contact, tick, rtt))
     }
 
     /// A node that is not in the table answered.
@@ -235,39 +244,45 @@ impl RoutingTable {
         if self.is_empty() {
             self.start_refreshing(now);
         }
-        if let Some((at, position)) = self.holder(&answer) {
+        let mut around = self.addresses.around(&answer);
+        if around.same
+            && let Some((at, position)) = self.find_holder(&answer)
+        {
             if self.buckets[at].contacts[position].is_sound() {
                 return Admission::Refused(Refusal::AddressTaken);
             }
             self.take(at, position);
             self.fill(now, at);
+            around = self.addresses.around(&answer);
         }
-        let admission = self.place(now, answer);
+        let admission = self.place(now, answer, around.kin);
         if admission == Admission::Inserted {
             self.ping_no_later_than(now + self.config.questionable_after);
         }
         admission
     }
 
-    /// Puts a contact whose id and address are not in the table where the rules have it.
-    fn place(&mut self, now: Instant, contact: Packed) -> Admission {
+    /// Puts a contact whose id and address are not in the table where the rules have it; at most `kin` of its
+    /// prefix are there.
+    fn place(&mut self, now: Instant, contact: Packed, mut kin: usize) -> Admission {
         let mut at = self.locate(contact.id);
         while self.buckets[at].contacts.len() >= self.config.k && self.may_split(at) {
             self.split(now, at);
             at = self.locate(contact.id);
+            kin = self.addresses.around(&contact).kin;
         }
         let stale_after = self.config.stale_after;
-        let crowded = self.crowded(at, &contact);
-        let bucket = &mut self.buckets[at];
+        let limited = self.is_limited(contact.ip());
+        let crowded = if limited { self.crowded(at, &contact, kin) } else { None };
         let victim = if crowded.is_some() {
             // Its own kind is many: only the place of one of them is open to it.
             let prefix = contact.prefix();
             let kin = |other: &Packed| other.prefix() == prefix && other.is_stale(stale_after);
-            bucket.contacts.iter().position(kin)
-        } else if bucket.contacts.len() < self.config.k {
+            self.buckets[at].contacts.iter().position(kin)
+        } else if self.has_room(at) {
             return self.enter(at, contact);
         } else {
-            bucket.stalest(stale_after)
+            self.buckets[at].stalest(stale_after)
         };
         if let Some(victim) = victim {
             self.take(at, victim);
@@ -276,7 +291,16 @@ impl RoutingTable {
         if let Some(refusal) = crowded {
             return Admission::Refused(refusal);
         }
-        self.wait(at, contact)
+        if self.config.replacements == 0 {
+            return Admission::Refused(Refusal::Full);
+        }
+        if limited && self.is_crowded_with_waiting(at, &contact, kin) {
+            return Admission::Refused(Refusal::PrefixInBucket);
+        }
+        // The parts of a bucket together have about as many as it would.
+        let most = (self.config.replacements >> self.levels_as_part(at).min(8)).max(1);
+        self.buckets[at].wait(contact, most);
+        Admission::Replacement
     }
 
     /// Removes whoever has this id from those that are in no bucket yet.
@@ -289,32 +313,11 @@ impl RoutingTable {
     fn enter(&mut self, at: usize, contact: Packed) -> Admission {
         self.addresses.insert(&contact);
         let bucket = &mut self.buckets[at];
-        bucket.insert(contact);
+        bucket.insert(contact, self.config.k);
         if !contact.is_sound() {
             bucket.recount(self.config.stale_after);
         }
         Admission::Inserted
-    }
-
-    /// Keeps a contact as a replacement.
-    fn wait(&mut self, at: usize, contact: Packed) -> Admission {
-        if self.config.replacements == 0 {
-            return Admission::Refused(Refusal::Full);
-        }
-        if self.is_limited(contact.ip()) {
-            let prefix = contact.prefix();
-            let (_, in_table) = self.addresses.around(&contact);
-            let bucket = &self.buckets[at];
-            let mut kin = bucket.replacements.iter().filter(|r| r.prefix() == prefix).count();
-            if in_table > 0 {
-                kin += bucket.contacts.iter().filter(|c| c.prefix() == prefix).count();
-            }
-            if kin >= self.config.per_prefix_in_bucket {
-                return Admission::Refused(Refusal::PrefixInBucket);
-            }
-        }
-        self.buckets[at].wait(contact, self.config.replacements);
-        Admission::Replacement
     }
 
     /// A node that is no client spoke to us unasked: a query, or anything else that proves nothing, as
@@ -326,18 +329,20 @@ impl RoutingTable {
         if id == self.own {
             return Heard::Ignored;
         }
-        let capabilities = crate::contact::Capabilities::NONE;
-        let heard = Packed::new(&Contact { id, path, capabilities }, self.tick(now), None);
+        let tick = self.tick(now);
         let at = self.locate(id);
-        let Some(position) = self.buckets[at].position(id) else {
+        let bucket = &mut self.buckets[at];
+        let Some(position) = bucket.position(id) else {
+            let capabilities = Capabilities::NONE;
+            let heard = Packed::new(&Contact { id, path, capabilities }, tick, None);
             return self.note(now, at, heard);
         };
-        let known = &mut self.buckets[at].contacts[position];
-        if !known.is_sound() || !known.same_remote(&heard) {
+        let known = &mut bucket.contacts[position];
+        if !known.is_sound() || !known.is_at(path.remote) {
             return Heard::Ignored;
         }
-        known.stamp = heard.stamp;
-        self.buckets[at].move_to_back(position);
+        known.stamp = tick;
+        bucket.move_to_back(position);
         Heard::Touched
     }
 
@@ -349,7 +354,7 @@ impl RoutingTable {
             || self.candidates.len() >= self.config.candidates
             || !self.has_place(at)
             || self.holder(&heard).is_some()
-            || self.crowded(at, &heard).is_some()
+            || self.is_crowded(at, &heard)
         {
             return Heard::Ignored;
         }
@@ -465,7 +470,8 @@ impl RoutingTable {
         let waiting = buckets.iter().flat_map(|bucket| bucket.replacements.iter().rev());
         for contact in contacts.chain(waiting).filter(|contact| contact.id != own) {
             if self.holder(contact).is_none() {
-                self.place(now, *contact);
+                let kin = self.addresses.around(contact).kin;
+                self.place(now, *contact, kin);
             }
         }
         self.candidates.retain(|candidate| candidate.id != own);
@@ -482,8 +488,29 @@ impl RoutingTable {
 
     #[inline]
     fn locate_distance(&self, distance: u64) -> usize {
-        // The first bucket starts at 0, so at least one starts at or before any distance.
-        self.buckets.partition_point(|bucket| bucket.start <= distance) - 1
+        let row = distance.leading_zeros() as usize;
+        let (end, begin) = (usize::from(self.rows[row]), usize::from(self.rows[row + 1]));
+        if end <= begin + 1 {
+            return begin;
+        }
+        let buckets = &self.buckets[begin..end];
+        begin + buckets.partition_point(|bucket| bucket.start <= distance) - 1
+    }
+
+    /// Brings `rows` up to date after buckets were made.
+    fn index_rows(&mut self) {
+        let buckets = &self.buckets;
+        let holding = |distance| buckets.partition_point(|bucket| bucket.start <= distance) - 1;
+        for (row, end) in self.rows.iter_mut().enumerate() {
+            let index = match row {
+                0 => buckets.len(),
+                // The distance that follows the row's last one.
+                1..ROWS => holding(1 << (ROWS - 1 - row)),
+                _ => 0,
+            };
+            // 64 levels of at most 2^8 buckets each.
+            *end = index as u16;
+        }
     }
 
     /// Whether the rules let a full bucket split.
@@ -516,13 +543,43 @@ impl RoutingTable {
         within.map(|bucket| bucket.contacts.len()).sum::<usize>() < self.config.neighbourhood * k
     }
 
+    /// Whether a bucket has a free place.
+    ///
+    /// What the relaxed rule split while the table was young counts as one bucket again once the
+    /// neighbourhood has shrunk: nobody has to leave, but the parts do not fill up.
+    fn has_room(&self, at: usize) -> bool {
+        let bucket = &self.buckets[at];
+        if bucket.contacts.len() >= self.config.k {
+            return false;
+        }
+        let levels = self.levels_as_part(at);
+        if levels == 0 || self.is_in_neighbourhood(bucket.start) {
+            return true;
+        }
+        let rest = u64::MAX.checked_shr(bucket.depth - levels).unwrap_or(0);
+        let (first, last) = (bucket.start & !rest, bucket.start | rest);
+        let parts = self.buckets.iter().filter(|part| (first..=last).contains(&part.start));
+        parts.map(|part| part.contacts.len()).sum::<usize>() < self.config.k
+    }
+
+    /// How many levels below the bucket that it would be a part of, had only the other rules split.
+    fn levels_as_part(&self, at: usize) -> u32 {
+        let bucket = &self.buckets[at];
+        if bucket.holds_own() {
+            return 0;
+        }
+        let whole = (bucket.start.leading_zeros() + 1).next_multiple_of(self.config.b);
+        bucket.depth.saturating_sub(whole)
+    }
+
     fn split(&mut self, now: Instant, at: usize) {
         let far = self.buckets[at].split(self.own, self.config.stale_after);
         self.refresh_at = self.refresh_at.min(far.refresh_due(self.config.refresh_after));
         if self.buckets.len() == self.buckets.capacity() {
-            self.buckets.reserve_exact(4);
+            self.buckets.reserve_exact(2);
         }
         self.buckets.insert(at + 1, far);
+        self.index_rows();
         self.fill(now, at);
         self.fill(now, at + 1);
     }
@@ -530,9 +587,7 @@ impl RoutingTable {
     /// Whether a newcomer to this bucket would enter.
     fn has_place(&self, at: usize) -> bool {
         let bucket = &self.buckets[at];
-        bucket.contacts.len() < self.config.k
-            || bucket.steady() < bucket.contacts.len()
-            || self.may_split(at)
+        self.has_room(at) || bucket.steady() < bucket.contacts.len() || self.may_split(at)
     }
 
     /// Removes a contact.
@@ -545,7 +600,7 @@ impl RoutingTable {
 
     /// Gives the free places of a bucket to replacements, at once or after they have been pinged.
     fn fill(&mut self, now: Instant, at: usize) {
-        while self.buckets[at].contacts.len() < self.config.k {
+        while self.has_room(at) {
             if self.buckets[at].replacements.is_empty() {
                 return;
             }
@@ -564,7 +619,7 @@ impl RoutingTable {
             waiting.is_sound()
                 && tick.saturating_sub(waiting.stamp) <= lately
                 && self.holder(waiting).is_none()
-                && self.crowded(at, waiting).is_none()
+                && !self.is_crowded(at, waiting)
         })
     }
 
@@ -572,37 +627,44 @@ impl RoutingTable {
 
     /// Who has this address.
     fn holder(&self, contact: &Packed) -> Option<(usize, usize)> {
-        if !self.addresses.around(contact).0 {
-            return None;
-        }
+        if self.addresses.around(contact).same { self.find_holder(contact) } else { None }
+    }
+
+    fn find_holder(&self, contact: &Packed) -> Option<(usize, usize)> {
         self.buckets.iter().enumerate().find_map(|(at, bucket)| {
             let position = bucket.contacts.iter().position(|other| other.same_path(contact))?;
             Some((at, position))
         })
     }
 
-    /// Whether as many of its prefix as allowed are there already.
-    fn crowded(&self, at: usize, contact: &Packed) -> Option<Refusal> {
-        if !self.is_limited(contact.ip()) {
-            return None;
-        }
-        let (_, most) = self.addresses.around(contact);
-        let least_limit = self.config.per_prefix_in_bucket.min(self.config.per_prefix_in_table);
-        if most < least_limit {
+    /// Whether as many of its prefix as allowed are in the bucket or the table.
+    fn is_crowded(&self, at: usize, contact: &Packed) -> bool {
+        self.is_limited(contact.ip())
+            && self.crowded(at, contact, self.addresses.around(contact).kin).is_some()
+    }
+
+    /// Where as many of its prefix as allowed are, given that at most `kin` are in the table.
+    fn crowded(&self, at: usize, contact: &Packed, kin: usize) -> Option<Refusal> {
+        let (in_bucket, in_table) =
+            (self.config.per_prefix_in_bucket, self.config.per_prefix_in_table);
+        if kin < in_bucket.min(in_table) {
             return None;
         }
         let prefix = contact.prefix();
-        let kin = |bucket: &Bucket| bucket.contacts.iter().filter(|c| c.prefix() == prefix).count();
-        if kin(&self.buckets[at]) >= self.config.per_prefix_in_bucket {
+        if self.buckets[at].count_prefix(prefix) >= in_bucket {
             return Some(Refusal::PrefixInBucket);
         }
-        // Keys of IPv6 addresses cannot be told from those of IPv4: count for certain.
-        if most >= self.config.per_prefix_in_table
-            && self.buckets.iter().map(kin).sum::<usize>() >= self.config.per_prefix_in_table
-        {
-            return Some(Refusal::PrefixInTable);
-        }
-        None
+        let count = || self.buckets.iter().map(|bucket| bucket.count_prefix(prefix)).sum::<usize>();
+        (kin >= in_table && count() >= in_table).then_some(Refusal::PrefixInTable)
+    }
+
+    /// The same for a full bucket, whose replacements count as well.
+    fn is_crowded_with_waiting(&self, at: usize, contact: &Packed, kin: usize) -> bool {
+        let bucket = &self.buckets[at];
+        let prefix = contact.prefix();
+        let waiting = bucket.replacements.iter().filter(|other| other.prefix() == prefix).count();
+        let inside = if kin > 0 { bucket.count_prefix(prefix) } else { 0 };
+        waiting + inside >= self.config.per_prefix_in_bucket
     }
 
     /// Whether the diversity of addresses is asked of this one.

@@ -57,11 +57,31 @@ impl Packed {
         self
     }
 
+    /// The contact as others are told of it.
+    // Called, not inlined, it is built in its caller's place; the optimizer would build it elsewhere and
+    // move it, and moving what was just written in smaller pieces stalls for longer than the call.
+    #[inline(never)]
     pub(crate) fn contact(&self) -> Contact {
         let path = Path { link: LinkId(self.link), remote: self.remote() };
         Contact { id: self.id, path, capabilities: self.capabilities() }
     }
 
+    /// Writes the contact to `slot`, piece by piece: see [`Packed::contact`].
+    #[inline]
+    pub(crate) fn unpack_into(&self, slot: &mut Contact) {
+        slot.id = self.id;
+        slot.capabilities = self.capabilities();
+        slot.path.link = LinkId(self.link);
+        let port = self.port;
+        match self.ip_v4() {
+            Some(ip) => slot.path.remote = SocketAddr::V4(SocketAddrV4::new(ip, port)),
+            None => {
+                slot.path.remote = SocketAddr::V6(SocketAddrV6::new(self.ip.into(), port, 0, 0))
+            }
+        }
+    }
+
+    #[inline]
     pub(crate) fn remote(&self) -> SocketAddr {
         match self.ip_v4() {
             Some(ip) => SocketAddr::V4(SocketAddrV4::new(ip, self.port)),
@@ -83,17 +103,27 @@ impl Packed {
         Prefix::of(self.ip())
     }
 
-    /// Same address and port, over whichever link.
-    pub(crate) fn same_remote(&self, other: &Self) -> bool {
-        self.ip == other.ip && self.port == other.port
-    }
-
     pub(crate) fn same_path(&self, other: &Self) -> bool {
-        self.same_remote(other) && self.link == other.link
+        self.ip == other.ip && self.port == other.port && self.link == other.link
     }
 
+    /// Whether this is its address and port, over whichever link.
+    #[inline]
     pub(crate) fn is_at(&self, remote: SocketAddr) -> bool {
-        self.ip() == remote.ip() && self.port == remote.port()
+        let same_ip = match remote {
+            // The mapped form: see `ip_v4`.
+            SocketAddr::V4(v4) => {
+                u128::from_be_bytes(self.ip) == 0xffff << 32 | u128::from(v4.ip().to_bits())
+            }
+            SocketAddr::V6(v6) => self.ip == v6.ip().octets(),
+        };
+        same_ip && self.port == remote.port()
+    }
+
+    /// Whether this is its address, port and link.
+    #[inline]
+    pub(crate) fn is_on(&self, path: Path) -> bool {
+        self.link == path.link.0 && self.is_at(path.remote)
     }
 
     pub(crate) const fn capabilities(&self) -> Capabilities {
@@ -104,13 +134,14 @@ impl Packed {
         unpack_rtt(self.rtt)
     }
 
-    /// Takes over what an answer from the same address says. The link stays: it works.
-    pub(crate) const fn answered(&mut self, answer: &Self) {
-        self.capabilities = answer.capabilities;
-        self.stamp = answer.stamp;
+    /// Notes an answer from its address. The link stays: it works.
+    #[inline]
+    pub(crate) fn answered(&mut self, stamp: u16, says: Capabilities, rtt: Option<Duration>) {
+        self.capabilities = says.0;
+        self.stamp = stamp;
         self.state = 0;
-        if answer.rtt != 0 {
-            self.rtt = answer.rtt;
+        if let Some(rtt) = rtt {
+            self.rtt = pack_rtt(rtt);
         }
     }
 
@@ -261,6 +292,9 @@ mod tests {
             let contact = Contact { id: Id::new(id), path, capabilities: Capabilities(capabilities) };
             let packed = Packed::new(&contact, 7, None);
             prop_assert_eq!(packed.contact(), contact);
+            let mut slot = Contact::new(Id::ZERO, SocketAddr::from(([1, 2, 3, 4], 5)));
+            packed.unpack_into(&mut slot);
+            prop_assert_eq!(slot, contact);
             prop_assert_eq!(packed.prefix(), Prefix::of(ip));
             prop_assert!(packed.is_at(path.remote));
         }

@@ -8,6 +8,15 @@ use alloc::vec::Vec;
 
 use crate::bucket::{AddressKey, Packed};
 
+/// What there may be of an address.
+#[derive(Clone, Copy)]
+pub(crate) struct Around {
+    /// Whether somebody may have it.
+    pub(crate) same: bool,
+    /// How many may have one of its prefix, at most.
+    pub(crate) kin: usize,
+}
+
 /// The keys of all contacts' addresses, sorted.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Addresses(Vec<u64>);
@@ -17,11 +26,17 @@ impl Addresses {
         self.0.len()
     }
 
+    /// Bytes in use on the heap.
+    #[cfg(test)]
+    pub(crate) const fn heap(&self) -> usize {
+        self.0.capacity() * size_of::<u64>()
+    }
+
     pub(crate) fn insert(&mut self, contact: &Packed) {
         let AddressKey { key, .. } = contact.address_key();
         let at = self.0.partition_point(|other| *other < key);
         if self.0.len() == self.0.capacity() {
-            self.0.reserve_exact(16);
+            self.0.reserve_exact(8);
         }
         self.0.insert(at, key);
     }
@@ -32,18 +47,18 @@ impl Addresses {
         }
     }
 
-    /// Whether the address may be there, and how many of its prefix may be, at most.
+    /// Looks for an address and its prefix.
     #[inline]
-    pub(crate) fn around(&self, contact: &Packed) -> (bool, usize) {
+    pub(crate) fn around(&self, contact: &Packed) -> Around {
         let AddressKey { key, prefix_shift } = contact.address_key();
         let prefix = key >> prefix_shift;
         let first = self.0.partition_point(|other| *other < prefix << prefix_shift);
         let rest = self.0.get(first..).unwrap_or_default();
         if rest.first().is_none_or(|other| other >> prefix_shift != prefix) {
-            return (false, 0);
+            return Around { same: false, kin: 0 };
         }
-        let run = rest.partition_point(|other| other >> prefix_shift == prefix);
-        let same = rest.get(..run).is_some_and(|run| run.binary_search(&key).is_ok());
-        (same, run)
+        let kin = rest.partition_point(|other| other >> prefix_shift == prefix);
+        let same = rest.get(..kin).is_some_and(|run| run.binary_search(&key).is_ok());
+        Around { same, kin }
     }
 }

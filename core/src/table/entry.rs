@@ -145,7 +145,8 @@ impl RoutingTable {
         }
         let at = self.locate(restored.id);
         self.forget_waiting(at, restored.id);
-        self.place(now, restored);
+        let kin = self.addresses.around(&restored).kin;
+        self.place(now, restored, kin);
         self.ping_no_later_than(now);
     }
 

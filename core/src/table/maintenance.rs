@@ -43,8 +43,7 @@ impl RoutingTable {
     /// Whom to ping in one bucket, or else when somebody will be due.
     fn choose(&mut self, at: usize, tick: u16, next: &mut Option<Instant>) -> Option<Contact> {
         let bucket = &self.buckets[at];
-        let has_place = bucket.contacts.len() < self.config.k;
-        if (has_place || bucket.steady() < bucket.contacts.len())
+        if (self.has_room(at) || bucket.steady() < bucket.contacts.len())
             && let Some(waiting) = bucket.replacements.first()
         {
             return Some(waiting.contact());
@@ -66,7 +65,7 @@ impl RoutingTable {
             self.candidates.iter().position(|candidate| self.locate(candidate.id) == at)
         {
             let candidate = self.candidates.remove(oldest);
-            if self.has_place(at) && self.crowded(at, &candidate).is_none() {
+            if self.has_place(at) && !self.is_crowded(at, &candidate) {
                 return Some(candidate.contact());
             }
         }
