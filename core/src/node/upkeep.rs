@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Node;
 use super::operation::{Kind, ONLY_TOKEN, Purpose};
+use crate::config::Role;
 use crate::contact::{Contact, Family};
 use crate::event::{Event, Outcome};
 use crate::record::Item;
@@ -42,6 +43,8 @@ impl Node {
     /// The earliest deadline of all parts.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let awake = !self.offline;
+        // Whoever was given a role has nothing to find out.
+        let finds_role = awake && self.config.role == Role::Auto;
         let first =
             |set: &alloc::collections::BTreeSet<(Instant, u64)>| set.first().map(|(due, _)| *due);
         [
@@ -50,7 +53,7 @@ impl Node {
             self.store.poll_timeout(),
             (!self.handovers.is_empty()).then_some(self.now),
             first(&self.renewals).filter(|_| awake),
-            self.reach.poll_timeout().filter(|_| awake),
+            self.reach.poll_timeout().filter(|_| finds_role),
             self.table(Family::V4).poll_timeout().filter(|_| awake),
             self.table(Family::V6).poll_timeout().filter(|_| awake),
             self.knock.filter(|_| self.offline),
