@@ -16,6 +16,7 @@ mod event;
 mod id;
 mod limit;
 mod lookup;
+mod names;
 mod node;
 pub mod record;
 mod requests;
