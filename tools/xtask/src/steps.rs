@@ -9,8 +9,8 @@ use crate::context::{Context, run};
 use crate::readme;
 use crate::runner::{Step, Stop};
 
-/// The example that runs a simulated network and compares its trace hash.
-const TRACE: &str = "apps/sim/examples/trace.rs";
+/// The program that runs a simulated network and compares its trace hash.
+const TRACE: &str = "apps/sim/src/bin/trace.rs";
 
 /// Every step there is.
 pub(crate) fn all() -> Vec<Step> {
@@ -87,7 +87,7 @@ fn core_for(cx: &Context, target: &str) -> Result<(), Stop> {
     run(&mut cx.cargo(&["build", "--package", "kadlet-core", "--locked", "--target", target]))
 }
 
-/// `main` of the example is what WebAssembly exports: it gives 0, or the first interval of the run
+/// `main` of the program is what WebAssembly exports: it gives 0, or the first interval of the run
 /// whose hash is not the recorded one.
 const CALL_MAIN: &str = "
 const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
@@ -100,18 +100,18 @@ fn trace_wasm(cx: &Context) -> Result<(), Stop> {
     cx.needs_node()?;
     cx.needs_target("wasm32-unknown-unknown")?;
     let target = ["--target", "wasm32-unknown-unknown"];
-    let example = ["--package", "kadlet-sim", "--example", "trace"];
-    run(cx.cargo(&["build", "--locked"]).args(example).args(target))?;
-    let wasm = cx.target.join("wasm32-unknown-unknown/debug/examples/trace.wasm");
+    let program = ["--package", "kadlet-sim", "--bin", "trace"];
+    run(cx.cargo(&["build", "--locked"]).args(program).args(target))?;
+    let wasm = cx.target.join("wasm32-unknown-unknown/debug/trace.wasm");
     run(cx.command("node").args(["-e", CALL_MAIN]).arg(wasm))
 }
 
 fn trace_miri(cx: &Context) -> Result<(), Stop> {
     cx.needs_miri()?;
     let target = ["--target", "s390x-unknown-linux-gnu"];
-    let example = ["--package", "kadlet-sim", "--example", "trace"];
+    let program = ["--package", "kadlet-sim", "--bin", "trace"];
     let small = ["--", "small"];
-    run(cx.nightly_cargo(&["miri", "run", "--locked"]).args(example).args(target).args(small))
+    run(cx.nightly_cargo(&["miri", "run", "--locked"]).args(program).args(target).args(small))
 }
 
 fn protocol(cx: &Context) -> Result<(), Stop> {
