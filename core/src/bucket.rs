@@ -1,9 +1,9 @@
 //! One bucket: the contacts of one range of distances, and who waits for a place among them
 //! (Maymounkov and Mazières 2002, sections 2.2 and 4.1).
 //!
-//! Contacts stand least recently seen first, so that the front is whom to doubt. Behind a full bucket
-//! wait a few replacements, newest first; they are never handed on. A bucket knows its range and its order;
-//! who may enter is for the table to say.
+//! Contacts stand least recently seen first, so that the front is whom to doubt. Behind a full
+//! bucket wait a few replacements, newest first; they are never handed on. A bucket knows its range
+//! and its order; who may enter is for the table to say.
 
 mod packed;
 
@@ -150,8 +150,8 @@ impl Bucket {
         let farther = |contact: &mut Packed| own.distance(contact.id).high_bits() & half != 0;
         self.depth += 1;
         let start = self.start | half;
-        // Any number will do that differs from bucket to bucket and from node to node: the top 8 bits of
-        // a multiplicative hash.
+        // Any number will do that differs from bucket to bucket and from node to node: the top 8
+        // bits of a multiplicative hash.
         let early = (start ^ high_bits(own)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
         let mut far = Self {
             start,
@@ -174,8 +174,8 @@ impl Bucket {
         self.quiet_until = until;
     }
 
-    /// Notes the outcome of a ping: from `quiet_until` on the next may go. False if it was not `id` that was
-    /// pinged.
+    /// Notes the outcome of a ping: from `quiet_until` on the next may go. False if it was not `id`
+    /// that was pinged.
     #[inline]
     pub(crate) fn end_ping(&mut self, id: Id, quiet_until: Instant) -> bool {
         let pinged = self.quiet_until > Instant::EPOCH && self.pinged == high_bits(id);

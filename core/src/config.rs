@@ -26,9 +26,9 @@ pub struct TableConfig {
     /// Levels the table splits down to; at most 64. Who chooses ids chooses depth, so it has an
     /// end; a network needs 2^64 nodes before it needs level 64.
     pub max_depth: u32,
-    /// The relaxed rule keeps every contact of the smallest subtree around the own id that holds `k`,
-    /// but splits nothing there any more once it holds this many times `k`: ids can be minted next
-    /// to ours at will, while with random ids more than 8 k there does not happen.
+    /// The relaxed rule keeps every contact of the smallest subtree around the own id that holds
+    /// `k`, but splits nothing there any more once it holds this many times `k`: ids can be minted
+    /// next to ours at will, while with random ids more than 8 k there does not happen.
     pub neighbourhood: usize,
     /// Contacts that wait for a place in one full bucket. 4: they cost as much memory as contacts,
     /// and a bucket seldom loses more between two that come by.
@@ -52,8 +52,8 @@ pub struct TableConfig {
     /// A contact not heard of for so long is pinged, and a replacement not heard of for so long is
     /// pinged before it is promoted; at most 9 hours. 15 min as in BEP 5.
     pub questionable_after: Duration,
-    /// How long a ping given out by `next_ping` bars others for its bucket, should its outcome never
-    /// be reported. 30 s: longer than any request lives.
+    /// How long a ping given out by `next_ping` bars others for its bucket, should its outcome
+    /// never be reported. 30 s: longer than any request lives.
     pub ping_timeout: Duration,
     /// A bucket that saw no lookup for so long (less up to a quarter, to spread them) is refreshed.
     /// 1 h as in the paper; Mainline: 15 min.
@@ -61,11 +61,11 @@ pub struct TableConfig {
     /// The shortest time between two refreshes. 10 s: after a suspension all buckets are due at
     /// once, and a lookup takes a few seconds.
     pub refresh_spacing: Duration,
-    /// Contacts of one [`Prefix`](crate::Prefix) in one bucket, replacements included. 2: one owner of
-    /// addresses must not own a bucket.
+    /// Contacts of one [`Prefix`](crate::Prefix) in one bucket, replacements included. 2: one owner
+    /// of addresses must not own a bucket.
     pub per_prefix_in_bucket: usize,
-    /// Contacts of one [`Prefix`](crate::Prefix) in the table. 10, as libtorrent and go-libp2p do in
-    /// like manner.
+    /// Contacts of one [`Prefix`](crate::Prefix) in the table. 10, as libtorrent and go-libp2p do
+    /// in like manner.
     pub per_prefix_in_table: usize,
     /// Whether these two also hold for addresses that are not public. Off: an office is one prefix,
     /// and a machine with many nodes is one address.

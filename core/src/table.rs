@@ -1,33 +1,36 @@
 //! The routing table: whom we know, most of them near us, some at every distance (Maymounkov and
 //! Mazières 2002, sections 2.2, 2.4, 4.1 and 4.2).
 //!
-//! The space is cut into buckets of at most `k` contacts, by distance from the own id. A full bucket
-//! splits where the rules allow, else a newcomer waits among its replacements:
+//! The space is cut into buckets of at most `k` contacts, by distance from the own id. A full
+//! bucket splits where the rules allow, else a newcomer waits among its replacements:
 //!
 //! 1. The bucket whose range holds the own id splits.
 //! 2. *Relaxed*: so does one in the smallest subtree around the own id that holds at least `k`
 //!    contacts, so that every live node there is kept however unbalanced the tree is.
 //! 3. *Accelerated*: with `b` > 1, so does one whose depth is no multiple of `b`.
 //!
-//! Who is in stays until he fails: only a contact that answered us enters; a live one never gives way; what
-//! others say or what arrives unasked changes no address and displaces nobody. An id has one address
-//! and an address one id.
+//! Who is in stays until he fails: only a contact that answered us enters; a live one never gives
+//! way; what others say or what arrives unasked changes no address and displaces nobody. An id has
+//! one address and an address one id.
 
 mod addresses;
 mod closest;
 mod entry;
 mod maintenance;
+mod outcome;
+mod tree;
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 pub use closest::{Closest, Diverse, Filter};
 pub use entry::{BucketView, Entry, SavedContact};
+pub use outcome::{Admission, Failure, Heard, Refusal};
 
 use crate::bucket::{Bucket, Clock, Packed, high_bits, pause_secs};
 use crate::config::TableConfig;
-use crate::contact::{Capabilities, Contact, Path, Scope};
+use crate::contact::{Capabilities, Contact, Path};
 use crate::id::Id;
 use crate::time::Instant;
 use addresses::Addresses;
@@ -40,9 +43,9 @@ const ROWS: usize = 65;
 
 /// The routing table of one address family.
 ///
-/// The caller says what happened (`verified`, `heard`, `failed`, `touched`), asks for whom to write to
-/// (`closest`), and does the upkeep the table asks for whenever `poll_timeout` is due: `next_ping` and
-/// `next_refresh` until they return none.
+/// The caller says what happened (`verified`, `heard`, `failed`, `touched`), asks for whom to write
+/// to (`closest`), and does the upkeep the table asks for whenever `poll_timeout` is due:
+/// `next_ping` and `next_refresh` until they return none.
 ///
 /// ```
 /// use core::time::Duration;
@@ -67,8 +70,8 @@ pub struct RoutingTable {
     config: TableConfig,
     /// By range; together they cover the whole space, so there is always one.
     buckets: Vec<Bucket>,
-    /// Where in `buckets` a row ends, the distances with as many leading zeros as the index. It begins
-    /// where the next one ends, and most rows are one bucket: finding that takes no search.
+    /// Where in `buckets` a row ends, the distances with as many leading zeros as the index. It
+    /// begins where the next one ends, and most rows are one bucket: finding that takes no search.
     rows: [u16; ROWS + 1],
     /// The addresses of all contacts in `buckets`.
     addresses: Addresses,
@@ -80,67 +83,6 @@ pub struct RoutingTable {
     ping_at: Option<Instant>,
     /// Nothing is to be refreshed before.
     refresh_at: Instant,
-}
-
-/// What became of a contact that answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Admission {
-    /// It is in the table now, and was not before.
-    Inserted,
-    /// It was in the table, and is the most recently seen of its bucket now.
-    Updated,
-    /// Its bucket is full of live contacts: it waits for one of them to fail.
-    Replacement,
-    /// The table does not want it.
-    Refused(Refusal),
-}
-
-/// Why a contact that answered is not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It bears our own id (mistake 6).
-    OwnId,
-    /// A live contact has this id at another address.
-    IdTaken,
-    /// A live contact has this address under another id.
-    AddressTaken,
-    /// As many of its address prefix as allowed are in the bucket.
-    PrefixInBucket,
-    /// As many of its address prefix as allowed are in the table.
-    PrefixInTable,
-    /// Its bucket is full and keeps no replacements.
-    Full,
-}
-
-/// What became of a node that spoke to us unasked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Heard {
-    /// A live contact: it is the most recently seen of its bucket now.
-    Touched,
-    /// There is a place for it: `next_ping` will offer it.
-    Candidate,
-    /// Nothing changed.
-    Ignored,
-}
-
-/// What became of a contact that did not answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// Nothing counted: not in the table at this address, the table is frozen, or the contact is backing
-    /// off, in which case this question was on its way with the one that failed before.
-    Ignored,
-    /// It has failed so many times in a row.
-    Counted(u8),
-    /// It is stale, is not handed on, and keeps its place for want of a replacement.
-    Stale,
-    /// It was stale and has given way to this contact.
-    Replaced(Contact),
-    /// It was only a replacement and is gone.
-    Dropped,
 }
 
 impl RoutingTable {
@@ -203,8 +145,8 @@ impl RoutingTable {
         self.len() == 0
     }
 
-    /// A contact answered: a response with the id of a transaction of ours, from the address we asked, by the
-    /// node we meant. `rtt` is the time that took, if it is known.
+    /// A contact answered: a response with the id of a transaction of ours, from the address we
+    /// asked, by the node we meant. `rtt` is the time that took, if it is known.
     ///
     /// This is the only way into the table (mistake 9). Who is in stays until he fails: neither a
     /// second address of an id nor a second id of an address gets in before that.
@@ -262,8 +204,8 @@ impl RoutingTable {
         admission
     }
 
-    /// Puts a contact whose id and address are not in the table where the rules have it; at most `kin` of its
-    /// prefix are there.
+    /// Puts a contact whose id and address are not in the table where the rules have it; at most
+    /// `kin` of its prefix are there.
     fn place(&mut self, now: Instant, contact: Packed, mut kin: usize) -> Admission {
         let mut at = self.locate(contact.id);
         while self.buckets[at].contacts.len() >= self.config.k && self.may_split(at) {
@@ -320,11 +262,12 @@ impl RoutingTable {
         Admission::Inserted
     }
 
-    /// A node that is no client spoke to us unasked: a query, or anything else that proves nothing, as
-    /// its sender address can be forged.
+    /// A node that is no client spoke to us unasked: a query, or anything else that proves nothing,
+    /// as its sender address can be forged.
     ///
-    /// A live contact at its address counts as seen. A stranger is only noted, if there is a place for it, to
-    /// be offered by `next_ping`; full buckets cost it nothing and us neither (mistake 10).
+    /// A live contact at its address counts as seen. A stranger is only noted, if there is a place
+    /// for it, to be offered by `next_ping`; full buckets cost it nothing and us neither (mistake
+    /// 10).
     pub fn heard(&mut self, now: Instant, id: Id, path: Path) -> Heard {
         if id == self.own {
             return Heard::Ignored;
@@ -374,8 +317,8 @@ impl RoutingTable {
     ///
     /// Failures count once per back-off, so that questions that were on their way together are one
     /// failure. A stale contact gives way to the newest replacement that answered within
-    /// `questionable_after`; where all are older, `next_ping` offers one, and it enters by its answer
-    /// (mistake 11).
+    /// `questionable_after`; where all are older, `next_ping` offers one, and it enters by its
+    /// answer (mistake 11).
     pub fn failed(&mut self, now: Instant, id: Id, addr: SocketAddr) -> Failure {
         let tick = self.tick(now);
         let at = self.locate(id);
@@ -433,8 +376,8 @@ impl RoutingTable {
         })
     }
 
-    /// While nothing answers at all, it is we who are offline: a frozen table counts no failures and
-    /// evicts nobody (mistake 12). Answers count as ever.
+    /// While nothing answers at all, it is we who are offline: a frozen table counts no failures
+    /// and evicts nobody (mistake 12). Answers count as ever.
     pub const fn set_frozen(&mut self, frozen: bool) {
         self.frozen = frozen;
     }
@@ -445,8 +388,8 @@ impl RoutingTable {
         self.frozen
     }
 
-    /// Forgets a contact, wherever it is, and lets a replacement that answered lately have its place. True if it was
-    /// in the table.
+    /// Forgets a contact, wherever it is, and lets a replacement that answered lately have its
+    /// place. True if it was in the table.
     pub fn remove(&mut self, now: Instant, id: Id) -> bool {
         self.tick(now);
         let at = self.locate(id);
@@ -477,202 +420,6 @@ impl RoutingTable {
         self.candidates.retain(|candidate| candidate.id != own);
         self.ping_no_later_than(now);
     }
-
-    // ---- the tree ------------------------------------------------------------------------------
-
-    /// The bucket whose range holds `id`.
-    #[inline]
-    fn locate(&self, id: Id) -> usize {
-        self.locate_distance(high_bits(id) ^ high_bits(self.own))
-    }
-
-    #[inline]
-    fn locate_distance(&self, distance: u64) -> usize {
-        let row = distance.leading_zeros() as usize;
-        let (end, begin) = (usize::from(self.rows[row]), usize::from(self.rows[row + 1]));
-        if end <= begin + 1 {
-            return begin;
-        }
-        let buckets = &self.buckets[begin..end];
-        begin + buckets.partition_point(|bucket| bucket.start <= distance) - 1
-    }
-
-    /// Brings `rows` up to date after buckets were made.
-    fn index_rows(&mut self) {
-        let buckets = &self.buckets;
-        let holding = |distance| buckets.partition_point(|bucket| bucket.start <= distance) - 1;
-        for (row, end) in self.rows.iter_mut().enumerate() {
-            let index = match row {
-                0 => buckets.len(),
-                // The distance that follows the row's last one.
-                1..ROWS => holding(1 << (ROWS - 1 - row)),
-                _ => 0,
-            };
-            // 64 levels of at most 2^8 buckets each.
-            *end = index as u16;
-        }
-    }
-
-    /// Whether the rules let a full bucket split.
-    fn may_split(&self, at: usize) -> bool {
-        let bucket = &self.buckets[at];
-        if bucket.depth >= self.config.max_depth {
-            return false;
-        }
-        bucket.holds_own()
-            || !bucket.depth.is_multiple_of(self.config.b)
-            || self.is_in_neighbourhood(bucket.start)
-    }
-
-    /// The relaxed rule: whether the smallest subtree around the own id that holds `k` contacts
-    /// reaches as far as the range that starts at `start`.
-    fn is_in_neighbourhood(&self, start: u64) -> bool {
-        let k = self.config.k;
-        // The subtree that holds `start` but not our own id, and all that is nearer than it.
-        let (first, last) =
-            (1_u64 << 63 >> start.leading_zeros(), u64::MAX >> start.leading_zeros());
-        let mut nearer = 0;
-        let mut buckets = self.buckets.iter();
-        for bucket in buckets.by_ref().take_while(|bucket| bucket.start < first) {
-            nearer += bucket.steady();
-            if nearer >= k {
-                return false;
-            }
-        }
-        let within = self.buckets.iter().take_while(|bucket| bucket.start <= last);
-        within.map(|bucket| bucket.contacts.len()).sum::<usize>() < self.config.neighbourhood * k
-    }
-
-    /// Whether a bucket has a free place.
-    ///
-    /// What the relaxed rule split while the table was young counts as one bucket again once the
-    /// neighbourhood has shrunk: nobody has to leave, but the parts do not fill up.
-    fn has_room(&self, at: usize) -> bool {
-        let bucket = &self.buckets[at];
-        if bucket.contacts.len() >= self.config.k {
-            return false;
-        }
-        let levels = self.levels_as_part(at);
-        if levels == 0 || self.is_in_neighbourhood(bucket.start) {
-            return true;
-        }
-        let rest = u64::MAX.checked_shr(bucket.depth - levels).unwrap_or(0);
-        let (first, last) = (bucket.start & !rest, bucket.start | rest);
-        let parts = self.buckets.iter().filter(|part| (first..=last).contains(&part.start));
-        parts.map(|part| part.contacts.len()).sum::<usize>() < self.config.k
-    }
-
-    /// How many levels below the bucket that it would be a part of, had only the other rules split.
-    fn levels_as_part(&self, at: usize) -> u32 {
-        let bucket = &self.buckets[at];
-        if bucket.holds_own() {
-            return 0;
-        }
-        let whole = (bucket.start.leading_zeros() + 1).next_multiple_of(self.config.b);
-        bucket.depth.saturating_sub(whole)
-    }
-
-    fn split(&mut self, now: Instant, at: usize) {
-        let far = self.buckets[at].split(self.own, self.config.stale_after);
-        self.refresh_at = self.refresh_at.min(far.refresh_due(self.config.refresh_after));
-        if self.buckets.len() == self.buckets.capacity() {
-            self.buckets.reserve_exact(2);
-        }
-        self.buckets.insert(at + 1, far);
-        self.index_rows();
-        self.fill(now, at);
-        self.fill(now, at + 1);
-    }
-
-    /// Whether a newcomer to this bucket would enter.
-    fn has_place(&self, at: usize) -> bool {
-        let bucket = &self.buckets[at];
-        self.has_room(at) || bucket.steady() < bucket.contacts.len() || self.may_split(at)
-    }
-
-    /// Removes a contact.
-    fn take(&mut self, at: usize, position: usize) -> Packed {
-        let contact = self.buckets[at].contacts.remove(position);
-        self.addresses.remove(&contact);
-        self.buckets[at].recount(self.config.stale_after);
-        contact
-    }
-
-    /// Gives the free places of a bucket to replacements, at once or after they have been pinged.
-    fn fill(&mut self, now: Instant, at: usize) {
-        while self.has_room(at) {
-            if self.buckets[at].replacements.is_empty() {
-                return;
-            }
-            let Some(waiting) = self.promotable(at, self.clock.stamp(now)) else {
-                return self.ping_no_later_than(now);
-            };
-            let promoted = self.buckets[at].replacements.remove(waiting);
-            self.enter(at, promoted);
-        }
-    }
-
-    /// The newest replacement that may enter without being asked again.
-    fn promotable(&self, at: usize, tick: u16) -> Option<usize> {
-        let lately = pause_secs(self.config.questionable_after);
-        self.buckets[at].replacements.iter().position(|waiting| {
-            waiting.is_sound()
-                && tick.saturating_sub(waiting.stamp) <= lately
-                && self.holder(waiting).is_none()
-                && !self.is_crowded(at, waiting)
-        })
-    }
-
-    // ---- addresses -----------------------------------------------------------------------------
-
-    /// Who has this address.
-    fn holder(&self, contact: &Packed) -> Option<(usize, usize)> {
-        if self.addresses.around(contact).same { self.find_holder(contact) } else { None }
-    }
-
-    fn find_holder(&self, contact: &Packed) -> Option<(usize, usize)> {
-        self.buckets.iter().enumerate().find_map(|(at, bucket)| {
-            let position = bucket.contacts.iter().position(|other| other.same_path(contact))?;
-            Some((at, position))
-        })
-    }
-
-    /// Whether as many of its prefix as allowed are in the bucket or the table.
-    fn is_crowded(&self, at: usize, contact: &Packed) -> bool {
-        self.is_limited(contact.ip())
-            && self.crowded(at, contact, self.addresses.around(contact).kin).is_some()
-    }
-
-    /// Where as many of its prefix as allowed are, given that at most `kin` are in the table.
-    fn crowded(&self, at: usize, contact: &Packed, kin: usize) -> Option<Refusal> {
-        let (in_bucket, in_table) =
-            (self.config.per_prefix_in_bucket, self.config.per_prefix_in_table);
-        if kin < in_bucket.min(in_table) {
-            return None;
-        }
-        let prefix = contact.prefix();
-        if self.buckets[at].count_prefix(prefix) >= in_bucket {
-            return Some(Refusal::PrefixInBucket);
-        }
-        let count = || self.buckets.iter().map(|bucket| bucket.count_prefix(prefix)).sum::<usize>();
-        (kin >= in_table && count() >= in_table).then_some(Refusal::PrefixInTable)
-    }
-
-    /// The same for a full bucket, whose replacements count as well.
-    fn is_crowded_with_waiting(&self, at: usize, contact: &Packed, kin: usize) -> bool {
-        let bucket = &self.buckets[at];
-        let prefix = contact.prefix();
-        let waiting = bucket.replacements.iter().filter(|other| other.prefix() == prefix).count();
-        let inside = if kin > 0 { bucket.count_prefix(prefix) } else { 0 };
-        waiting + inside >= self.config.per_prefix_in_bucket
-    }
-
-    /// Whether the diversity of addresses is asked of this one.
-    fn is_limited(&self, ip: IpAddr) -> bool {
-        self.config.limit_private || Scope::of(ip) == Some(Scope::Public)
-    }
-
-    // ---- time ----------------------------------------------------------------------------------
 
     /// The stamp of `now`.
     #[inline]

@@ -58,8 +58,9 @@ impl Packed {
     }
 
     /// The contact as others are told of it.
-    // Called, not inlined, it is built in its caller's place; the optimizer would build it elsewhere and
-    // move it, and moving what was just written in smaller pieces stalls for longer than the call.
+    // Called, not inlined, it is built in its caller's place; the optimizer would build it
+    // elsewhere and move it, and moving what was just written in smaller pieces stalls for longer
+    // than the call.
     #[inline(never)]
     pub(crate) fn contact(&self) -> Contact {
         let path = Path { link: LinkId(self.link), remote: self.remote() };
@@ -289,7 +290,8 @@ mod tests {
                 IpAddr::V6(Ipv6Addr::from_bits(ip | 1 << 127))
             };
             let path = Path { link: LinkId(link), remote: SocketAddr::new(ip, port) };
-            let contact = Contact { id: Id::new(id), path, capabilities: Capabilities(capabilities) };
+            let capabilities = Capabilities(capabilities);
+            let contact = Contact { id: Id::new(id), path, capabilities };
             let packed = Packed::new(&contact, 7, None);
             prop_assert_eq!(packed.contact(), contact);
             let mut slot = Contact::new(Id::ZERO, SocketAddr::from(([1, 2, 3, 4], 5)));

@@ -1,8 +1,8 @@
 //! The contacts closest to a point, in exact order and without allocation.
 //!
-//! Seen from any point, the ranges of the buckets follow each other without gap or overlap: everybody
-//! in one is closer than everybody in the next. So the walk goes from bucket to bucket, and only within
-//! one is there anything to sort.
+//! Seen from any point, the ranges of the buckets follow each other without gap or overlap:
+//! everybody in one is closer than everybody in the next. So the walk goes from bucket to bucket,
+//! and only within one is there anything to sort.
 
 use arrayvec::ArrayVec;
 
@@ -47,7 +47,8 @@ impl Filter {
 }
 
 impl RoutingTable {
-    /// Contacts by their distance from `target`, closest first: all of them, should anybody go on asking.
+    /// Contacts by their distance from `target`, closest first: all of them, should anybody go on
+    /// asking.
     ///
     /// The first `k` are the `k` closest the table holds, whatever buckets they are in (mistake 8).
     #[must_use]
@@ -91,8 +92,8 @@ impl<'a> Closest<'a> {
         Diverse { contacts: self, per_prefix, seen: ArrayVec::new_const() }
     }
 
-    /// Writes them to `out` until it is full; how many that were. The same as taking them one by one, but
-    /// every contact is built where it stays: twice as fast.
+    /// Writes them to `out` until it is full; how many that were. The same as taking them one by
+    /// one, but every contact is built where it stays: twice as fast.
     pub fn fill(mut self, out: &mut [Contact]) -> usize {
         let mut filled = 0;
         for slot in out {
@@ -170,10 +171,11 @@ impl<'a> Closest<'a> {
 /// How many keys are compared at once.
 const LANES: usize = 8;
 
-/// Writes to `ranked` which of the first `count` keys comes first, second, … False if some are equal.
+/// Writes to `ranked` which of the first `count` keys comes first, second, … False if some are
+/// equal.
 ///
-/// A key's rank is the number of smaller keys. For the few that a bucket holds, counting them without a
-/// branch is a third of the time of a sort.
+/// A key's rank is the number of smaller keys: for the few that a bucket holds, counting them
+/// without a branch is faster than sorting.
 fn rank(keys: &[[i32; LANES]; MAX_K / LANES], count: usize, ranked: &mut [u8; MAX_K]) -> bool {
     let mut sum = 0;
     for (at, lanes) in keys.iter().enumerate().take(count.div_ceil(LANES)) {

@@ -14,8 +14,8 @@ use crate::time::Instant;
 pub struct Entry {
     /// Whom and where.
     pub contact: Contact,
-    /// When it was last seen or, with failures, when the last of them was counted. Whole seconds, not
-    /// before the epoch; what is more than nine hours ago may be told as nine hours ago.
+    /// When it was last seen or, with failures, when the last of them was counted. Whole seconds,
+    /// not before the epoch; what is more than nine hours ago may be told as nine hours ago.
     pub seen: Instant,
     /// How long its last answer took, within an eighth.
     pub rtt: Option<Duration>,
@@ -115,9 +115,9 @@ impl RoutingTable {
 
     /// Takes contacts back, saved `elapsed` ago.
     ///
-    /// They have their places again and serve our own lookups ([`Filter::doubtful`]), but nobody knows whether
-    /// they still live: they are pinged before any other, are not handed on until they answer, and
-    /// give way at the first failure.
+    /// They have their places again and serve our own lookups ([`Filter::doubtful`]), but nobody
+    /// knows whether they still live: they are pinged before any other, are not handed on until
+    /// they answer, and give way at the first failure.
     ///
     /// [`Filter::doubtful`]: super::Filter::doubtful
     pub fn restore(

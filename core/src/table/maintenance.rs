@@ -1,8 +1,8 @@
 //! Upkeep: whom to ping, which ranges to look up, and when (Maymounkov and Mazières 2002, sections
 //! 2.3 and 4.1).
 //!
-//! Both deadlines are lower bounds that cost nothing to read: what makes something due earlier moves
-//! them; what makes it due later does not, and the next call finds out and sets them right.
+//! Both deadlines are lower bounds that cost nothing to read: what makes something due earlier
+//! moves them; what makes it due later does not, and the next call finds out and sets them right.
 
 use alloc::vec::Vec;
 
@@ -14,11 +14,12 @@ use crate::rng::Rng;
 use crate::time::Instant;
 
 impl RoutingTable {
-    /// Whom to ping now; ask again until there is nobody. The outcome is to be told by `verified` or
-    /// `failed`; until then nobody else of the same bucket is offered (mistake 10).
+    /// Whom to ping now; ask again until there is nobody. The outcome is to be told by `verified`
+    /// or `failed`; until then nobody else of the same bucket is offered (mistake 10).
     ///
     /// In this order: a replacement for a stale contact or a free place; contacts that nobody has
-    /// heard of for `questionable_after`, that were restored, or that failed and had their pause; candidates.
+    /// heard of for `questionable_after`, that were restored, or that failed and had their pause;
+    /// candidates.
     pub fn next_ping(&mut self, now: Instant) -> Option<Contact> {
         if self.ping_at.is_none_or(|at| now < at) {
             return None;
@@ -80,8 +81,8 @@ impl RoutingTable {
         }
     }
 
-    /// An id to look up so that a bucket nobody looked through for `refresh_after` learns of newcomers and loses
-    /// its dead; ask again until there is none. Counts as refreshed from now.
+    /// An id to look up so that a bucket nobody looked through for `refresh_after` learns of
+    /// newcomers and loses its dead; ask again until there is none. Counts as refreshed from now.
     ///
     /// Due times are spread over a quarter of the interval, and two refreshes are at least
     /// `refresh_spacing` apart.
@@ -101,8 +102,9 @@ impl RoutingTable {
         Some(id)
     }
 
-    /// The ids to look up after joining: one for every bucket farther away than `closest`, our closest
-    /// neighbour, so that those there learn of us (mistake 23). They count as refreshed from now.
+    /// The ids to look up after joining: one for every bucket farther away than `closest`, our
+    /// closest neighbour, so that those there learn of us (mistake 23). They count as refreshed
+    /// from now.
     pub fn refresh_beyond(&mut self, now: Instant, closest: Id, rng: &mut Rng) -> Vec<Id> {
         let (own, distance) = (self.own, self.own.distance(closest).high_bits());
         let farther = self.buckets.iter_mut().filter(|bucket| bucket.start > distance);
@@ -115,8 +117,8 @@ impl RoutingTable {
         self.buckets[at].refreshed = now;
     }
 
-    /// When `next_ping` or `next_refresh` may next have something; none while there is nobody to ask. May be
-    /// earlier than need be. May change with every call that takes `now`.
+    /// When `next_ping` or `next_refresh` may next have something; none while there is nobody to
+    /// ask. May be earlier than need be. May change with every call that takes `now`.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let refresh_at = self.refreshes().then_some(self.refresh_at);
