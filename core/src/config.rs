@@ -589,7 +589,8 @@ pub struct Config {
     /// How many events may wait to be polled. Default: 65,536; details beyond that are dropped and
     /// counted, `Done` never is.
     pub max_events: usize,
-    /// Pages of one holder's list that one operation asks for. Default: 8, about 300 providers.
+    /// Further pages of holders' lists that one operation asks for, all holders together. Default:
+    /// 64, which is 40 kB: some 400 search entries, or 2,000 providers.
     pub max_pages: u32,
     /// Results of one operation kept to tell new ones from known ones. Default: 4,096.
     pub max_found: usize,
@@ -627,7 +628,7 @@ impl Default for Config {
             amplification: Enforce::Public,
             max_transmits: 65_536,
             max_events: 65_536,
-            max_pages: 8,
+            max_pages: 64,
             max_found: 4_096,
             region: true,
             path_copies: false,

@@ -332,6 +332,7 @@ impl Node {
         page: u32,
         response: &Response<'_>,
     ) {
+        let known = operation.totals.found;
         match &operation.kind {
             Kind::Providers => {
                 for peer in &response.providers {
@@ -356,8 +357,10 @@ impl Node {
             }
             _ => return,
         }
+        // Holders of one key hold much the same: once a page brings nothing new, so would the rest.
         if let Some(next) = response.next_page
             && next > page
+            && operation.totals.found > known
             && operation.pages < self.config.max_pages
         {
             operation.pages += 1;
