@@ -27,8 +27,11 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(commands::demo::Options),
     Node(commands::node::Options),
+    Share(commands::share::Options),
     Search(commands::search::Options),
+    Get(commands::get::Options),
     Put(commands::put::Options),
     Value(commands::value::Options),
     Announce(commands::announce::Options),

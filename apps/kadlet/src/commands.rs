@@ -2,11 +2,14 @@
 
 pub(crate) mod announce;
 pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod get;
 pub(crate) mod lookup;
 pub(crate) mod node;
 pub(crate) mod peers;
 pub(crate) mod put;
 pub(crate) mod search;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod value;
 
@@ -18,6 +21,9 @@ use crate::output::Output;
 pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Node(options) => node::run(options, output).await,
+        Command::Demo(options) => demo::run(options, output).await,
+        Command::Share(options) => share::run(options, output).await,
+        Command::Get(options) => get::run(options, output).await,
         Command::Search(options) => search::run(options, output).await,
         Command::Put(options) => put::run(options, output).await,
         Command::Value(options) => value::run(options, output).await,

@@ -16,6 +16,9 @@ pub(crate) enum Code {
     Refused,
     StaleSequence,
     CasMismatch,
+    NoProviderLeft,
+    Interrupted,
+    NotAsExpected,
     // Exit status 2: cannot be started as asked.
     Usage,
     ValueTooLong,
@@ -27,6 +30,8 @@ pub(crate) enum Code {
     NoDescriptors,
     DataInUse,
     DataNewer,
+    TargetExists,
+    NothingShared,
     Io,
     // Exit status 3: nobody to ask.
     NoContacts,
@@ -39,11 +44,14 @@ pub(crate) enum Code {
 impl Code {
     /// Every code, for the test that holds them against the documentation.
     #[cfg(test)]
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 25] = [
         Self::NotFound,
         Self::Refused,
         Self::StaleSequence,
         Self::CasMismatch,
+        Self::NoProviderLeft,
+        Self::Interrupted,
+        Self::NotAsExpected,
         Self::Usage,
         Self::ValueTooLong,
         Self::NoWords,
@@ -54,6 +62,8 @@ impl Code {
         Self::NoDescriptors,
         Self::DataInUse,
         Self::DataNewer,
+        Self::TargetExists,
+        Self::NothingShared,
         Self::Io,
         Self::NoContacts,
         Self::BootstrapFailed,
@@ -68,6 +78,9 @@ impl Code {
             Self::Refused => "refused",
             Self::StaleSequence => "stale_sequence",
             Self::CasMismatch => "cas_mismatch",
+            Self::NoProviderLeft => "no_provider_left",
+            Self::Interrupted => "interrupted",
+            Self::NotAsExpected => "not_as_expected",
             Self::Usage => "usage",
             Self::ValueTooLong => "value_too_long",
             Self::NoWords => "no_words",
@@ -78,6 +91,8 @@ impl Code {
             Self::NoDescriptors => "no_descriptors",
             Self::DataInUse => "data_in_use",
             Self::DataNewer => "data_newer",
+            Self::TargetExists => "target_exists",
+            Self::NothingShared => "nothing_shared",
             Self::Io => "io",
             Self::NoContacts => "no_contacts",
             Self::BootstrapFailed => "bootstrap_failed",
@@ -89,7 +104,13 @@ impl Code {
 
     pub(crate) const fn exit_status(self) -> u8 {
         match self {
-            Self::NotFound | Self::Refused | Self::StaleSequence | Self::CasMismatch => 1,
+            Self::NotFound
+            | Self::Refused
+            | Self::StaleSequence
+            | Self::CasMismatch
+            | Self::NoProviderLeft
+            | Self::Interrupted
+            | Self::NotAsExpected => 1,
             Self::NoContacts
             | Self::BootstrapFailed
             | Self::NoAnswer

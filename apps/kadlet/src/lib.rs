@@ -11,6 +11,7 @@ mod data;
 mod dht;
 mod driver;
 mod error;
+mod files;
 mod lan;
 mod operation;
 mod resolve;
@@ -19,6 +20,10 @@ mod sockets;
 pub use builder::{Builder, DEFAULT_NETWORK};
 pub use dht::{Dht, HostStats, Joined, Stored};
 pub use error::{BootstrapError, DataError, Error, StartError};
+pub use files::{
+    Content, FetchFailure, FetchOptions, FetchProgress, Fetched, ShareError, SharedFile, Shares,
+    fetch,
+};
 pub use kadlet_core as core;
 pub use operation::{Hit, Operation, Provider, Results, Summary};
 pub use resolve::{Attempt, AttemptResult, HostPort, HostPortError};

@@ -1,14 +1,19 @@
 //! The program `kadlet`: a thin layer over the library of the same name.
 
+extern crate alloc;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 mod cli;
 mod commands;
+mod demo;
 mod failure;
 mod output;
+mod progress;
 mod session;
+mod tree;
 
 use cli::Cli;
 use failure::{Code, Failure};
@@ -21,7 +26,12 @@ fn main() -> ExitCode {
     };
     log_to_stderr(cli.verbose);
     let output = Output::new(cli.json);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // One node needs one thread; the demo's many share the machine's processors.
+    let mut builder = match cli.command {
+        cli::Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&Failure::io("the runtime", &error)),
     };

@@ -20,6 +20,10 @@ impl Output {
         Self { json }
     }
 
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// One event: the object for programs, the text for people; none if it tells people nothing.
     pub(crate) fn event(self, object: Value, text: impl fmt::Display) {
         if self.json {

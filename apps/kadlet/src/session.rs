@@ -1,8 +1,10 @@
 //! A node for a command: started as the options say, with somebody to talk to.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::Path;
 
+use kadlet::core::Family;
 use kadlet::{Attempt, Builder, Dht, HostPort};
 
 use crate::cli::Common;
@@ -84,6 +86,19 @@ pub(crate) async fn contacts(dht: &Dht) -> usize {
     let Ok(health) = dht.health().await else { return 0 };
     health.contacts.iter().map(|(_, contacts)| contacts).sum()
 }
+
+/// A few contacts that answered, for links: `kadlet get LINK` then needs no other option.
+pub(crate) async fn contacts_for_links(dht: &Dht) -> Vec<SocketAddr> {
+    let live = dht.inspect(|node, _| {
+        let tables = Family::ALL.map(|family| node.table(family));
+        let live = tables.into_iter().flat_map(|table| table.iter()).filter(|entry| entry.live);
+        live.map(|entry| entry.contact.addr()).take(LINK_CONTACTS).collect()
+    });
+    live.await.unwrap_or_default()
+}
+
+/// Contacts in a link: enough that one of them is there tomorrow.
+const LINK_CONTACTS: usize = 3;
 
 /// A warning for each address that does not work while others do.
 pub(crate) fn warn_of_failed(attempts: &[Attempt], output: Output) {

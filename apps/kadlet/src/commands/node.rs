@@ -119,7 +119,7 @@ async fn keep_status(dht: &Dht, common: &Common, dir: &Path, output: Output) {
     status::write(dht, &common.network, dir, output).await;
 }
 
-async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
+pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
     let kept = session::contacts(dht).await;
     let attempts = if common.bootstrap.is_empty() {
         if kept == 0 {

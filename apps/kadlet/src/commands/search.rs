@@ -28,6 +28,8 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     SearchQuery::parse(&text).map_err(kadlet::Error::Query)?;
     let dht = session::client(&options.common, &[], output).await?;
     let mut hits = 0_u64;
+    // Whoever follows the link starts where we did.
+    let contacts = session::contacts_for_links(&dht).await;
     let mut results = dht.search(&text)?;
     while let Some(hit) = results.next().await {
         let hit = match hit {
@@ -37,7 +39,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
             Err(error) => return Err(error.into()),
         };
         hits += 1;
-        let link = Link::new(hit.content).with_name(&hit.name).with_size(hit.size);
+        let mut link = Link::new(hit.content).with_name(&hit.name).with_size(hit.size);
+        for contact in &contacts {
+            link = link.with_contact(*contact);
+        }
         output.event(
             json!({
                 "event": "hit",

@@ -1,0 +1,276 @@
+//! `kadlet share`: files and folders, served and announced until stopped.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kadlet::core::content::{ContentId, HashListBuilder, Link};
+use kadlet::core::{Announcement, OperationId};
+use kadlet::{Dht, ShareError, SharedFile, Shares};
+use serde_json::json;
+
+use super::node::{join, listening, stopped};
+use crate::cli::Common;
+use crate::failure::{Code, Failure};
+use crate::output::Output;
+use crate::progress::Bar;
+use crate::session;
+use crate::tree::{Tree, TreeFile};
+
+/// Share files and folders until stopped
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  kadlet share song.flac --bootstrap 192.168.1.5:4000\n  \
+                        kadlet share ~/Music --data ~/.kadlet\n\n\
+                        A folder gets a link for each file and one for all of it. With --data and \
+                        no file, what was shared before is shared again.")]
+pub(crate) struct Options {
+    /// Files and folders
+    #[arg(value_name = "FILE", required_unless_present = "data")]
+    files: Vec<PathBuf>,
+    /// Whoever has the link can fetch, and nobody finds it by words
+    #[arg(long)]
+    unlisted: bool,
+    /// Where to serve the bytes over HTTP [default: the node's own address, any free port]
+    #[arg(long, value_name = "IP:PORT")]
+    http: Option<SocketAddr>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let common = &options.common;
+    let mut builder = session::builder(common);
+    if let Some(dir) = &common.data {
+        builder = builder.data(dir);
+    }
+    let dht = session::start(builder, output).await?;
+    let here = options.http.unwrap_or_else(|| {
+        // Beside the node: what reaches the one mostly reaches the other.
+        let bound = dht.bound_addrs().first().map_or(dht.local_addr(), |addr| *addr);
+        SocketAddr::new(bound.ip(), 0)
+    });
+    let shares = Shares::listen(here).await?;
+    listening(&dht, output);
+    let result = tokio::select! {
+        result = serve(&dht, &shares, &options, output) => result,
+        () = stopped() => Ok(()),
+    };
+    dht.shutdown().await;
+    result
+}
+
+async fn serve(
+    dht: &Dht,
+    shares: &Shares,
+    options: &Options,
+    output: Output,
+) -> Result<(), Failure> {
+    join(dht, &options.common, output).await?;
+    if dht.kept_shares().is_empty() && !options.unlisted {
+        output.note(
+            "From now on the names of these files and this machine's address are public. \
+             --unlisted publishes no names.",
+        );
+    }
+    let mut sharer =
+        Sharer { dht, shares, output, unlisted: options.unlisted, shared: BTreeMap::new() };
+    let mut withdrawn = shares.withdrawn();
+    let kept: Vec<PathBuf> =
+        dht.kept_shares().iter().map(|(path, _)| PathBuf::from(path)).collect();
+    let mut given = Vec::new();
+    for path in &options.files {
+        match std::path::absolute(path) {
+            Ok(path) => given.push(path),
+            Err(error) => output.warning("io", format_args!("{}: {error}", path.display())),
+        }
+    }
+    let known = |path: &PathBuf| !given.contains(path);
+    let all: Vec<PathBuf> = kept.into_iter().filter(known).chain(given.clone()).collect();
+    for path in all {
+        sharer.share(&path).await;
+    }
+    if sharer.shared.is_empty() {
+        return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
+    }
+    loop {
+        match withdrawn.recv().await {
+            Ok(id) => sharer.changed(id).await,
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// What is shared, and how it is withdrawn.
+struct Sharer<'a> {
+    dht: &'a Dht,
+    shares: &'a Shares,
+    output: Output,
+    unlisted: bool,
+    shared: BTreeMap<ContentId, (PathBuf, Vec<OperationId>)>,
+}
+
+impl Sharer<'_> {
+    /// A file or a folder; what cannot be shared is named, and the others go on.
+    async fn share(&mut self, path: &Path) {
+        let result = if path.is_dir() {
+            self.share_folder(path).await
+        } else {
+            self.share_file(path).await.map(drop)
+        };
+        if let Err(error) = result {
+            self.output.warning("not_shared", error);
+            return;
+        }
+        let key = path.to_string_lossy().into_owned();
+        if let Err(error) = self.dht.keep_share(&key, Vec::new()).await {
+            self.output.warning("data_damaged", error);
+        }
+    }
+
+    async fn share_file(&mut self, path: &Path) -> Result<Arc<SharedFile>, ShareError> {
+        let file = self.hash(path).await?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.shares.add(Arc::<SharedFile>::clone(&file));
+        self.publish(path, file.id(), file.size(), &name, !self.unlisted).await;
+        Ok(file)
+    }
+
+    async fn hash(&self, path: &Path) -> Result<Arc<SharedFile>, ShareError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bar = Bar::bytes(self.output, &name);
+        bar.begin(path.metadata().map_or(0, |metadata| metadata.len()), 0);
+        let path = path.to_owned();
+        let task = tokio::task::spawn_blocking(move || {
+            SharedFile::hash(&path, |bytes| bar.advance(bytes)).map(Arc::new)
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Every file below, in the order of their paths; links are not followed, for they may lead out
+    /// of what the person meant to share.
+    async fn share_folder(&mut self, folder: &Path) -> Result<(), ShareError> {
+        let mut tree = Tree::default();
+        let mut files = Vec::new();
+        list_files(folder, &mut files, self.output);
+        files.sort();
+        for path in files {
+            match self.share_file(&path).await {
+                Ok(file) => {
+                    let inside = path.strip_prefix(folder).unwrap_or(&path);
+                    let parts: Vec<_> =
+                        inside.components().map(|it| it.as_os_str().to_string_lossy()).collect();
+                    tree.files.push(TreeFile {
+                        id: file.id(),
+                        size: file.size(),
+                        path: parts.join("/"),
+                    });
+                }
+                Err(error) => self.output.warning("not_shared", error),
+            }
+        }
+        let text = tree.to_text().into_bytes();
+        let mut builder = HashListBuilder::new();
+        builder.update(&text);
+        let list = builder.finish();
+        let (id, size) = (list.id(), list.size());
+        self.shares.add(Arc::new(InMemory { list, text }));
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The files have their own search words; the folder is reached by its link.
+        self.publish(folder, id, size, &format!("{name}/"), false).await;
+        Ok(())
+    }
+
+    /// Announces a content and its words, and says its link.
+    async fn publish(&mut self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
+        let mut operations = Vec::new();
+        let announcement = Announcement::http(self.shares.addr().port());
+        match self.dht.announce(id.key(), announcement).await {
+            Ok(stored) => operations.push(stored.operation),
+            Err(error) => {
+                // Alone in the network: others ask us directly, and it is announced again later.
+                self.output.warning("not_announced", format_args!("{}: {error}", path.display()));
+            }
+        }
+        if listed {
+            match self.dht.publish(name, size, *id.as_bytes(), true).await {
+                Ok(stored) => operations.push(stored.operation),
+                Err(error) => {
+                    let path = path.display();
+                    self.output.warning("not_published", format_args!("{path}: {error}"));
+                }
+            }
+        }
+        self.shared.insert(id, (path.to_owned(), operations));
+        let mut link = Link::new(id).with_name(name).with_size(size);
+        for addr in self.dht.local_addrs() {
+            link = link.with_contact(*addr);
+        }
+        self.output.event(
+            json!({
+                "event": "shared",
+                "path": path.display().to_string(),
+                "link": link.to_string(),
+                "size": size,
+                "http": self.shares.addr().to_string(),
+            }),
+            format_args!("{}\n  {link}", path.display()),
+        );
+    }
+
+    /// A file is not what it was: what it is now is shared instead.
+    async fn changed(&mut self, id: ContentId) {
+        let Some((path, operations)) = self.shared.remove(&id) else { return };
+        for operation in operations {
+            self.dht.withdraw(operation);
+        }
+        let said = path.display().to_string();
+        self.output.event(
+            json!({"event": "changed", "path": said}),
+            format_args!("{said} has changed: it is hashed again"),
+        );
+        if let Err(error) = self.share_file(&path).await {
+            self.output.warning("withdrawn", error);
+        }
+    }
+}
+
+/// A content that is no file: the list of a folder.
+struct InMemory {
+    list: kadlet::core::content::HashList,
+    text: Vec<u8>,
+}
+
+impl kadlet::Content for InMemory {
+    fn list(&self) -> &kadlet::core::content::HashList {
+        &self.list
+    }
+
+    fn read(&self, range: core::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
+        let outside = || std::io::Error::other("outside of the list");
+        let start = usize::try_from(range.start).map_err(std::io::Error::other)?;
+        let end = usize::try_from(range.end).map_err(std::io::Error::other)?;
+        self.text.get(start..end).map(<[u8]>::to_vec).ok_or_else(outside)
+    }
+}
+
+fn list_files(folder: &Path, files: &mut Vec<PathBuf>, output: Output) {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return output.warning("not_shared", format_args!("{}: {error}", folder.display()));
+        }
+    };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => list_files(&entry.path(), files, output),
+            Ok(kind) if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Fetching one content into one file: the core's fetch machine, driven over HTTP.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use alloc::collections::BTreeMap;
+use kadlet_core::Instant;
+use kadlet_core::config::FetchConfig;
+use kadlet_core::content::{
+    ContentId, Fetch, FetchError, FetchEvent, PieceVerifier, Rejection, Request, RequestFailure,
+    RequestId, Verdict, Want,
+};
+use kadlet_core::record::Transports;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::client::Client;
+use super::partial::Partial;
+use crate::dht::Dht;
+use crate::error::Error;
+
+/// Pieces between two notes of what is there: a crash costs no more than these.
+const NOTE_EVERY: u32 = 16;
+
+/// How to fetch.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FetchOptions {
+    /// The machine's own settings.
+    pub config: FetchConfig,
+    /// The size in bytes that the link gives.
+    pub size: Option<u64>,
+    /// Providers that are known beforehand.
+    pub providers: Vec<SocketAddr>,
+}
+
+/// What happens on the way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FetchProgress {
+    /// Somebody has it.
+    Provider(SocketAddr),
+    /// Somebody is not asked any more.
+    Rejected {
+        /// Who.
+        provider: SocketAddr,
+        /// Why.
+        reason: Rejection,
+    },
+    /// Its size is known, and how much of it is there.
+    Size {
+        /// Bytes in all.
+        size: u64,
+        /// Bytes that an earlier fetch left.
+        resumed: u64,
+    },
+    /// A piece was verified and written.
+    Piece {
+        /// Who gave it.
+        provider: SocketAddr,
+        /// Its bytes.
+        bytes: u64,
+    },
+}
+
+/// A file that was fetched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that came over the network in this fetch.
+    pub fetched: u64,
+    /// Who gave how many pieces.
+    pub providers: BTreeMap<SocketAddr, u32>,
+    /// Who was dropped, and why.
+    pub rejected: Vec<(SocketAddr, Rejection)>,
+}
+
+/// Why a fetch ended without the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FetchFailure {
+    /// Nobody who could be asked offers it.
+    NoProviders {
+        /// What the lookup ended with, if it did not simply find nobody.
+        lookup: Option<Error>,
+    },
+    /// Every provider was dropped.
+    AllDropped(Vec<(SocketAddr, Rejection)>),
+    /// The target is there already.
+    TargetExists(PathBuf),
+    /// The disk refuses.
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The link asks for what cannot be fetched.
+    Machine(FetchError),
+}
+
+impl fmt::Display for FetchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProviders { lookup: None } => f.write_str("nobody offers it"),
+            Self::NoProviders { lookup: Some(error) } => {
+                write!(f, "no provider could be found: {error}")
+            }
+            Self::AllDropped(providers) => {
+                f.write_str("no provider is left")?;
+                for (index, (provider, reason)) in providers.iter().enumerate() {
+                    write!(f, "{} {provider} {reason}", if index == 0 { ":" } else { ";" })?;
+                }
+                Ok(())
+            }
+            Self::TargetExists(path) => {
+                write!(f, "{} is there already: move it away or name another", path.display())
+            }
+            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Machine(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for FetchFailure {}
+
+/// What a request's task reports.
+enum Report {
+    Progress(RequestId, u64),
+    Ended(Box<Ended>),
+}
+
+/// An answer, whole or broken off.
+struct Ended {
+    request: Request,
+    result: Result<Vec<u8>, RequestFailure>,
+    check: Option<PieceVerifier>,
+}
+
+/// Finds who has `id`, fetches it from several at once, verifies every piece, and leaves the file
+/// at `target`. An interrupted fetch goes on where it was: what is on the disk is verified and not
+/// fetched again. Dropping the future stops the traffic.
+///
+/// # Errors
+/// Nobody has it, all who said so were dropped, or the disk refuses. A partial file is never left
+/// under the final name.
+pub async fn fetch(
+    dht: &Dht,
+    id: ContentId,
+    target: &Path,
+    options: FetchOptions,
+    mut progress: impl FnMut(FetchProgress),
+) -> Result<Fetched, FetchFailure> {
+    if target.symlink_metadata().is_ok() {
+        return Err(FetchFailure::TargetExists(target.to_owned()));
+    }
+    let mut driver = Driver::new(id, target, &options)?;
+    if let Some(list) = driver.machine.list() {
+        progress(FetchProgress::Size { size: list.size(), resumed: driver.resumed() });
+    }
+    for provider in options.providers {
+        driver.found(provider, &mut progress);
+    }
+    let mut lookup = dht.providers(id.key());
+    let mut searching = true;
+    let mut lookup_error = None;
+    loop {
+        driver.start_requests();
+        if let Some(end) = driver.drain(&mut progress)? {
+            return match end {
+                End::Done => driver.finish(),
+                End::Failed(providers) if providers.is_empty() => {
+                    Err(FetchFailure::NoProviders { lookup: lookup_error })
+                }
+                End::Failed(providers) => Err(FetchFailure::AllDropped(providers)),
+            };
+        }
+        let deadline = driver.machine.poll_timeout();
+        let wait = deadline.map_or(Duration::from_secs(60), |at| at.since(driver.now()));
+        tokio::select! {
+            found = lookup.next(), if searching => match found {
+                Some(Ok(found)) if found.transports.contains(Transports::HTTP) => {
+                    driver.found(found.address, &mut progress);
+                }
+                Some(Ok(_)) => {}
+                other => {
+                    searching = false;
+                    lookup_error = other.and_then(Result::err);
+                    driver.machine.no_more_providers(driver.now());
+                }
+            },
+            Some(report) = driver.reports.recv() => driver.handle(report)?,
+            () = tokio::time::sleep(wait) => driver.machine.handle_timeout(driver.now()),
+        }
+    }
+}
+
+enum End {
+    Done,
+    Failed(Vec<(SocketAddr, Rejection)>),
+}
+
+struct Driver {
+    machine: Fetch,
+    partial: Partial,
+    target: PathBuf,
+    client: Arc<Client>,
+    started: std::time::Instant,
+    running: BTreeMap<RequestId, AbortHandle>,
+    report: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    /// Verified pieces of a list that is on trial: written once the list is certain.
+    held: Vec<(core::ops::Range<u64>, Vec<u8>)>,
+    since_note: u32,
+    fetched: u64,
+    resumed: u64,
+    providers: BTreeMap<SocketAddr, u32>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for task in self.running.values() {
+            task.abort();
+        }
+        // What is there is noted, so that the next fetch goes on from here.
+        if self.partial.is_started()
+            && !self.machine.is_over()
+            && let Some(note) = self.machine.resume_note()
+        {
+            let _ = self.partial.note(&note);
+        }
+    }
+}
+
+impl Driver {
+    fn new(id: ContentId, target: &Path, options: &FetchOptions) -> Result<Self, FetchFailure> {
+        let mut partial = Partial::of(target);
+        let config = options.config.clone();
+        let left = partial.resume(id, config.max_size);
+        let (machine, resumed) = match left {
+            Some((list, have)) => {
+                let bytes = have.iter().filter_map(|index| list.range(index));
+                let resumed = bytes.map(|range| range.end - range.start).sum();
+                (Fetch::resume(config, list, have), resumed)
+            }
+            None => (Fetch::new(config, id, options.size), 0),
+        };
+        let (report, reports) = mpsc::unbounded_channel();
+        Ok(Self {
+            machine: machine.map_err(FetchFailure::Machine)?,
+            partial,
+            target: target.to_owned(),
+            client: Arc::default(),
+            started: std::time::Instant::now(),
+            running: BTreeMap::new(),
+            report,
+            reports,
+            held: Vec::new(),
+            since_note: 0,
+            fetched: 0,
+            resumed,
+            providers: BTreeMap::new(),
+        })
+    }
+
+    /// The machine's time begins with the fetch.
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    const fn resumed(&self) -> u64 {
+        self.resumed
+    }
+
+    fn found(&mut self, provider: SocketAddr, progress: &mut impl FnMut(FetchProgress)) {
+        if self.machine.provider_found(self.now(), provider) {
+            progress(FetchProgress::Provider(provider));
+        }
+    }
+
+    fn start_requests(&mut self) {
+        while let Some(cancelled) = self.machine.poll_cancel() {
+            if let Some(task) = self.running.remove(&cancelled) {
+                task.abort();
+            }
+        }
+        while let Some(request) = self.machine.poll_request() {
+            let (client, report) = (Arc::clone(&self.client), self.report.clone());
+            let (id, number) = (self.machine.id(), request.id);
+            let mut check = self.machine.verifier(number);
+            let task = tokio::spawn(async move {
+                let mut bytes = Vec::new();
+                let take = |part: &[u8]| {
+                    // Checked as it comes: the hash is done when the last byte is there.
+                    if let Some(check) = &mut check {
+                        check.update(part);
+                    }
+                    bytes.extend_from_slice(part);
+                    let _ = report.send(Report::Progress(number, part.len() as u64));
+                };
+                let result = client.get(request.provider, id, &request.want, take).await;
+                let result = result.map(|()| bytes);
+                let _ = report.send(Report::Ended(Box::new(Ended { request, result, check })));
+            });
+            self.running.insert(number, task.abort_handle());
+        }
+    }
+
+    fn handle(&mut self, report: Report) -> Result<(), FetchFailure> {
+        let now = self.now();
+        let (request, result, check) = match report {
+            Report::Progress(request, bytes) => {
+                self.machine.progressed(now, request, bytes);
+                return Ok(());
+            }
+            Report::Ended(ended) => (ended.request, ended.result, ended.check),
+        };
+        self.running.remove(&request.id);
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(failure) => {
+                self.machine.request_failed(now, request.id, failure);
+                return Ok(());
+            }
+        };
+        match (&request.want, check) {
+            (Want::HashList { .. }, _) => {
+                // Whether it was right is told by events.
+                let _ = self.machine.list_received(now, request.id, &bytes);
+            }
+            (Want::Piece { range, .. }, Some(check)) => {
+                if check.remaining() > 0 {
+                    self.machine.request_failed(now, request.id, RequestFailure::Disconnected);
+                    return Ok(());
+                }
+                if self.machine.piece_checked(now, request.id, &check) == Verdict::Accepted {
+                    self.fetched += bytes.len() as u64;
+                    self.held.push((range.clone(), bytes));
+                    return self.write_held();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what is certain. The last piece can come before the list is: it proves the list.
+    fn write_held(&mut self) -> Result<(), FetchFailure> {
+        let Some(list) = self.machine.list() else { return Ok(()) };
+        let data = self.partial.data_path().to_owned();
+        let refused = |error| FetchFailure::Io { path: data.clone(), error };
+        if !self.partial.is_started() {
+            self.partial.start(list).map_err(refused)?;
+        }
+        for (range, bytes) in self.held.drain(..) {
+            self.partial.write(&range, &bytes).map_err(refused)?;
+            self.since_note += 1;
+        }
+        if self.since_note >= NOTE_EVERY
+            && let Some(note) = self.machine.resume_note()
+        {
+            self.since_note = 0;
+            self.partial.note(&note).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    fn drain(
+        &mut self,
+        progress: &mut impl FnMut(FetchProgress),
+    ) -> Result<Option<End>, FetchFailure> {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                FetchEvent::ListVerified { size, .. } => {
+                    self.write_held()?;
+                    progress(FetchProgress::Size { size, resumed: 0 });
+                }
+                FetchEvent::PieceVerified { provider, index } => {
+                    *self.providers.entry(provider).or_insert(0) += 1;
+                    let range = self.machine.list().and_then(|list| list.range(index));
+                    let bytes = range.map_or(0, |range| range.end - range.start);
+                    progress(FetchProgress::Piece { provider, bytes });
+                }
+                FetchEvent::ProviderRejected { provider, reason } => {
+                    progress(FetchProgress::Rejected { provider, reason });
+                }
+                FetchEvent::Done => return Ok(Some(End::Done)),
+                FetchEvent::Failed { providers } => return Ok(Some(End::Failed(providers))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(mut self) -> Result<Fetched, FetchFailure> {
+        // An empty file has no piece that would have begun it.
+        self.write_held()?;
+        let size = self.machine.list().map_or(0, |list| list.size());
+        match self.partial.finish() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(FetchFailure::TargetExists(self.target.clone()));
+            }
+            Err(error) => return Err(FetchFailure::Io { path: self.target.clone(), error }),
+        }
+        Ok(Fetched {
+            path: self.target.clone(),
+            size,
+            fetched: self.fetched,
+            providers: core::mem::take(&mut self.providers),
+            rejected: self.machine.rejected().collect(),
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! The provider's side: `GET /blake3/<hex>` with `Range`, and `GET /blake3/<hex>/hashes`.
+//!
+//! Any page may fetch (CORS `*`): contents are public, and who fetches them verifies them.
+
+use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::time::Duration;
+
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kadlet_core::content::{ContentId, PIECE_LEN};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::shares::{Content, Shelf};
+
+/// Connections at once; further ones wait in the system's queue. Each may hold a piece in memory.
+const CONNECTIONS: usize = 256;
+
+/// Whoever has sent no whole request head for so long is cut off.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+type Body = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
+
+/// Serves until it is dropped, which cuts every connection.
+pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // One connection that broke before it was taken, or no descriptors left for now.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        // Small answers do not wait for acknowledgements.
+        let _ = stream.set_nodelay(true);
+        let shelf = Arc::clone(&shelf);
+        connections.spawn(async move {
+            let _slot = slot;
+            let service = service_fn(|request| {
+                let shelf = Arc::clone(&shelf);
+                async move { Ok::<_, Infallible>(answer(&shelf, &request)) }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            // A client that goes away in the middle is no event here.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+fn answer(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD => find(shelf, request),
+        Method::OPTIONS => empty(StatusCode::NO_CONTENT),
+        _ => empty(StatusCode::METHOD_NOT_ALLOWED),
+    };
+    let headers = response.headers_mut();
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    say(header::ACCESS_CONTROL_ALLOW_HEADERS, "range");
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, "content-range, content-length");
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Either::Left(Full::default());
+    }
+    response
+}
+
+fn find(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
+    let Some((id, hashes)) = parse_path(request.uri().path()) else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    let Some(content) = shelf.get(id) else { return empty(StatusCode::NOT_FOUND) };
+    if hashes {
+        let list = content.list().encode();
+        return with_body(StatusCode::OK, list.len() as u64, Either::Left(Full::from(list)));
+    }
+    let size = content.list().size();
+    match request.headers().get(header::RANGE).map(|value| parse_range(value, size)) {
+        None => send(shelf, content, 0..size, StatusCode::OK),
+        Some(Some(range)) => send(shelf, content, range, StatusCode::PARTIAL_CONTENT),
+        Some(None) => {
+            let mut response = empty(StatusCode::RANGE_NOT_SATISFIABLE);
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
+                response.headers_mut().insert(header::CONTENT_RANGE, value);
+            }
+            response
+        }
+    }
+}
+
+fn send(
+    shelf: &Arc<Shelf>,
+    content: Arc<dyn Content>,
+    range: Range<u64>,
+    status: StatusCode,
+) -> Response<Body> {
+    let size = content.list().size();
+    let (sender, body) = Channel::new(1);
+    tokio::spawn(pump(Arc::clone(shelf), content, range.clone(), sender));
+    let mut response = with_body(status, range.end - range.start, Either::Right(body));
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let said = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+        if let Ok(value) = HeaderValue::from_str(&said) {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+    }
+    response
+}
+
+/// Reads piece by piece, each only when the one before is on its way.
+async fn pump(
+    shelf: Arc<Shelf>,
+    content: Arc<dyn Content>,
+    range: Range<u64>,
+    mut sender: Sender<Bytes, std::io::Error>,
+) {
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min((at / PIECE_LEN + 1) * PIECE_LEN);
+        let reader = Arc::clone(&content);
+        let read = tokio::task::spawn_blocking(move || reader.read(at..end)).await;
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                shelf.withdraw(content.list().id());
+                return sender.abort(error);
+            }
+            Err(_) => return sender.abort(std::io::Error::other("reading was cancelled")),
+        };
+        shelf.count(bytes.len());
+        if sender.send_data(Bytes::from(bytes)).await.is_err() {
+            return;
+        }
+        at = end;
+    }
+}
+
+/// `/blake3/<64 hexadecimal digits>`, and whether `/hashes` follows.
+fn parse_path(path: &str) -> Option<(ContentId, bool)> {
+    let rest = path.strip_prefix("/blake3/")?;
+    let (hex, hashes) = match rest.strip_suffix("/hashes") {
+        Some(hex) => (hex, true),
+        None => (rest, false),
+    };
+    Some((hex.parse().ok()?, hashes))
+}
+
+/// One range of bytes, as RFC 9110 section 14.1.2 has it; none if it cannot be satisfied, or is
+/// several.
+fn parse_range(value: &HeaderValue, size: u64) -> Option<Range<u64>> {
+    let (first, last) = value.to_str().ok()?.trim().strip_prefix("bytes=")?.split_once('-')?;
+    let range = match (first.trim(), last.trim()) {
+        ("", suffix) => size.saturating_sub(suffix.parse().ok()?)..size,
+        (first, "") => first.parse().ok()?..size,
+        (first, last) => {
+            let last: u64 = last.parse().ok()?;
+            first.parse().ok()?..last.saturating_add(1).min(size)
+        }
+    };
+    (range.start < range.end).then_some(range)
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    with_body(status, 0, Either::Left(Full::default()))
+}
+
+fn with_body(status: StatusCode, len: u64, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_strictly() {
+        let hex = "ab".repeat(32);
+        assert!(parse_path(&format!("/blake3/{hex}")).is_some_and(|(_, hashes)| !hashes));
+        assert!(parse_path(&format!("/blake3/{hex}/hashes")).is_some_and(|(_, hashes)| hashes));
+        for bad in ["/", "/blake3/", "/blake3/ab", "/blake3/../../etc/passwd"] {
+            assert!(parse_path(bad).is_none(), "{bad}");
+        }
+        assert!(parse_path(&format!("/blake3/{hex}/")).is_none());
+    }
+
+    #[test]
+    fn ranges_are_those_of_http() {
+        let range = |text: &'static str| parse_range(&HeaderValue::from_static(text), 100);
+        assert_eq!(range("bytes=0-9"), Some(0..10));
+        assert_eq!(range("bytes=90-"), Some(90..100));
+        assert_eq!(range("bytes=-10"), Some(90..100));
+        assert_eq!(range("bytes=50-1000"), Some(50..100));
+        for bad in ["bytes=100-", "bytes=9-0", "bytes=a-b", "0-9", "bytes=0-1,3-4", "bytes=-0"] {
+            assert_eq!(range(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What this machine offers: files that are hashed once and checked whenever they are served.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::fmt;
+use core::net::SocketAddr;
+use core::ops::Range;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use kadlet_core::content::{ContentId, HashList, HashListBuilder};
+use tokio::sync::broadcast;
+use tokio::task::AbortHandle;
+
+use super::server;
+use crate::error::StartError;
+
+/// Read at once while hashing.
+const BLOCK: usize = 256 << 10;
+
+/// Files that change while they are hashed are hashed again, this often.
+const ATTEMPTS: u32 = 3;
+
+/// Something that can be served: its hash list, and where its bytes come from.
+///
+/// Implemented by files; a host that keeps content elsewhere implements it for that.
+pub trait Content: Send + Sync + 'static {
+    /// The list that its bytes are checked against by whoever fetches it.
+    fn list(&self) -> &HashList;
+
+    /// The bytes of one range, which lies within one piece.
+    ///
+    /// # Errors
+    /// They cannot be read, or are not what they were when the list was made.
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>>;
+}
+
+/// A file as it was when it was hashed.
+#[derive(Debug)]
+pub struct SharedFile {
+    path: PathBuf,
+    list: HashList,
+    stamp: Stamp,
+}
+
+/// What tells that a file has been written to since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+impl SharedFile {
+    /// Reads and hashes a file; takes as long as reading it does. `progress` is told how many
+    /// bytes were hashed since the last call.
+    ///
+    /// # Errors
+    /// It is missing, unreadable, no regular file, or does not stop changing.
+    pub fn hash(path: &Path, mut progress: impl FnMut(u64)) -> Result<Self, ShareError> {
+        let error = |kind| ShareError { path: path.to_owned(), kind };
+        let metadata = std::fs::metadata(path).map_err(|it| error(ShareProblem::Io(it)))?;
+        if !metadata.is_file() {
+            return Err(error(ShareProblem::NotAFile));
+        }
+        for _ in 0..ATTEMPTS {
+            let mut file = File::open(path).map_err(|it| error(ShareProblem::Io(it)))?;
+            let before = Stamp::of(&file).map_err(|it| error(ShareProblem::Io(it)))?;
+            let mut builder = HashListBuilder::new();
+            let mut block = vec![0; BLOCK];
+            loop {
+                let read = file.read(&mut block).map_err(|it| error(ShareProblem::Io(it)))?;
+                if read == 0 {
+                    break;
+                }
+                builder.update(&block[..read]);
+                progress(read as u64);
+            }
+            let after = Stamp::of(&file).map_err(|it| error(ShareProblem::Io(it)))?;
+            let list = builder.finish();
+            if before == after && list.size() == after.len {
+                return Ok(Self { path: path.to_owned(), list, stamp: after });
+            }
+        }
+        Err(error(ShareProblem::Changing))
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> ContentId {
+        self.list.id()
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.list.size()
+    }
+}
+
+impl Content for SharedFile {
+    fn list(&self) -> &HashList {
+        &self.list
+    }
+
+    /// A piece that no longer has its hash is not served, whatever the time stamp says.
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let changed = || io::Error::other("the file has changed since it was shared");
+        let file = File::open(&self.path)?;
+        if Stamp::of(&file)? != self.stamp {
+            return Err(changed());
+        }
+        let index =
+            u32::try_from(range.start / kadlet_core::content::PIECE_LEN).map_err(|_| changed())?;
+        let piece = self.list.range(index).ok_or_else(changed)?;
+        let mut bytes = vec![0; usize::try_from(piece.end - piece.start).map_err(|_| changed())?];
+        read_exact_at(&file, &mut bytes, piece.start)?;
+        if !self.list.verify_piece(index, &bytes) {
+            return Err(changed());
+        }
+        let from = usize::try_from(range.start - piece.start).map_err(|_| changed())?;
+        let to = usize::try_from(range.end - piece.start).map_err(|_| changed())?;
+        bytes.truncate(to);
+        Ok(bytes.split_off(from))
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    use std::io::Seek as _;
+    file.seek(io::SeekFrom::Start(at))?;
+    file.read_exact(bytes)
+}
+
+/// Why a file cannot be shared.
+#[derive(Debug)]
+pub struct ShareError {
+    path: PathBuf,
+    kind: ShareProblem,
+}
+
+#[derive(Debug)]
+enum ShareProblem {
+    Io(io::Error),
+    NotAFile,
+    Changing,
+}
+
+impl fmt::Display for ShareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.kind {
+            ShareProblem::Io(error) => write!(f, "{path}: {error}"),
+            ShareProblem::NotAFile => write!(f, "{path}: neither a file nor a folder"),
+            ShareProblem::Changing => {
+                write!(f, "{path}: it is being written to; share it when that has ended")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ShareError {}
+
+/// The server and what it serves. Ends when the last clone is dropped.
+#[derive(Clone)]
+pub struct Shares {
+    shelf: Arc<Shelf>,
+    addr: SocketAddr,
+    _server: Arc<Server>,
+}
+
+/// What is served, by its id.
+pub(super) struct Shelf {
+    contents: RwLock<BTreeMap<ContentId, Arc<dyn Content>>>,
+    withdrawn: broadcast::Sender<ContentId>,
+    served: Mutex<u64>,
+}
+
+struct Server(AbortHandle);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl fmt::Debug for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shares").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+impl Shares {
+    /// Serves over HTTP at `listen`; port 0 is any free one.
+    ///
+    /// # Errors
+    /// The address is taken, not of this machine, or no descriptors are left.
+    pub async fn listen(listen: SocketAddr) -> Result<Self, StartError> {
+        let named = |error| StartError::socket(listen, error);
+        let listener = tokio::net::TcpListener::bind(listen).await.map_err(named)?;
+        let addr = listener.local_addr().map_err(named)?;
+        let shelf = Arc::new(Shelf {
+            contents: RwLock::default(),
+            withdrawn: broadcast::channel(64).0,
+            served: Mutex::default(),
+        });
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shelf)));
+        Ok(Self { shelf, addr, _server: Arc::new(Server(task.abort_handle())) })
+    }
+
+    /// Where it is served.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves this content from now on.
+    pub fn add(&self, content: Arc<dyn Content>) {
+        let id = content.list().id();
+        self.shelf.write().insert(id, content);
+    }
+
+    /// Serves it no longer.
+    pub fn remove(&self, id: ContentId) {
+        self.shelf.write().remove(&id);
+    }
+
+    /// The ids of contents that were found changed when somebody asked for them, and are not served
+    /// any more: to be hashed again, or withdrawn.
+    #[must_use]
+    pub fn withdrawn(&self) -> broadcast::Receiver<ContentId> {
+        self.shelf.withdrawn.subscribe()
+    }
+
+    /// Bytes of content served so far.
+    #[must_use]
+    pub fn bytes_served(&self) -> u64 {
+        *self.shelf.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ContentId, Arc<dyn Content>>> {
+        self.contents.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, id: ContentId) -> Option<Arc<dyn Content>> {
+        self.contents.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// A content that cannot be read as it was is not offered any more.
+    pub(super) fn withdraw(&self, id: ContentId) {
+        if self.write().remove(&id).is_some() {
+            // Nobody listens: then nobody hashes it again.
+            let _ = self.withdrawn.send(id);
+        }
+    }
+
+    pub(super) fn count(&self, bytes: usize) {
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) += bytes as u64;
+    }
+}

@@ -1,0 +1,128 @@
+//! The list of a shared folder: what one link for all of it leads to.
+//!
+//! Text, so that a person can read it: a first line that says what it is, then a line for each file:
+//! 64 hexadecimal digits, a space, the size in bytes, a space, the path inside the folder with `/`
+//! between its parts. It is shared and fetched like any file; its link's name ends with `/`.
+
+use core::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use kadlet::core::content::{ContentId, Link, safe_file_name};
+
+/// How the list begins.
+const HEADER: &str = "kadlet folder 1";
+
+/// Files in one list at most: a megabyte of links or more is a mistake, not a folder.
+const MAX_FILES: usize = 100_000;
+
+/// A folder's files.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Tree {
+    pub(crate) files: Vec<TreeFile>,
+}
+
+/// One file of a folder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TreeFile {
+    pub(crate) id: ContentId,
+    pub(crate) size: u64,
+    /// Inside the folder, `/` between its parts; from a stranger, so not to be used as it is.
+    pub(crate) path: String,
+}
+
+impl TreeFile {
+    /// Where the file belongs below `folder`, and never anywhere else.
+    pub(crate) fn path_in(&self, folder: &Path) -> PathBuf {
+        let parts = self.path.split('/').filter(|part| !part.is_empty());
+        parts.fold(folder.to_owned(), |path, part| path.join(safe_file_name(part, self.id)))
+    }
+}
+
+impl Tree {
+    /// What the list is called where a folder was fetched to.
+    pub(crate) const FILE_NAME: &str = "kadlet-folder.txt";
+
+    /// Whether a link leads to a folder.
+    pub(crate) fn is_named_by(link: &Link) -> bool {
+        link.name().is_some_and(|name| name.ends_with('/'))
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = format!("{HEADER}\n");
+        for TreeFile { id, size, path } in &self.files {
+            // Writing into memory does not fail.
+            let _ = writeln!(text, "{id} {size} {path}");
+        }
+        text
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, TreeError> {
+        let mut lines = text.lines().zip(1..);
+        if lines.next().map(|(line, _)| line) != Some(HEADER) {
+            return Err(TreeError::NoFolder);
+        }
+        let mut files = Vec::new();
+        for (line, number) in lines {
+            let mut parts = line.splitn(3, ' ');
+            let mut part = || parts.next().ok_or(TreeError::Line(number));
+            let (id, size, path) = (part()?, part()?, part()?);
+            files.push(TreeFile {
+                id: id.parse().map_err(|_| TreeError::Line(number))?,
+                size: size.parse().map_err(|_| TreeError::Line(number))?,
+                path: path.to_owned(),
+            });
+            if files.len() > MAX_FILES {
+                return Err(TreeError::TooMany);
+            }
+        }
+        Ok(Self { files })
+    }
+}
+
+/// Why a text is no list of a folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TreeError {
+    NoFolder,
+    Line(usize),
+    TooMany,
+}
+
+impl fmt::Display for TreeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFolder => write!(f, "no folder's list: it does not begin with {HEADER:?}"),
+            Self::Line(number) => {
+                write!(f, "line {number} is not a file's hash, size and path")
+            }
+            Self::TooMany => write!(f, "more than {MAX_FILES} files"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(path: &str) -> Tree {
+        let id = ContentId::of(b"x");
+        Tree { files: vec![TreeFile { id, size: 1, path: path.to_owned() }] }
+    }
+
+    #[test]
+    fn text_and_back() {
+        let tree = tree("songs/first song.flac");
+        assert_eq!(Tree::parse(&tree.to_text()), Ok(tree));
+        assert_eq!(Tree::parse("hello"), Err(TreeError::NoFolder));
+        assert_eq!(Tree::parse(&format!("{HEADER}\nab 1 x")), Err(TreeError::Line(2)));
+    }
+
+    #[test]
+    fn no_path_leaves_the_folder() {
+        let folder = Path::new("/tmp/here");
+        for bad in ["../../etc/passwd", "/etc/passwd", "a/../../b", "..", "C:\\x"] {
+            let path = tree(bad).files[0].path_in(folder);
+            assert!(path.starts_with(folder), "{}", path.display());
+            assert!(!path.components().any(|part| part.as_os_str() == ".."), "{}", path.display());
+        }
+    }
+}
