@@ -422,3 +422,21 @@ fn bep_5_examples_are_answered_by_the_same_node() {
     );
     assert!(contains(&nodes, b"5:nodes26:"), "the client that bootstrapped is known by now");
 }
+
+/// Nothing else is ever sent twice; but of one bootstrap address everything depends on it.
+#[test]
+fn a_join_survives_the_loss_of_its_first_datagrams() {
+    let mut net = Net::new(14);
+    let server = net.add("127.0.0.1:1", Config::default());
+    let joiner = net.add("127.0.0.1:2", Config::default());
+    let now = net.now;
+    net.node(joiner).bootstrap(now, &[Path::direct(server)]);
+    let lost = net.node(joiner).poll_transmit();
+    assert!(lost.is_some());
+    let events = net.run(joiner, |_, _| OperationId(0)).1;
+    let answered = events.iter().filter(
+        |event| matches!(event, Event::Answered { peer, .. } if peer.path == Path::direct(server)),
+    );
+    assert!(answered.count() > 0, "{events:?}");
+    assert!(matches!(events.last(), Some(Event::Done { outcome: Outcome::Success, .. })));
+}

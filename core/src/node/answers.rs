@@ -209,15 +209,19 @@ impl Node {
     ) {
         let named = self.usable(sender.path, &response.nodes);
         let peer = Asked { id: Some(sender.id), path: sender.path };
-        self.push_event(Event::Answered {
-            operation: OperationId(id),
-            peer,
-            rtt: answered.round_trip,
-            named: named.clone(),
-        });
-        self.with_operation(now, id, |_, operation| {
+        self.with_operation(now, id, |node, operation| {
             operation.pending = operation.pending.saturating_sub(1);
-            operation.slow.remove(&sender.path);
+            // The answer to a repeated question is no news.
+            if operation.entries.remove(&sender.path).is_none() {
+                return;
+            }
+            operation.totals.answered += 1;
+            node.push_event(Event::Answered {
+                operation: OperationId(id),
+                peer,
+                rtt: answered.round_trip,
+                named: named.clone(),
+            });
             operation.stage = Stage::Looking;
             operation.note_namer(sender.addr(), &named);
             operation.lookup.start([sender]);
@@ -435,9 +439,12 @@ impl Node {
                     return;
                 }
                 let salt = if signed.salt.is_empty() { salt.as_slice() } else { signed.salt };
-                read_signed(signed, salt)
-                    .filter(|signed| signed.key() == operation.target)
-                    .filter(|_| self.limits.allow(now, Cost::Signature, sender.addr()))
+                let signed = read_signed(signed, salt).filter(|it| it.key() == operation.target);
+                // Our own budget spent is not the peer's fault.
+                if signed.is_some() && !self.limits.allow(now, Cost::Signature, sender.addr()) {
+                    return;
+                }
+                signed
                     .and_then(Verified::check)
                     .map(|verified| Item::Signed(verified.into_signed()))
             }
@@ -574,11 +581,27 @@ impl Node {
                 })
             }
             Purpose::Bootstrap { operation } => {
-                self.with_operation(now, operation, |_, running| {
-                    running.slow.insert(path);
+                self.with_operation(now, operation, |node, running| {
+                    node.ask_entry_again(now, operation, running, path);
                 })
             }
             _ => {}
+        }
+    }
+
+    /// A bootstrap address is silent: while nobody has answered, it is asked once more.
+    fn ask_entry_again(&mut self, now: Instant, id: u64, operation: &mut Operation, path: Path) {
+        let Some(entry) = operation.entries.get_mut(&path) else { return };
+        entry.slow = true;
+        if operation.stage != Stage::Contacting || entry.left == 0 {
+            return;
+        }
+        entry.left -= 1;
+        entry.open += 1;
+        let query = Query::about(self.id(), Method::FindNode);
+        let sent = self.ask(now, path, None, query, Purpose::Bootstrap { operation: id });
+        if operation.count_sent(sent) {
+            operation.pending += 1;
         }
     }
 
@@ -604,6 +627,9 @@ impl Node {
         reason: PeerFailure,
     ) {
         let Some(id) = purpose.operation() else { return };
+        if matches!(purpose, Purpose::Bootstrap { .. }) {
+            return self.give_up_entry(now, id, path, expected, reason);
+        }
         self.push_failure(id, Asked { id: expected, path }, reason);
         self.with_operation(now, id, |_, operation| {
             operation.totals.failed += 1;
@@ -611,12 +637,31 @@ impl Node {
                 Purpose::Step { contact, .. } => {
                     operation.lookup.failed(contact.id, contact.addr());
                 }
-                Purpose::Bootstrap { .. } => {
-                    operation.slow.remove(&path);
-                    operation.pending = operation.pending.saturating_sub(1);
-                }
                 _ => operation.pending = operation.pending.saturating_sub(1),
             }
+        });
+    }
+
+    /// One question to a bootstrap address failed; the address has when all have.
+    fn give_up_entry(
+        &mut self,
+        now: Instant,
+        id: u64,
+        path: Path,
+        expected: Option<Id>,
+        reason: PeerFailure,
+    ) {
+        self.with_operation(now, id, |node, operation| {
+            operation.pending = operation.pending.saturating_sub(1);
+            let Some(entry) = operation.entries.get_mut(&path) else { return };
+            entry.open = entry.open.saturating_sub(1);
+            // Silence may be loss; anything else is an answer of a kind.
+            if reason == PeerFailure::Timeout && entry.open > 0 {
+                return;
+            }
+            operation.entries.remove(&path);
+            operation.totals.failed += 1;
+            node.push_failure(id, Asked { id: expected, path }, reason);
         });
     }
 

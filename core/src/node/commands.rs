@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::operation::{Announcement, Kind, Operation, Purpose, Stage};
+use super::operation::{Announcement, Entry, Kind, Operation, Purpose, Stage};
 use super::{CommandError, GetQuery, Node, Publication, PutOptions};
 use crate::config::Role;
 use crate::contact::{Families, Path, Scope};
@@ -54,6 +54,7 @@ impl Node {
             operation.totals.asked += 1;
             if operation.count_sent(sent) {
                 operation.pending += 1;
+                operation.entries.insert(path, Entry::ASKED);
             }
         }
         self.drive(now, id);

@@ -76,7 +76,10 @@ impl Node {
             match operation.lookup.next() {
                 Step::Wait => return false,
                 // A silent bootstrap address does not hold up a join that others made possible.
-                Step::Done => return operation.pending as usize <= operation.slow.len(),
+                Step::Done if matches!(operation.kind, Kind::Bootstrap) => {
+                    return operation.entries.values().all(|entry| entry.slow);
+                }
+                Step::Done => return operation.pending == 0,
                 Step::Ask(contact) if !self.may_ask(now, operation, &contact) => {
                     operation.lookup.failed(contact.id, contact.addr());
                 }
@@ -256,7 +259,7 @@ impl Node {
             operation.keep_closest(self.config.lookup.k);
         }
         // Bootstrap addresses that were silent until now: said, before the end is.
-        for path in core::mem::take(&mut operation.slow) {
+        for (path, _) in core::mem::take(&mut operation.entries) {
             let (peer, reason) = (Asked { id: None, path }, PeerFailure::Timeout);
             self.push_event(Event::Failed { operation: OperationId(id), peer, reason });
         }

@@ -176,6 +176,23 @@ pub(super) enum Stage {
     Storing,
 }
 
+/// A bootstrap address that has not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// Questions under way.
+    pub(super) open: u32,
+    /// Questions that may still be sent: nothing else is ever sent twice, but here there may be
+    /// nobody else to ask, and one datagram in fifty is lost.
+    pub(super) left: u32,
+    /// Whether a short timeout has passed.
+    pub(super) slow: bool,
+}
+
+impl Entry {
+    /// An address that is asked now, three times at most.
+    pub(super) const ASKED: Self = Self { open: 1, left: 2, slow: false };
+}
+
 /// One operation.
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -189,8 +206,8 @@ pub(super) struct Operation {
     pub(super) target: Id,
     /// Requests outstanding besides the lookup's own: bootstrap addresses, pages, stores.
     pub(super) pending: u32,
-    /// Of these, bootstrap addresses that let their short timeout pass.
-    pub(super) slow: BTreeSet<Path>,
+    /// Bootstrap addresses that have neither answered nor failed.
+    pub(super) entries: BTreeMap<Path, Entry>,
     pub(super) totals: Totals,
     /// From whom we may store with what.
     pub(super) tokens: BTreeMap<(Id, SocketAddr), Vec<u8>>,
@@ -228,7 +245,7 @@ impl Operation {
             lookup: Box::new(lookup),
             target,
             pending: 0,
-            slow: BTreeSet::new(),
+            entries: BTreeMap::new(),
             totals: Totals::default(),
             tokens: BTreeMap::new(),
             region: None,

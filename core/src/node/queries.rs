@@ -485,7 +485,10 @@ impl Node {
         reply
     }
 
-    fn reply_error(&mut self, asker: Asker, message: &Message<'_>, failure: Failure<'_>) {
+    fn reply_error(&mut self, asker: Asker, message: &Message<'_>, mut failure: Failure<'_>) {
+        if let Body::Query(query) = &message.body {
+            failure.method = query.method.code();
+        }
         let mut reply = Message::new(
             message.transaction,
             self.own_id(asker.path.family()),
