@@ -120,12 +120,13 @@ fn protocol(cx: &Context) -> Result<(), Stop> {
 }
 
 fn python(cx: &Context) -> Result<(), Stop> {
-    let python = cx.needs_venv(&["maturin>=1.9,<2", "pytest>=8,<9"])?;
+    let python = cx.needs_venv(&["maturin>=1.9.4,<2", "mypy>=1.15,<3", "pytest>=8,<9"])?;
     let bindings = cx.root.join("bindings-python");
     // maturin installs into the environment it is told of.
     let venv = cx.target.join("venv");
     let maturin = ["-m", "maturin", "develop", "--locked", "--quiet"];
     run(cx.command(&python).args(maturin).env("VIRTUAL_ENV", venv).current_dir(&bindings))?;
+    run(cx.command(&python).args(["-m", "mypy"]).current_dir(&bindings))?;
     run(cx.command(&python).args(["-m", "pytest", "--quiet"]).current_dir(&bindings))
 }
 

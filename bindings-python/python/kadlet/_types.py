@@ -1,0 +1,351 @@
+"""What crosses the boundary: frozen values, to be matched by class and field.
+
+Ids and keys are 20 bytes. Moments and durations are seconds. The order of the fields is the one in
+which `src/convert.rs` gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""An address as the `socket` module has it: two fields for IPv4, four for IPv6."""
+
+Family: TypeAlias = Literal["ipv4", "ipv6"]
+Role: TypeAlias = Literal["auto", "client", "server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a node that Python hosts choose."""
+
+    network: str | None = "kadlet"
+    """The network's name; None: BitTorrent's Mainline DHT."""
+    role: Role = "auto"
+    """Whether others may rely on us."""
+    capabilities: int = 3
+    """What we tell others we can do: 1 keeps records, 2 hands on signals."""
+    deadline: float = 60.0
+    """An operation without a deadline of its own ends after so many seconds."""
+    max_changes: int = 0
+    """Changes of records that wait to be polled; 0 keeps no journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where a datagram came from or goes to."""
+
+    remote: Address
+    """The other end."""
+    link: int = 0
+    """Which of our sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A node as others are told of it."""
+
+    id: bytes
+    path: Path
+    capabilities: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Somebody who was asked; the id of a bootstrap address is not known before it answers."""
+
+    id: bytes | None
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """A datagram to be sent now."""
+
+    path: Path
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedValue:
+    """A value that the owner of a key pair may replace; `sign` makes them."""
+
+    public_key: bytes
+    salt: bytes
+    seq: int
+    value: bytes
+    signature: bytes
+    extra: bytes = b""
+
+
+Item: TypeAlias = bytes | SignedValue
+"""An immutable value is its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEntry:
+    """A file with this name, size in bytes and BLAKE3 hash of its content (32 bytes)."""
+
+    name: str
+    size: int
+    content: bytes
+    extra: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal: the reason's name and number, and the sequence number held, where it matters."""
+
+    code: str
+    number: int
+    seq: int | None
+
+
+PeerFailure: TypeAlias = (
+    Literal[
+        "timeout", "path_failed", "wrong_id", "invalid", "ourselves", "no_token", "other_network"
+    ]
+    | Refused
+)
+
+Outcome: TypeAlias = (
+    Literal["success", "absent", "no_peers", "no_answer", "cancelled", "deadline_exceeded"]
+    | Refused
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an operation cost."""
+
+    asked: int
+    answered: int
+    failed: int
+    found: int
+    stored: int
+    store_attempts: int
+    hops: int
+    datagrams: int
+    bytes_sent: int
+    bytes_received: int
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An operation began."""
+
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of the operation went out."""
+
+    operation: int
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer came, after `rtt` seconds, and named these contacts."""
+
+    operation: int
+    peer: Peer
+    rtt: float
+    named: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No usable answer will come from this peer."""
+
+    operation: int
+    peer: Peer
+    reason: PeerFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Somebody has the content. Transports: 1 HTTP, 2 a WebRTC data channel."""
+
+    operation: int
+    address: Address
+    transports: int
+    holder: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value, checked against its key and signature."""
+
+    operation: int
+    item: Item
+    holder: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A file whose name carries all the words."""
+
+    operation: int
+    entry: SearchEntry
+    holder: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A holder acknowledged a record."""
+
+    operation: int
+    peer: Peer
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The operation ended; nothing of it comes after this."""
+
+    operation: int
+    outcome: Outcome
+    closest: tuple[Contact, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal from another node."""
+
+    from_: Contact
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSeen:
+    """Several nodes agree that this is our address, seen from outside."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """Whether strangers reach us."""
+
+    address: Address
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Nothing answers any more, or something does again."""
+
+    offline: bool
+
+
+Event: TypeAlias = (
+    Started
+    | Asked
+    | Answered
+    | Failed
+    | Provider
+    | Value
+    | Hit
+    | Stored
+    | Done
+    | Signal
+    | AddressSeen
+    | Reachable
+    | Offline
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """Contacts came or went: export the state when convenient."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStored:
+    """Keep this record under this name, with the time at which it was written."""
+
+    name: bytes
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRemoved:
+    """Drop what has this name."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLost:
+    """More changes than the journal holds: replace everything by `Node.export_state`."""
+
+
+Change: TypeAlias = Contacts | RecordStored | RecordRemoved | RecordsLost
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A contact and what the table knows of it."""
+
+    contact: Contact
+    seen: float
+    rtt: float | None
+    failures: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket: `depth` leading bits are those of `first`."""
+
+    depth: int
+    first: bytes
+    refreshed: float
+    contacts: tuple[Entry, ...]
+    replacements: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationProgress:
+    """How far an operation is; `remaining` seconds to its deadline."""
+
+    totals: Totals
+    in_flight: int
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the node is."""
+
+    contacts: dict[Family, int]
+    offline: bool
+    server: bool
+    reachable: bool | None
+    network_size: int | None
+    records: int
+    publications: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters since the node was made."""
+
+    datagrams_in: int
+    bytes_in: int
+    datagrams_out: int
+    bytes_out: int
+    queries_answered: int
+    answers: int
+    timeouts: int
+    shortened: int
+    transmits_lost: int
+    events_lost: int
+    operations: int
+    rejected: dict[str, int] = field(default_factory=dict)

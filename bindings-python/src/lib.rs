@@ -1,0 +1,349 @@
+//! Kadlet's core for Python: the verbs of [`kadlet_core::Node`], and a conversion for every type.
+//!
+//! No policy, no clock, no callbacks. The values that cross are the dataclasses of
+//! `kadlet/_types.py`. Times are seconds: `now` and durations are rounded to the nearest
+//! microsecond (ties to even), and a moment given out comes back as the same microsecond for
+//! seventy years from its epoch.
+//!
+//! The node stands behind a mutex, which is never held while Python is called: whoever waited for
+//! the one with the other in hand would wait for ever.
+
+mod convert;
+
+use std::sync::{Mutex, MutexGuard};
+
+use kadlet_core::record::{SearchQuery, SignedValue};
+use kadlet_core::{Announcement, Entry, GetQuery, LinkId, OperationId, PutOptions};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use convert::{array, duration, id, instant, make, seconds};
+
+/// The caller's fault, in the core's words.
+fn invalid(why: impl core::fmt::Display) -> PyErr {
+    PyValueError::new_err(why.to_string())
+}
+
+type Any<'py> = Bound<'py, PyAny>;
+
+/// A Kademlia node without sockets, clock, threads or entropy.
+///
+/// Calls that are given `now` change it; poll until the polls give None after each of them, and
+/// read `poll_timeout` again. `seed` is 32 bytes of entropy that no node ever had before.
+#[pyclass(frozen, module = "kadlet")]
+struct Node(Mutex<kadlet_core::Node>);
+
+impl Node {
+    fn lock(&self) -> PyResult<MutexGuard<'_, kadlet_core::Node>> {
+        let poisoned = |_| PyRuntimeError::new_err("the node failed in an earlier call");
+        self.0.lock().map_err(poisoned)
+    }
+}
+
+#[pymethods]
+impl Node {
+    #[new]
+    fn new(config: &Any<'_>, id: &[u8], seed: &[u8], now: f64) -> PyResult<Self> {
+        let (config, id) = (convert::config(config)?, convert::id(id)?);
+        let node = kadlet_core::Node::new(config, id, array("a seed", seed)?, instant(now)?);
+        Ok(Self(Mutex::new(node)))
+    }
+
+    /// The node that `export_state` wrote down, `elapsed` seconds after it was written.
+    #[staticmethod]
+    fn restore(
+        config: &Any<'_>,
+        state: &[u8],
+        seed: &[u8],
+        now: f64,
+        elapsed: f64,
+    ) -> PyResult<Self> {
+        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+        let (now, elapsed) = (instant(now)?, duration(elapsed)?);
+        let node = kadlet_core::Node::restore(config, state, seed, now, elapsed);
+        Ok(Self(Mutex::new(node.map_err(invalid)?)))
+    }
+
+    /// A datagram came. Gives the reason if it was dropped: the sender's fault, never an exception.
+    fn handle_datagram(
+        &self,
+        now: f64,
+        path: &Any<'_>,
+        datagram: &[u8],
+    ) -> PyResult<Option<&'static str>> {
+        let (now, path) = (instant(now)?, convert::path_from(path)?);
+        let result = self.lock()?.handle_datagram(now, path, datagram);
+        Ok(result.err().map(|rejected| rejected.name()))
+    }
+
+    /// Nothing can be sent by this path.
+    fn handle_path_failed(&self, now: f64, path: &Any<'_>) -> PyResult<()> {
+        let (now, path) = (instant(now)?, convert::path_from(path)?);
+        self.lock()?.handle_path_failed(now, path);
+        Ok(())
+    }
+
+    /// The deadline of `poll_timeout` has come. Early or twice does nothing.
+    fn handle_timeout(&self, now: f64) -> PyResult<()> {
+        self.lock()?.handle_timeout(instant(now)?);
+        Ok(())
+    }
+
+    /// A socket is open: the families it reaches, and the longest datagram it carries.
+    fn link_up(
+        &self,
+        now: f64,
+        link: u16,
+        local: &Any<'_>,
+        families: Vec<String>,
+        mtu: u16,
+    ) -> PyResult<()> {
+        let (now, local) = (instant(now)?, convert::address_from(local)?);
+        let families = convert::families(&families)?;
+        self.lock()?.link_up(now, LinkId(link), local, families, mtu);
+        Ok(())
+    }
+
+    /// A socket is closed.
+    fn link_down(&self, now: f64, link: u16) -> PyResult<()> {
+        self.lock()?.link_down(instant(now)?, LinkId(link));
+        Ok(())
+    }
+
+    /// Joins a network by these addresses.
+    fn bootstrap(&self, now: f64, addresses: Vec<Any<'_>>) -> PyResult<u64> {
+        let paths = addresses.iter().map(convert::path_from).collect::<PyResult<Vec<_>>>()?;
+        Ok(self.lock()?.bootstrap(instant(now)?, &paths).0)
+    }
+
+    /// Looks up the contacts closest to `target`.
+    fn find_node(&self, now: f64, target: &[u8]) -> PyResult<u64> {
+        Ok(self.lock()?.find_node(instant(now)?, id(target)?).0)
+    }
+
+    /// Who has the content with this key?
+    fn providers(&self, now: f64, key: &[u8]) -> PyResult<u64> {
+        Ok(self.lock()?.providers(instant(now)?, id(key)?).0)
+    }
+
+    /// Tells the nodes closest to `key` that the content is to be had from us.
+    #[pyo3(signature = (now, key, port=None, transports=0, renew=false))]
+    fn announce(
+        &self,
+        now: f64,
+        key: &[u8],
+        port: Option<u16>,
+        transports: u8,
+        renew: bool,
+    ) -> PyResult<u64> {
+        let mut announcement = Announcement::http(0);
+        announcement.port = port;
+        announcement.transports = kadlet_core::record::Transports(transports);
+        announcement.renew = renew;
+        Ok(self.lock()?.announce(instant(now)?, id(key)?, announcement).0)
+    }
+
+    /// Reads the value under a key.
+    #[pyo3(signature = (now, key, salt=vec![], newer_than=None))]
+    fn get(&self, now: f64, key: &[u8], salt: Vec<u8>, newer_than: Option<u64>) -> PyResult<u64> {
+        let mut query = GetQuery::new(id(key)?);
+        (query.salt, query.newer_than) = (salt, newer_than);
+        Ok(self.lock()?.get(instant(now)?, query).0)
+    }
+
+    /// Stores a value: bytes, or a signed one; `cas` only over the one with this sequence number.
+    #[pyo3(signature = (now, item, cas=None, renew=false))]
+    fn put(&self, now: f64, item: &Any<'_>, cas: Option<u64>, renew: bool) -> PyResult<u64> {
+        let (now, item) = (instant(now)?, convert::item_from(item)?);
+        let mut options = PutOptions::default();
+        (options.cas, options.renew) = (cas, renew);
+        let operation = self.lock()?.put(now, item, options);
+        Ok(operation.map_err(invalid)?.0)
+    }
+
+    /// Searches for files whose names carry every word of the query.
+    fn search(&self, now: f64, query: &str) -> PyResult<u64> {
+        let query = SearchQuery::parse(query).map_err(invalid)?;
+        Ok(self.lock()?.search(instant(now)?, query).0)
+    }
+
+    /// Lets a file be found by every word of its name.
+    #[pyo3(signature = (now, entry, renew=false))]
+    fn publish(&self, now: f64, entry: &Any<'_>, renew: bool) -> PyResult<u64> {
+        let (now, entry) = (instant(now)?, convert::search_entry_from(entry)?);
+        let operation = self.lock()?.publish(now, entry, renew);
+        Ok(operation.map_err(invalid)?.0)
+    }
+
+    /// Sends a few hundred bytes to the node with the id `target`.
+    fn signal(&self, now: f64, target: &[u8], payload: &[u8]) -> PyResult<u64> {
+        let operation = self.lock()?.signal(instant(now)?, id(target)?, payload);
+        Ok(operation.map_err(invalid)?.0)
+    }
+
+    /// Ends an operation and the renewal of what it published. False if there was neither.
+    fn cancel(&self, now: f64, operation: u64) -> PyResult<bool> {
+        Ok(self.lock()?.cancel(instant(now)?, OperationId(operation)))
+    }
+
+    /// Gives an operation so many seconds from now on. False if it is not running.
+    fn set_deadline(&self, now: f64, operation: u64, after: f64) -> PyResult<bool> {
+        let (now, after) = (instant(now)?, duration(after)?);
+        Ok(self.lock()?.set_deadline(now, OperationId(operation), after))
+    }
+
+    /// Takes another id.
+    fn set_id(&self, now: f64, id: &[u8]) -> PyResult<()> {
+        self.lock()?.set_id(instant(now)?, convert::id(id)?);
+        Ok(())
+    }
+
+    /// Ends everything: operations are cancelled, nothing is answered any more.
+    fn shutdown(&self, now: f64) -> PyResult<()> {
+        self.lock()?.shutdown(instant(now)?);
+        Ok(())
+    }
+
+    /// The next datagram to send.
+    fn poll_transmit<'py>(&self, py: Python<'py>) -> PyResult<Option<Any<'py>>> {
+        let transmit = self.lock()?.poll_transmit();
+        transmit.map(|transmit| convert::transmit(py, &transmit)).transpose()
+    }
+
+    /// The next event.
+    fn poll_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Any<'py>>> {
+        let event = self.lock()?.poll_event();
+        event.map(|event| convert::event(py, &event)).transpose()
+    }
+
+    /// The next change worth keeping.
+    fn poll_change<'py>(&self, py: Python<'py>) -> PyResult<Option<Any<'py>>> {
+        let change = self.lock()?.poll_change();
+        change.map(|change| convert::change(py, &change)).transpose()
+    }
+
+    /// When `handle_timeout` is to be called next; None: never.
+    fn poll_timeout(&self) -> PyResult<Option<f64>> {
+        Ok(self.lock()?.poll_timeout().map(seconds))
+    }
+
+    /// Everything worth keeping over a restart.
+    fn export_state<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyBytes>> {
+        let state = self.lock()?.export_state(instant(now)?);
+        Ok(PyBytes::new(py, &state))
+    }
+
+    /// Gives back one record of `RecordStored`, `elapsed` seconds after it was written down.
+    fn restore_record(&self, now: f64, record: &[u8], elapsed: f64) -> PyResult<()> {
+        let (now, elapsed) = (instant(now)?, duration(elapsed)?);
+        let restored = self.lock()?.restore_record(now, record, elapsed);
+        restored.map_err(invalid)
+    }
+
+    /// Our id.
+    fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let id = self.lock()?.id();
+        Ok(PyBytes::new(py, id.as_bytes()))
+    }
+
+    /// The settings the node was made with.
+    fn config<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        let config = self.lock()?.config().clone();
+        convert::config_to(py, &config)
+    }
+
+    /// The buckets of a family's routing table, nearest first.
+    fn table<'py>(&self, py: Python<'py>, family: &str) -> PyResult<Bound<'py, PyTuple>> {
+        let family = convert::family(family)?;
+        let buckets: Vec<_> = self
+            .lock()?
+            .table(family)
+            .buckets()
+            .map(|bucket| {
+                let contacts: Vec<Entry> = bucket.contacts().collect();
+                let replacements: Vec<Entry> = bucket.replacements().collect();
+                (bucket.depth(), bucket.first(), bucket.refreshed(), contacts, replacements)
+            })
+            .collect();
+        convert::tuple(py, &buckets, |py, (depth, first, refreshed, contacts, replacements)| {
+            let contacts = convert::tuple(py, contacts, convert::entry)?;
+            let replacements = convert::tuple(py, replacements, convert::entry)?;
+            let first = PyBytes::new(py, first.as_bytes());
+            make(py, "Bucket", (*depth, first, seconds(*refreshed), contacts, replacements))
+        })
+    }
+
+    /// The k contacts of our table that are closest to `target`, nearest first.
+    fn closest<'py>(
+        &self,
+        py: Python<'py>,
+        target: &[u8],
+        family: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (target, family) = (id(target)?, convert::family(family)?);
+        let closest = self.lock()?.closest(target, family);
+        convert::tuple(py, &closest, convert::contact)
+    }
+
+    /// How far an operation is; None if it has ended.
+    fn operation<'py>(&self, py: Python<'py>, operation: u64) -> PyResult<Option<Any<'py>>> {
+        let progress = self.lock()?.operation(OperationId(operation));
+        progress.map(|progress| convert::progress(py, &progress)).transpose()
+    }
+
+    /// What happened so far.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        let stats = self.lock()?.stats().clone();
+        convert::stats(py, &stats)
+    }
+
+    /// How the node is.
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        let health = self.lock()?.health();
+        convert::health(py, &health)
+    }
+
+    /// How many nodes the network is estimated to have.
+    fn estimate(&self) -> PyResult<Option<u64>> {
+        Ok(self.lock()?.estimate())
+    }
+}
+
+/// Signs a value with the key pair that follows from `secret` (32 bytes).
+#[pyfunction]
+fn sign<'py>(
+    py: Python<'py>,
+    secret: &[u8],
+    salt: &[u8],
+    seq: u64,
+    value: &[u8],
+) -> PyResult<Any<'py>> {
+    let secret = array("a secret", secret)?;
+    let signed = SignedValue::sign(&secret, salt, seq, value).map_err(invalid)?;
+    convert::signed_value(py, &signed)
+}
+
+/// The key an item is stored under.
+#[pyfunction]
+fn key_of<'py>(py: Python<'py>, item: &Any<'_>) -> PyResult<Bound<'py, PyBytes>> {
+    let key = convert::item_from(item)?.key();
+    Ok(PyBytes::new(py, key.as_bytes()))
+}
+
+/// The key under which `public_key` keeps a value with this salt.
+#[pyfunction]
+fn signed_key_of<'py>(
+    py: Python<'py>,
+    public_key: &[u8],
+    salt: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let key = SignedValue::key_of(&array("a public key", public_key)?, salt);
+    Ok(PyBytes::new(py, key.as_bytes()))
+}
+
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::{Node, key_of, sign, signed_key_of};
+}
