@@ -14,6 +14,7 @@ use crate::lookup::{Lookup, Step};
 use crate::record::Item;
 use crate::table::Filter;
 use crate::time::Instant;
+use crate::wire::native::Native;
 use crate::wire::{Body, Item as WireItem, Message, Method, Query, SignedItem};
 
 impl Node {
@@ -117,7 +118,15 @@ impl Node {
             let peer = Asked { id: Some(contact.id), path: contact.path };
             self.tell(&operation.kind, Event::Asked { operation: OperationId(id), peer });
         }
-        let query = self.lookup_query(operation, 0);
+        let mut query = self.lookup_query(operation, 0);
+        // A method that will never mean anything asks like find_node, so that nobody forgets to
+        // answer those of a later version.
+        if matches!(operation.kind, Kind::Refresh)
+            && self.rng.one_in(self.config.grease_one_in.into())
+        {
+            let code = Native::reserved_method(self.rng.next_u32());
+            query.method = Method::Unknown { code, name: &[] };
+        }
         let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
         if !operation.count_sent(sent) {
             operation.lookup.failed(contact.id, contact.addr());
