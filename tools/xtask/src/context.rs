@@ -119,6 +119,24 @@ impl Context {
             })
     }
 
+    /// tools/wasm-bindgen, which writes the JavaScript glue; built once, of the version it is
+    /// locked to.
+    pub(crate) fn needs_wasm_bindgen(&self) -> Result<PathBuf, Stop> {
+        let build = self.target.join("wasm-bindgen");
+        if !build.exists() {
+            println!("building tools/wasm-bindgen (5 MB from crates.io, 1 minute)");
+        }
+        let manifest = self.root.join("tools/wasm-bindgen/Cargo.toml");
+        let arguments = ["build", "--quiet", "--locked", "--manifest-path"];
+        run(self.cargo(&arguments).arg(manifest).arg("--target-dir").arg(&build)).map_err(
+            |_| Stop::Missing {
+                what: "wasm-bindgen cannot be fetched and built".into(),
+                install: "cargo fetch --manifest-path tools/wasm-bindgen/Cargo.toml".into(),
+            },
+        )?;
+        Ok(build.join("debug/kadlet-wasm-bindgen"))
+    }
+
     /// A Python environment of our own under `target/` with these packages.
     pub(crate) fn needs_venv(&self, packages: &[&str]) -> Result<PathBuf, Stop> {
         self.needs_python()?;

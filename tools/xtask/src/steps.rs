@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<Step> {
             step("protocol", "docs/protocol.md against the golden files", protocol),
         ),
         ("bindings-python/pyproject.toml", step("python", "the Python package's tests", python)),
+        ("bindings-wasm/Cargo.toml", step("wasm", "the JavaScript package's tests", wasm)),
         ("fuzz/Cargo.toml", step("fuzz", "the fuzz targets build and replay their corpus", fuzz)),
     ] {
         if here.root.join(sign).exists() {
@@ -128,6 +129,30 @@ fn python(cx: &Context) -> Result<(), Stop> {
     run(cx.command(&python).args(maturin).env("VIRTUAL_ENV", venv).current_dir(&bindings))?;
     run(cx.command(&python).args(["-m", "mypy"]).current_dir(&bindings))?;
     run(cx.command(&python).args(["-m", "pytest", "--quiet"]).current_dir(&bindings))
+}
+
+/// Says how much a page has to load.
+const PRINT_SIZE: &str = "
+const { gzipSync } = require('node:zlib');
+const size = (file) => gzipSync(require('node:fs').readFileSync(file), { level: 9 }).length;
+const [wasm, glue] = process.argv.slice(1).map(size);
+console.log(`gzipped: wasm ${wasm} B + glue ${glue} B = ${((wasm + glue) / 1000).toFixed(1)} kB`);
+";
+
+fn wasm(cx: &Context) -> Result<(), Stop> {
+    cx.needs_node()?;
+    let wasm32 = "wasm32-unknown-unknown";
+    cx.needs_target(wasm32)?;
+    let build = ["build", "--package", "kadlet-wasm", "--profile", "wasm", "--locked", "--target"];
+    run(cx.cargo(&build).arg(wasm32))?;
+    let bindgen = cx.needs_wasm_bindgen()?;
+    let module = cx.target.join(wasm32).join("wasm/kadlet_wasm.wasm");
+    let bindings = cx.root.join("bindings-wasm");
+    let package = bindings.join("pkg");
+    run(cx.command(bindgen).arg(module).arg(&package))?;
+    run(cx.command("node").args(["--test", "tests/"]).current_dir(&bindings))?;
+    let files = ["kadlet_bg.wasm", "kadlet.js"].map(|name| package.join(name));
+    run(cx.command("node").args(["-e", PRINT_SIZE]).args(files))
 }
 
 fn fuzz(cx: &Context) -> Result<(), Stop> {

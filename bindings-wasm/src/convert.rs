@@ -1,0 +1,421 @@
+//! One conversion for each type that crosses, in each direction it crosses in.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
+use kadlet_core::wire::ErrorCode;
+use kadlet_core::{
+    Asked, BucketView, Capabilities, Change, Config, Contact, Entry, Event, Families, Family,
+    Health, Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure, Role,
+    Stats, StoreChange, Totals, Transmit,
+};
+use wasm_bindgen::{JsCast as _, JsError, JsValue};
+
+use crate::Result;
+
+/// The caller's fault, in the core's words.
+pub(crate) fn invalid(why: impl core::fmt::Display) -> JsError {
+    JsError::new(&why.to_string())
+}
+
+/// A plain object with these fields.
+fn object<const N: usize>(fields: [(&str, JsValue); N]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in fields {
+        // Setting a field of a fresh plain object cannot fail.
+        let _ = Reflect::set(&object, &name.into(), &value);
+    }
+    object.into()
+}
+
+fn tagged<const N: usize>(tag: &str, fields: [(&str, JsValue); N]) -> JsValue {
+    let object = object(fields);
+    let _ = Reflect::set(&object, &"type".into(), &tag.into());
+    object
+}
+
+pub(crate) fn list<T>(all: impl IntoIterator<Item = T>, convert: impl Fn(T) -> JsValue) -> Array {
+    all.into_iter().map(convert).collect()
+}
+
+fn field(value: &JsValue, name: &str) -> Result<JsValue> {
+    Reflect::get(value, &name.into()).map_err(|_| invalid(format_args!("no object with {name}")))
+}
+
+fn text(value: &JsValue, name: &str) -> Result<String> {
+    let text = field(value, name)?.as_string();
+    text.ok_or_else(|| invalid(format_args!("{name} has to be a string")))
+}
+
+fn bytes(value: &JsValue, name: &str) -> Result<Vec<u8>> {
+    let value = field(value, name)?;
+    let array = value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
+    array.ok_or_else(|| invalid(format_args!("{name} has to be a Uint8Array")))
+}
+
+/// A whole number up to `most`, or `missing` if there is none.
+fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Result<f64> {
+    let value = field(value, name)?;
+    if value.is_undefined() {
+        return Ok(missing);
+    }
+    let whole = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=most).contains(n));
+    whole.ok_or_else(|| invalid(format_args!("{name} has to be a whole number up to {most}")))
+}
+
+// ---- time -------------------------------------------------------------------------------------
+
+/// The nearest microsecond; what lies beyond the last one saturates.
+fn micros(millis: f64) -> Result<u64> {
+    if millis >= 0.0 {
+        return Ok((millis * 1e3).round_ties_even() as u64);
+    }
+    Err(invalid(format_args!("a time is a number of milliseconds from 0 on, this is {millis}")))
+}
+
+pub(crate) fn instant(millis: f64) -> Result<Instant> {
+    micros(millis).map(Instant::from_micros)
+}
+
+pub(crate) fn duration(millis: f64) -> Result<Duration> {
+    micros(millis).map(Duration::from_micros)
+}
+
+pub(crate) const fn millis(instant: Instant) -> f64 {
+    instant.as_micros() as f64 / 1e3
+}
+
+const fn elapsed(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
+}
+
+// ---- ids, addresses, contacts -----------------------------------------------------------------
+
+pub(crate) fn array<const N: usize>(what: &str, bytes: &[u8]) -> Result<[u8; N]> {
+    let wrong = |_| invalid(format_args!("{what} has {N} bytes, this has {}", bytes.len()));
+    bytes.try_into().map_err(wrong)
+}
+
+pub(crate) fn id(text: &str) -> Result<Id> {
+    text.parse().map_err(invalid)
+}
+
+fn id_to(id: Id) -> JsValue {
+    id.to_string().into()
+}
+
+fn bytes_to(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
+}
+
+pub(crate) fn family(name: &str) -> Result<Family> {
+    let known = Family::ALL.into_iter().find(|family| family.name() == name);
+    known.ok_or_else(|| invalid(format_args!("a family is ipv4 or ipv6, this is {name}")))
+}
+
+pub(crate) fn families(names: &[String]) -> Result<Families> {
+    names.iter().try_fold(Families::NONE, |all, name| Ok(all.union(Families::only(family(name)?))))
+}
+
+pub(crate) fn address_from(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|why| invalid(format_args!("{text} is no address: {why}")))
+}
+
+fn address(address: SocketAddr) -> JsValue {
+    address.to_string().into()
+}
+
+/// `{remote, link}`; without a link it is link 0.
+pub(crate) fn path_from(value: &JsValue) -> Result<Path> {
+    let link = number(value, "link", u16::MAX.into(), 0.0)? as u16;
+    Ok(Path { link: LinkId(link), remote: address_from(&text(value, "remote")?)? })
+}
+
+fn path(path: Path) -> JsValue {
+    object([("remote", address(path.remote)), ("link", path.link.0.into())])
+}
+
+pub(crate) fn contact(contact: &Contact) -> JsValue {
+    object([
+        ("id", id_to(contact.id)),
+        ("path", path(contact.path)),
+        ("capabilities", contact.capabilities.0.into()),
+    ])
+}
+
+fn peer(peer: &Asked) -> JsValue {
+    object([("id", peer.id.map_or(JsValue::UNDEFINED, id_to)), ("path", path(peer.path))])
+}
+
+fn entry(entry: Entry) -> JsValue {
+    object([
+        ("contact", contact(&entry.contact)),
+        ("seen", millis(entry.seen).into()),
+        ("rtt", entry.rtt.map(elapsed).into()),
+        ("failures", entry.failures.into()),
+        ("live", entry.live.into()),
+    ])
+}
+
+pub(crate) fn bucket(bucket: &BucketView<'_>) -> JsValue {
+    object([
+        ("depth", bucket.depth().into()),
+        ("first", id_to(bucket.first())),
+        ("refreshed", millis(bucket.refreshed()).into()),
+        ("contacts", list(bucket.contacts(), entry).into()),
+        ("replacements", list(bucket.replacements(), entry).into()),
+    ])
+}
+
+// ---- records ----------------------------------------------------------------------------------
+
+pub(crate) fn item_from(value: &JsValue) -> Result<Item> {
+    if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+        return Value::new(bytes.to_vec()).map(Item::Immutable).map_err(invalid);
+    }
+    let no_seq = || invalid("seq has to be a bigint from 0 on, of 64 bits at most");
+    let seq = field(value, "seq")?.try_into().map_err(|_| no_seq())?;
+    let signed = SignedValue::new(
+        array("a public key", &bytes(value, "publicKey")?)?,
+        bytes(value, "salt")?,
+        seq,
+        bytes(value, "value")?,
+        array("a signature", &bytes(value, "signature")?)?,
+        bytes(value, "extra")?,
+    );
+    signed.map(Item::Signed).map_err(invalid)
+}
+
+fn item(item: &Item) -> JsValue {
+    match item {
+        Item::Immutable(value) => bytes_to(value.as_bytes()),
+        Item::Signed(signed) => signed_value(signed),
+    }
+}
+
+pub(crate) fn signed_value(signed: &SignedValue) -> JsValue {
+    object([
+        ("publicKey", bytes_to(signed.public_key())),
+        ("salt", bytes_to(signed.salt())),
+        ("seq", signed.seq().into()),
+        ("value", bytes_to(signed.value())),
+        ("signature", bytes_to(signed.signature())),
+        ("extra", bytes_to(signed.extra())),
+    ])
+}
+
+pub(crate) fn search_entry_from(value: &JsValue) -> Result<SearchEntry> {
+    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+    let size = number(value, "size", MAX_SAFE_INTEGER, 0.0)? as u64;
+    let content = array("a content", &bytes(value, "content")?)?;
+    let extra = bytes(value, "extra")?;
+    SearchEntry::with_extra(text(value, "name")?, size, content, extra).map_err(invalid)
+}
+
+fn search_entry(entry: &SearchEntry) -> JsValue {
+    object([
+        ("name", entry.name().into()),
+        ("size", (entry.size() as f64).into()),
+        ("content", bytes_to(entry.content())),
+        ("extra", bytes_to(entry.extra())),
+    ])
+}
+
+// ---- events and changes -----------------------------------------------------------------------
+
+pub(crate) fn transmit(transmit: &Transmit) -> JsValue {
+    object([("path", path(transmit.path)), ("payload", bytes_to(&transmit.payload))])
+}
+
+fn refused(code: ErrorCode, seq: Option<u64>) -> JsValue {
+    object([
+        ("code", code.name().into()),
+        ("number", code.number().into()),
+        ("seq", seq.map_or(JsValue::UNDEFINED, JsValue::from)),
+    ])
+}
+
+fn reason(reason: PeerFailure) -> JsValue {
+    match reason {
+        PeerFailure::Refused { code, seq } => refused(code, seq),
+        other => other.name().into(),
+    }
+}
+
+fn outcome(outcome: Outcome) -> JsValue {
+    match outcome {
+        Outcome::Refused { code, seq } => refused(code, seq),
+        other => other.name().into(),
+    }
+}
+
+fn totals(totals: &Totals) -> JsValue {
+    object([
+        ("asked", totals.asked.into()),
+        ("answered", totals.answered.into()),
+        ("failed", totals.failed.into()),
+        ("found", totals.found.into()),
+        ("stored", totals.stored.into()),
+        ("storeAttempts", totals.store_attempts.into()),
+        ("hops", totals.hops.into()),
+        ("datagrams", totals.datagrams.into()),
+        ("bytesSent", (totals.bytes_sent as f64).into()),
+        ("bytesReceived", (totals.bytes_received as f64).into()),
+        ("elapsed", elapsed(totals.elapsed).into()),
+    ])
+}
+
+pub(crate) fn event(event: &Event) -> JsValue {
+    let tag = event.name();
+    let operation = |id: &kadlet_core::OperationId| ("operation", (id.0 as f64).into());
+    match event {
+        Event::Started { operation: id } => tagged(tag, [operation(id)]),
+        Event::Asked { operation: id, peer: asked } => {
+            tagged(tag, [operation(id), ("peer", peer(asked))])
+        }
+        Event::Answered { operation: id, peer: asked, rtt, named } => {
+            let named = list(named, contact).into();
+            let rtt = elapsed(*rtt).into();
+            tagged(tag, [operation(id), ("peer", peer(asked)), ("rtt", rtt), ("named", named)])
+        }
+        Event::Failed { operation: id, peer: asked, reason: why } => {
+            tagged(tag, [operation(id), ("peer", peer(asked)), ("reason", reason(*why))])
+        }
+        Event::Provider { operation: id, address: at, transports, holder } => {
+            let transports = ("transports", transports.0.into());
+            let holder = ("holder", id_to(*holder));
+            tagged(tag, [operation(id), ("address", address(*at)), transports, holder])
+        }
+        Event::Value { operation: id, item: value, holder } => {
+            tagged(tag, [operation(id), ("item", item(value)), ("holder", id_to(*holder))])
+        }
+        Event::Hit { operation: id, entry, holder } => {
+            let entry = search_entry(entry);
+            tagged(tag, [operation(id), ("entry", entry), ("holder", id_to(*holder))])
+        }
+        Event::Stored { operation: id, peer: asked, key } => {
+            tagged(tag, [operation(id), ("peer", peer(asked)), ("key", id_to(*key))])
+        }
+        Event::Done { operation: id, outcome: how, closest, totals: cost } => {
+            let closest = ("closest", list(closest, contact).into());
+            let outcome = ("outcome", outcome(*how));
+            tagged(tag, [operation(id), outcome, closest, ("totals", totals(cost))])
+        }
+        Event::Signal { from, payload } => {
+            tagged(tag, [("from", contact(from)), ("payload", bytes_to(payload))])
+        }
+        Event::AddressSeen { address: at } => tagged(tag, [("address", address(*at))]),
+        Event::Reachable { address: at, reachable } => {
+            tagged(tag, [("address", address(*at)), ("reachable", (*reachable).into())])
+        }
+        Event::Offline { offline } => tagged(tag, [("offline", (*offline).into())]),
+        // An event of a later core: its tag says at least what it is.
+        _ => tagged(tag, []),
+    }
+}
+
+pub(crate) fn change(change: &Change) -> JsValue {
+    match change {
+        Change::Record(StoreChange::Stored { name, record }) => {
+            let name = bytes_to(name.as_bytes());
+            tagged("record_stored", [("name", name), ("record", bytes_to(record))])
+        }
+        Change::Record(StoreChange::Removed { name }) => {
+            tagged("record_removed", [("name", bytes_to(name.as_bytes()))])
+        }
+        Change::Record(_) => tagged("records_lost", []),
+        _ => tagged("contacts", []),
+    }
+}
+
+// ---- settings and reads -----------------------------------------------------------------------
+
+const ROLES: [(Role, &str); 3] =
+    [(Role::Auto, "auto"), (Role::Client, "client"), (Role::Server, "server")];
+
+/// Every setting may be left out.
+pub(crate) fn config(value: &JsValue) -> Result<Config> {
+    let mut config = Config::default();
+    if value.is_undefined() {
+        return Ok(config);
+    }
+    if !field(value, "network")?.is_undefined() {
+        config.network = Network::Native(text(value, "network")?);
+    }
+    if !field(value, "role")?.is_undefined() {
+        let role = text(value, "role")?;
+        let known = ROLES.into_iter().find(|(_, name)| *name == role);
+        let unknown = || invalid(format_args!("a role is auto, client or server, this is {role}"));
+        config.role = known.ok_or_else(unknown)?.0;
+    }
+    let capabilities = f64::from(config.capabilities.0);
+    let capabilities = number(value, "capabilities", u32::MAX.into(), capabilities)?;
+    config.capabilities = Capabilities(capabilities as u32);
+    if let Some(deadline) = field(value, "deadline")?.as_f64() {
+        config.deadline = duration(deadline)?;
+    }
+    let changes = f64::from(config.store.max_changes);
+    config.store.max_changes = number(value, "maxChanges", u32::MAX.into(), changes)? as u32;
+    Ok(config)
+}
+
+pub(crate) fn config_to(config: &Config) -> JsValue {
+    let network = match &config.network {
+        Network::Native(name) => name.into(),
+        _ => JsValue::UNDEFINED,
+    };
+    let role = ROLES.into_iter().find(|(role, _)| *role == config.role).map(|(_, name)| name);
+    object([
+        ("network", network),
+        ("role", role.into()),
+        ("capabilities", config.capabilities.0.into()),
+        ("deadline", elapsed(config.deadline).into()),
+        ("maxChanges", config.store.max_changes.into()),
+    ])
+}
+
+pub(crate) fn progress(progress: &OperationProgress) -> JsValue {
+    object([
+        ("totals", totals(&progress.totals)),
+        ("inFlight", progress.in_flight.into()),
+        ("remaining", elapsed(progress.remaining).into()),
+    ])
+}
+
+pub(crate) fn health(health: &Health) -> JsValue {
+    let contacts = health.contacts.map(|(family, n)| (family.name(), (n as f64).into()));
+    object([
+        ("contacts", object(contacts)),
+        ("offline", health.offline.into()),
+        ("server", health.server.into()),
+        ("reachable", health.reachable.into()),
+        ("networkSize", health.network_size.map(|n| n as f64).into()),
+        ("records", health.records.into()),
+        ("publications", (health.publications as f64).into()),
+        ("operations", (health.operations as f64).into()),
+    ])
+}
+
+pub(crate) fn stats(stats: &Stats) -> JsValue {
+    let count = |n: u64| JsValue::from(n as f64);
+    let rejected = object([]);
+    for (why, n) in &stats.rejected {
+        let _ = Reflect::set(&rejected, &why.name().into(), &count(*n));
+    }
+    object([
+        ("datagramsIn", count(stats.datagrams_in)),
+        ("bytesIn", count(stats.bytes_in)),
+        ("datagramsOut", count(stats.datagrams_out)),
+        ("bytesOut", count(stats.bytes_out)),
+        ("queriesAnswered", count(stats.queries_answered)),
+        ("answers", count(stats.answers)),
+        ("timeouts", count(stats.timeouts)),
+        ("rejected", rejected),
+        ("shortened", count(stats.shortened)),
+        ("transmitsLost", count(stats.transmits_lost)),
+        ("eventsLost", count(stats.events_lost)),
+        ("operations", count(stats.operations)),
+    ])
+}

@@ -1,0 +1,308 @@
+//! Kadlet's core for browsers and Node.js: the verbs of [`kadlet_core::Node`], and a conversion for
+//! every type.
+//!
+//! No policy, no clock, no callbacks. What crosses are plain objects, with a `type` where there are
+//! several kinds. Bytes are `Uint8Array`s; ids and keys 40 hexadecimal digits, which can be keys of
+//! a `Map`; sequence numbers `bigint`s, for they use all of 64 bits; other numbers `number`s. Times
+//! are milliseconds, as `performance.now()` and `setTimeout` have them: what comes in is rounded to
+//! the nearest microsecond (ties to even), and a moment given out comes back as the same microsecond
+//! for seventy years from its epoch.
+
+mod convert;
+
+use js_sys::{Array, Uint8Array};
+use kadlet_core::record::{SearchQuery, SignedValue, Transports};
+use kadlet_core::{Announcement, GetQuery, LinkId, OperationId, PutOptions};
+use wasm_bindgen::prelude::*;
+
+use convert::{array, duration, id, instant, invalid, list, millis};
+
+type Result<T> = core::result::Result<T, JsError>;
+
+/// Operations are counted from 0: a `number` names more of them than any node ever starts.
+fn number(operation: OperationId) -> f64 {
+    operation.0 as f64
+}
+
+const fn operation(number: f64) -> OperationId {
+    OperationId(number as u64)
+}
+
+/// A Kademlia node without sockets, clock, threads or entropy.
+///
+/// Calls that are given `now` change it; poll until the polls give `undefined` after each of them,
+/// and read `pollTimeout` again. `seed` is 32 bytes of entropy that no node ever had before.
+#[wasm_bindgen]
+pub struct Node(kadlet_core::Node);
+
+#[wasm_bindgen]
+impl Node {
+    /// A node without contacts.
+    #[wasm_bindgen(constructor)]
+    pub fn new(config: &JsValue, own: &str, seed: &[u8], now: f64) -> Result<Self> {
+        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+        Ok(Self(kadlet_core::Node::new(config, id(own)?, seed, instant(now)?)))
+    }
+
+    /// The node that `exportState` wrote down, `elapsed` after it was written.
+    pub fn restore(
+        config: &JsValue,
+        state: &[u8],
+        seed: &[u8],
+        now: f64,
+        elapsed: f64,
+    ) -> Result<Self> {
+        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+        let (now, elapsed) = (instant(now)?, duration(elapsed)?);
+        kadlet_core::Node::restore(config, state, seed, now, elapsed).map(Self).map_err(invalid)
+    }
+
+    /// A datagram came. Gives the reason if it was dropped: the sender's fault, never an exception.
+    #[wasm_bindgen(js_name = handleDatagram)]
+    pub fn handle_datagram(
+        &mut self,
+        now: f64,
+        path: &JsValue,
+        datagram: &[u8],
+    ) -> Result<Option<String>> {
+        let result = self.0.handle_datagram(instant(now)?, convert::path_from(path)?, datagram);
+        Ok(result.err().map(|rejected| rejected.name().to_string()))
+    }
+
+    /// Nothing can be sent by this path.
+    #[wasm_bindgen(js_name = handlePathFailed)]
+    pub fn handle_path_failed(&mut self, now: f64, path: &JsValue) -> Result<()> {
+        self.0.handle_path_failed(instant(now)?, convert::path_from(path)?);
+        Ok(())
+    }
+
+    /// The deadline of `pollTimeout` has come. Early or twice does nothing.
+    #[wasm_bindgen(js_name = handleTimeout)]
+    pub fn handle_timeout(&mut self, now: f64) -> Result<()> {
+        self.0.handle_timeout(instant(now)?);
+        Ok(())
+    }
+
+    /// A link is open: the families it reaches, and the longest datagram it carries.
+    #[wasm_bindgen(js_name = linkUp)]
+    pub fn link_up(
+        &mut self,
+        now: f64,
+        link: u16,
+        local: &str,
+        families: Vec<String>,
+        mtu: u16,
+    ) -> Result<()> {
+        let (local, families) = (convert::address_from(local)?, convert::families(&families)?);
+        self.0.link_up(instant(now)?, LinkId(link), local, families, mtu);
+        Ok(())
+    }
+
+    /// A link is closed.
+    #[wasm_bindgen(js_name = linkDown)]
+    pub fn link_down(&mut self, now: f64, link: u16) -> Result<()> {
+        self.0.link_down(instant(now)?, LinkId(link));
+        Ok(())
+    }
+
+    /// Joins a network by these addresses.
+    pub fn bootstrap(&mut self, now: f64, addresses: Vec<JsValue>) -> Result<f64> {
+        let paths = addresses.iter().map(convert::path_from).collect::<Result<Vec<_>>>()?;
+        Ok(number(self.0.bootstrap(instant(now)?, &paths)))
+    }
+
+    /// Looks up the contacts closest to `target`.
+    #[wasm_bindgen(js_name = findNode)]
+    pub fn find_node(&mut self, now: f64, target: &str) -> Result<f64> {
+        Ok(number(self.0.find_node(instant(now)?, id(target)?)))
+    }
+
+    /// Who has the content with this key?
+    pub fn providers(&mut self, now: f64, key: &str) -> Result<f64> {
+        Ok(number(self.0.providers(instant(now)?, id(key)?)))
+    }
+
+    /// Tells the nodes closest to `key` that the content is to be had from us.
+    pub fn announce(
+        &mut self,
+        now: f64,
+        key: &str,
+        port: Option<u16>,
+        transports: Option<u8>,
+        renew: Option<bool>,
+    ) -> Result<f64> {
+        let mut announcement = Announcement::http(0);
+        announcement.port = port;
+        announcement.transports = Transports(transports.unwrap_or(0));
+        announcement.renew = renew.unwrap_or(false);
+        Ok(number(self.0.announce(instant(now)?, id(key)?, announcement)))
+    }
+
+    /// Reads the value under a key.
+    pub fn get(
+        &mut self,
+        now: f64,
+        key: &str,
+        salt: Option<Vec<u8>>,
+        newer_than: Option<u64>,
+    ) -> Result<f64> {
+        let mut query = GetQuery::new(id(key)?);
+        (query.salt, query.newer_than) = (salt.unwrap_or_default(), newer_than);
+        Ok(number(self.0.get(instant(now)?, query)))
+    }
+
+    /// Stores a value: bytes, or a signed one; `cas` only over the one with this sequence number.
+    pub fn put(
+        &mut self,
+        now: f64,
+        item: &JsValue,
+        cas: Option<u64>,
+        renew: Option<bool>,
+    ) -> Result<f64> {
+        let mut options = PutOptions::default();
+        (options.cas, options.renew) = (cas, renew.unwrap_or(false));
+        let put = self.0.put(instant(now)?, convert::item_from(item)?, options);
+        put.map(number).map_err(invalid)
+    }
+
+    /// Searches for files whose names carry every word of the query.
+    pub fn search(&mut self, now: f64, query: &str) -> Result<f64> {
+        let query = SearchQuery::parse(query).map_err(invalid)?;
+        Ok(number(self.0.search(instant(now)?, query)))
+    }
+
+    /// Lets a file be found by every word of its name.
+    pub fn publish(&mut self, now: f64, entry: &JsValue, renew: Option<bool>) -> Result<f64> {
+        let entry = convert::search_entry_from(entry)?;
+        let published = self.0.publish(instant(now)?, entry, renew.unwrap_or(false));
+        published.map(number).map_err(invalid)
+    }
+
+    /// Sends a few hundred bytes to the node with the id `target`.
+    pub fn signal(&mut self, now: f64, target: &str, payload: &[u8]) -> Result<f64> {
+        self.0.signal(instant(now)?, id(target)?, payload).map(number).map_err(invalid)
+    }
+
+    /// Ends an operation and the renewal of what it published. False if there was neither.
+    pub fn cancel(&mut self, now: f64, named: f64) -> Result<bool> {
+        Ok(self.0.cancel(instant(now)?, operation(named)))
+    }
+
+    /// Gives an operation so much time from now on. False if it is not running.
+    #[wasm_bindgen(js_name = setDeadline)]
+    pub fn set_deadline(&mut self, now: f64, named: f64, after: f64) -> Result<bool> {
+        Ok(self.0.set_deadline(instant(now)?, operation(named), duration(after)?))
+    }
+
+    /// Takes another id.
+    #[wasm_bindgen(js_name = setId)]
+    pub fn set_id(&mut self, now: f64, own: &str) -> Result<()> {
+        self.0.set_id(instant(now)?, id(own)?);
+        Ok(())
+    }
+
+    /// Ends everything: operations are cancelled, nothing is answered any more.
+    pub fn shutdown(&mut self, now: f64) -> Result<()> {
+        self.0.shutdown(instant(now)?);
+        Ok(())
+    }
+
+    /// The next datagram to send.
+    #[wasm_bindgen(js_name = pollTransmit)]
+    pub fn poll_transmit(&mut self) -> JsValue {
+        self.0.poll_transmit().map_or(JsValue::UNDEFINED, |transmit| convert::transmit(&transmit))
+    }
+
+    /// The next event.
+    #[wasm_bindgen(js_name = pollEvent)]
+    pub fn poll_event(&mut self) -> JsValue {
+        self.0.poll_event().map_or(JsValue::UNDEFINED, |event| convert::event(&event))
+    }
+
+    /// The next change worth keeping.
+    #[wasm_bindgen(js_name = pollChange)]
+    pub fn poll_change(&mut self) -> JsValue {
+        self.0.poll_change().map_or(JsValue::UNDEFINED, |change| convert::change(&change))
+    }
+
+    /// When `handleTimeout` is to be called next; undefined: never.
+    #[wasm_bindgen(js_name = pollTimeout)]
+    pub fn poll_timeout(&self) -> Option<f64> {
+        self.0.poll_timeout().map(millis)
+    }
+
+    /// Everything worth keeping over a restart.
+    #[wasm_bindgen(js_name = exportState)]
+    pub fn export_state(&self, now: f64) -> Result<Uint8Array> {
+        Ok(Uint8Array::from(self.0.export_state(instant(now)?).as_slice()))
+    }
+
+    /// Gives back one record of `record_stored`, `elapsed` after it was written down.
+    #[wasm_bindgen(js_name = restoreRecord)]
+    pub fn restore_record(&mut self, now: f64, record: &[u8], elapsed: f64) -> Result<()> {
+        self.0.restore_record(instant(now)?, record, duration(elapsed)?).map_err(invalid)
+    }
+
+    /// Our id.
+    pub fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    /// The settings the node was made with.
+    pub fn config(&self) -> JsValue {
+        convert::config_to(self.0.config())
+    }
+
+    /// The buckets of a family's routing table, nearest first.
+    pub fn table(&self, family: &str) -> Result<Array> {
+        Ok(list(self.0.table(convert::family(family)?).buckets(), |bucket| {
+            convert::bucket(&bucket)
+        }))
+    }
+
+    /// The k contacts of our table that are closest to `target`, nearest first.
+    pub fn closest(&self, target: &str, family: &str) -> Result<Array> {
+        let closest = self.0.closest(id(target)?, convert::family(family)?);
+        Ok(list(closest, |contact| convert::contact(&contact)))
+    }
+
+    /// How far an operation is; undefined if it has ended.
+    pub fn operation(&self, named: f64) -> JsValue {
+        let progress = self.0.operation(operation(named));
+        progress.map_or(JsValue::UNDEFINED, |progress| convert::progress(&progress))
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> JsValue {
+        convert::stats(self.0.stats())
+    }
+
+    /// How the node is.
+    pub fn health(&self) -> JsValue {
+        convert::health(&self.0.health())
+    }
+
+    /// How many nodes the network is estimated to have.
+    pub fn estimate(&self) -> Option<f64> {
+        self.0.estimate().map(|nodes| nodes as f64)
+    }
+}
+
+/// Signs a value with the key pair that follows from `secret` (32 bytes).
+#[wasm_bindgen]
+pub fn sign(secret: &[u8], salt: &[u8], seq: u64, value: &[u8]) -> Result<JsValue> {
+    let signed = SignedValue::sign(&array("a secret", secret)?, salt, seq, value);
+    Ok(convert::signed_value(&signed.map_err(invalid)?))
+}
+
+/// The key an item is stored under.
+#[wasm_bindgen(js_name = keyOf)]
+pub fn key_of(item: &JsValue) -> Result<String> {
+    Ok(convert::item_from(item)?.key().to_string())
+}
+
+/// The key under which `publicKey` keeps a value with this salt.
+#[wasm_bindgen(js_name = signedKeyOf)]
+pub fn signed_key_of(public_key: &[u8], salt: &[u8]) -> Result<String> {
+    Ok(SignedValue::key_of(&array("a public key", public_key)?, salt).to_string())
+}

@@ -1,0 +1,165 @@
+// Replays the golden traces: the same calls, the same answers, byte for byte.
+// core/tests/traces/main.rs says how the files are written.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+import * as kadlet from "./kadlet.js";
+
+const TRACES = new URL("../../core/tests/golden/traces/", import.meta.url);
+
+// The arguments of each verb, in order; optional ones are null in a trace.
+const VERBS = {
+  new: ["config", "id", "seed", "now"],
+  restore: ["config", "state", "seed", "now", "elapsed"],
+  sign: ["secret", "salt", "seq", "value"],
+  handle_datagram: ["now", "path", "datagram"],
+  handle_path_failed: ["now", "path"],
+  handle_timeout: ["now"],
+  link_up: ["now", "link", "local", "families", "mtu"],
+  link_down: ["now", "link"],
+  bootstrap: ["now", "addresses"],
+  find_node: ["now", "target"],
+  providers: ["now", "key"],
+  announce: ["now", "key", "port", "transports", "renew"],
+  get: ["now", "key", "salt", "newer_than"],
+  put: ["now", "item", "cas", "renew"],
+  search: ["now", "query"],
+  publish: ["now", "entry", "renew"],
+  signal: ["now", "target", "payload"],
+  cancel: ["now", "operation"],
+  set_deadline: ["now", "operation", "after"],
+  set_id: ["now", "id"],
+  shutdown: ["now"],
+  export_state: ["now"],
+  restore_record: ["now", "record", "elapsed"],
+  id: [],
+  config: [],
+  table: ["family"],
+  closest: ["target", "family"],
+  operation: ["operation"],
+  stats: [],
+  health: [],
+  estimate: [],
+};
+
+const BYTES = new Set(
+  "datagram payload record salt secret seed state value public_key signature extra content".split(" "),
+);
+const MICROS = new Set(["now", "after", "elapsed", "deadline"]);
+const BIGINTS = new Set(["seq", "cas", "newer_than"]);
+const TIMES = new Set(["rtt", "elapsed", "remaining", "deadline", "seen", "refreshed"]);
+
+const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const hex = (bytes) => Buffer.from(bytes).toString("hex");
+const unhex = (text) => new Uint8Array(Buffer.from(text, "hex"));
+
+// JSON.parse would round the greatest sequence numbers: they are kept as text until they are read.
+const parse = (line) => JSON.parse(line.replace(/("(?:seq|cas|newer_than)":)(\d+)/g, '$1"$2"'));
+
+// What a verb of JavaScript is given for what the line says.
+function read(name, value) {
+  if (value === null || value === undefined) return undefined;
+  if (BIGINTS.has(name)) return BigInt(value);
+  if (BYTES.has(name)) return unhex(value);
+  if (MICROS.has(name)) return value / 1000;
+  if (name === "item" && typeof value === "string") return unhex(value);
+  if (["item", "path", "entry", "config"].includes(name)) {
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [camel(k), read(k, v)]));
+  }
+  if (name === "addresses") return value.map((one) => read("path", one));
+  return value;
+}
+
+// What JavaScript was given, as canonical JSON.
+function words(value, name) {
+  if (value === undefined || value === null) return "null";
+  if (typeof value === "bigint") return String(value);
+  if (typeof value === "number") return String(TIMES.has(name) ? Math.round(value * 1000) : value);
+  if (value instanceof Uint8Array) return `"${hex(value)}"`;
+  if (Array.isArray(value)) return `[${value.map((one) => words(one)).join()}]`;
+  if (typeof value === "object") {
+    const fields = Object.entries(value).map(([k, v]) => [snake(k), words(v, k)]);
+    fields.sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${fields.map(([k, v]) => `${JSON.stringify(k)}:${v}`).join()}}`;
+  }
+  return JSON.stringify(value);
+}
+
+function drain(poll) {
+  const all = [];
+  for (let one = poll(); one !== undefined; one = poll()) all.push(one);
+  return all;
+}
+
+class Replay {
+  node = undefined;
+
+  call(call) {
+    const given = VERBS[call.call].map((name) => read(name, call[name]));
+    switch (call.call) {
+      case "new":
+        this.node = new kadlet.Node(...given);
+        return undefined;
+      case "restore":
+        this.node = kadlet.Node.restore(...given);
+        return undefined;
+      case "sign":
+        return kadlet.sign(...given);
+    }
+    return this.node[camel(call.call)](...given);
+  }
+
+  out(call) {
+    let returns;
+    try {
+      returns = this.call(call);
+    } catch (error) {
+      returns = { error: error.message };
+    }
+    const { node } = this;
+    if (node === undefined) return { returns };
+    return {
+      returns,
+      transmits: drain(() => node.pollTransmit()),
+      events: drain(() => node.pollEvent()),
+      changes: drain(() => node.pollChange()),
+      deadline: node.pollTimeout(),
+    };
+  }
+}
+
+// mainline.jsonl is left out: this package has no BitTorrent wire.
+for (const trace of ["native.jsonl", "restored.jsonl"]) {
+  test(`${trace}: the same again`, () => {
+    const replay = new Replay();
+    const lines = readFileSync(new URL(trace, TRACES), "utf8").trimEnd().split("\n");
+    for (const [number, line] of lines.entries()) {
+      const out = `,"out":${words(replay.out(parse(line).in))}}`;
+      const recorded = line.slice(line.indexOf(',"out":'));
+      assert.equal(out, recorded, `${trace}:${number + 1}`);
+    }
+  });
+}
+
+// The public functions of `impl Node` in the core.
+function* coreVerbs() {
+  const core = new URL("../../core/src/", import.meta.url);
+  const files = readdirSync(new URL("node/", core), { recursive: true }).map((f) => `node/${f}`);
+  for (const file of ["node.rs", ...files].filter((name) => name.endsWith(".rs"))) {
+    let ours = false;
+    for (const line of readFileSync(new URL(file, core), "utf8").split("\n")) {
+      if (line.startsWith("impl")) ours = line === "impl Node {";
+      const verb = ours && /^    pub (?:const )?fn (\w+)/.exec(line);
+      if (verb) yield verb[1];
+    }
+  }
+}
+
+// A verb that is added, renamed or dropped on one side alone does not pass.
+test("the verbs are the core's", () => {
+  const generated = (name) => name === "constructor" || name === "free" || name.startsWith("__");
+  const names = Object.getOwnPropertyNames(kadlet.Node.prototype).filter((n) => !generated(n));
+  const ours = ["new", "restore", ...names.map(snake)];
+  assert.deepEqual(ours.sort(), [...coreVerbs()].sort());
+});
