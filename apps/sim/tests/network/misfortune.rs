@@ -1,7 +1,9 @@
 //! Churn, cables that are pulled, networks that split.
 
+use alloc::collections::BTreeSet;
+
 use kadlet_core::{Config, Event, Family, GetQuery, PutOptions};
-use kadlet_sim::{LinkModel, NodeOptions, Sessions, Weibull};
+use kadlet_sim::{LinkModel, Network, NodeOptions, Sessions, Weibull};
 
 use crate::{HOUR, K, MINUTE, immutable, lookup, network, quality};
 
@@ -36,23 +38,28 @@ fn lookups_and_values_survive_churn() {
     }
 }
 
-/// Mistake 12: with our own cable out everything times out, and nobody is to blame: the table is
-/// as full afterwards as before.
+/// Mistake 12: with our own cable out everything times out, and nobody is to blame. Nine contacts
+/// may fall silent before it is clear that it is we who are offline (after ten in a row); all
+/// others are handed on for the whole night as before.
 #[test]
 fn a_pulled_cable_empties_no_table() {
-    let mut net = network(61, 100);
+    let mut net = network(61, 120);
     let victim = net.random_live();
-    let before = net.node(victim).health().contacts[0].1;
-    assert!(before > K);
+    let samples: Vec<_> = (0..20).map(|_| net.random_id()).collect();
+    let known = |net: &Network| -> BTreeSet<_> {
+        samples.iter().flat_map(|id| net.node(victim).closest(*id, Family::V4)).collect()
+    };
+    let before = known(&net);
     net.set_connected(victim, false);
-    for _ in 0..10 {
+    for _ in 0..20 {
         let target = net.random_id();
         lookup(&mut net, victim, target);
+        net.run_for(MINUTE * 10);
     }
-    net.run_for(HOUR * 6);
     assert!(net.node(victim).health().offline);
     assert!(net.notices(victim).contains(&Event::Offline { offline: true }));
-    assert_eq!(net.node(victim).health().contacts[0].1, before);
+    let lost = before.difference(&known(&net)).count();
+    assert!(lost < 10, "{lost} of {} contacts are lost", before.len());
     net.set_connected(victim, true);
     net.run_for(MINUTE * 5);
     assert!(!net.node(victim).health().offline);
