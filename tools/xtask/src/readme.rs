@@ -1,8 +1,9 @@
 //! Runs the blocks of README.md: what a reader would paste must work.
 //!
 //! Blocks marked `sh` run in the repository's root, `python` in the environment that has the Python
-//! package. `rust` blocks are doctests of kadlet-sim, so that plain `cargo test` runs them too.
-//! Blocks marked `text` show output and are not run; a block with any other mark is an error.
+//! package, `js` as a module under Node.js in the root, where the JavaScript package was built.
+//! `rust` blocks are doctests of kadlet-sim, so that plain `cargo test` runs them too. Blocks marked
+//! `text` show output and are not run; a block with any other mark is an error.
 
 use core::time::Duration;
 
@@ -23,22 +24,23 @@ pub(crate) fn blocks(cx: &Context) -> Result<(), Stop> {
     let text = std::fs::read_to_string(cx.root.join("README.md"))
         .map_err(|why| Stop::Failed(format!("README.md: {why}")))?;
     for block in parse(&text) {
-        let mut command = match block.mark.as_str() {
+        let (mut command, options): (_, &[&str]) = match block.mark.as_str() {
             "rust" | "text" => continue,
-            "sh" => cx.command("bash"),
-            "python" => cx.command(cx.target.join("venv/bin/python")),
+            "sh" => (cx.command("bash"), &["-euo", "pipefail", "-c"]),
+            "python" => (cx.command(cx.target.join("venv/bin/python")), &["-c"]),
+            "js" => {
+                cx.needs_node()?;
+                (cx.command("node"), &["--input-type=module", "--eval"])
+            }
             other => {
                 return Err(Stop::Failed(format!(
-                    "README.md:{}: a block marked `{other}`: expected sh, rust, python or text",
+                    "README.md:{}: a block marked `{other}`: expected sh, rust, python, js or text",
                     block.line
                 )));
             }
         };
         println!("README.md:{}\n{}", block.line, block.text);
-        if block.mark == "sh" {
-            command.args(["-euo", "pipefail"]);
-        }
-        run_within(command.args(["-c", &block.text]), LIMIT).map_err(|stop| match stop {
+        run_within(command.args(options).arg(&block.text), LIMIT).map_err(|stop| match stop {
             Stop::Failed(why) => Stop::Failed(format!("README.md:{}: {why}", block.line)),
             missing => missing,
         })?;
