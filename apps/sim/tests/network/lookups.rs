@@ -131,7 +131,6 @@ fn nobody_is_asked_twice() {
 
 /// On public addresses, with cookies, diversity and all limits in force.
 #[test]
-#[ignore = "a node with a fixed role asks to be woken for ever on public addresses"]
 fn lookups_on_public_addresses() {
     let mut config = SimConfig::with_seed(9);
     config.addresses = AddressPlan::Public;

@@ -145,7 +145,6 @@ fn searches_find_names_with_all_words() {
 
 /// More hits than a datagram carries come page by page, all of them.
 #[test]
-#[ignore = "the budget of pages is shared by all holders, so that one hit of 60 is missed"]
 fn long_lists_come_in_pages() {
     let mut net = network(45, 60);
     let sharer = net.random_live();
