@@ -244,7 +244,9 @@ impl Driver {
     fn new(id: ContentId, target: &Path, options: &FetchOptions) -> Result<Self, FetchFailure> {
         let mut partial = Partial::of(target);
         let config = options.config.clone();
-        let left = partial.resume(id, config.max_size);
+        let left = partial
+            .resume(id, config.max_size)
+            .map_err(|error| FetchFailure::Io { path: partial.data_path().to_owned(), error })?;
         let (machine, resumed) = match left {
             Some((list, have)) => {
                 let bytes = have.iter().filter_map(|index| list.range(index));

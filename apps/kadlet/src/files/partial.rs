@@ -1,8 +1,12 @@
 //! A file that is being fetched: pieces where they belong, a note of which are there, and the final
 //! name only when all are.
+//!
+//! Beside the target lie `.part` with the bytes, `.part.list` with their hashes and `.part.note`
+//! with what is known to be there. One process works with them at a time: it holds a lock on
+//! `.part`.
 
 use core::ops::Range;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -36,16 +40,30 @@ impl Partial {
 
     /// What an earlier fetch of the same content left: its list, and the pieces that are on the disk
     /// and right. None if there is nothing usable; it is overwritten then.
-    pub(super) fn resume(&mut self, id: ContentId, max_size: u64) -> Option<(HashList, Bitmap)> {
-        let list = HashList::decode(&fs::read(&self.list).ok()?, id, max_size).ok()?;
-        let note = Resume::decode(&fs::read(&self.note).ok()?).ok()?;
-        if note.id != id || note.size != list.size() {
-            return None;
-        }
-        let mut file = OpenOptions::new().read(true).write(true).open(&self.data).ok()?;
+    ///
+    /// # Errors
+    /// Another process fetches into the same file.
+    pub(super) fn resume(
+        &mut self,
+        id: ContentId,
+        max_size: u64,
+    ) -> io::Result<Option<(HashList, Bitmap)>> {
+        let Some(list) = read_list(&self.list, id, max_size) else { return Ok(None) };
+        let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&self.data) else {
+            return Ok(None);
+        };
+        lock(&file)?;
+        let note = fs::read(&self.note).ok().and_then(|bytes| Resume::decode(&bytes).ok());
+        let noted = note.filter(|note| note.id == id && note.size == list.size());
+        let is_noted = |index| noted.as_ref().is_some_and(|note| note.have.contains(index));
         let mut have = Bitmap::new(list.pieces());
         let mut bytes = Vec::new();
-        for index in note.have.iter() {
+        for index in 0..list.pieces() {
+            // A process that was killed noted nothing of its last pieces. A piece that was never
+            // written begins with zeros, and hashing a disk full of them would take minutes.
+            if !is_noted(index) && begins_with_zeros(&mut file, &list, index) {
+                continue;
+            }
             // The note was written before the disk failed, or after: the bytes decide.
             if read_piece(&mut file, &list, index, &mut bytes).is_ok()
                 && list.verify_piece(index, &bytes)
@@ -54,18 +72,30 @@ impl Partial {
             }
         }
         self.file = Some(file);
-        Some((list, have))
+        Ok(Some((list, have)))
     }
 
     /// Begins anew, with this list.
+    ///
+    /// # Errors
+    /// Another process fetches into the same file or has just done so, or the disk refuses.
     pub(super) fn start(&mut self, list: &HashList) -> io::Result<()> {
-        write_whole(&self.list, &list.encode())?;
+        // What is in it goes when the lock is ours, not before.
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .open(&self.data)?;
+        lock(&file)?;
+        if self.target.symlink_metadata().is_ok() {
+            // Whoever had the lock before us was through: what we opened may be the target itself.
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        write_whole(&self.list, &list.encode())?;
+        // The note is of what lay here before. It may not be there.
+        let _ = fs::remove_file(&self.note);
+        file.set_len(0)?;
         file.set_len(list.size())?;
         self.file = Some(file);
         Ok(())
@@ -89,7 +119,9 @@ impl Partial {
 
     /// All pieces are there: the file gets its name, and what lay beside it goes.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
+        // The lock lasts until the name is given.
+        let file = self.file.take();
+        if let Some(file) = &file {
             file.sync_all()?;
         }
         // Unlike a rename this does not replace what has come there meanwhile.
@@ -109,6 +141,32 @@ impl Partial {
     }
 }
 
+/// Keeps other processes from the partial file for as long as it is open.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other("another process is fetching into this file"))
+        }
+        // Also on file systems without locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+fn read_list(path: &Path, id: ContentId, max_size: u64) -> Option<HashList> {
+    HashList::decode(&fs::read(path).ok()?, id, max_size).ok()
+}
+
+/// Whether a piece looks as if it had never been written.
+fn begins_with_zeros(file: &mut File, list: &HashList, index: u32) -> bool {
+    let Some(range) = list.range(index) else { return true };
+    // Few files have so many zeros in a row at a whole megabyte; such a piece is fetched again.
+    let mut bytes = [0; 64];
+    let len = bytes.len().min(usize::try_from(range.end - range.start).unwrap_or(bytes.len()));
+    let (start, _) = bytes.split_at_mut(len);
+    let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(start));
+    read.is_err() || bytes == [0; 64]
+}
+
 fn read_piece(file: &mut File, list: &HashList, index: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
     let range = list.range(index).ok_or_else(|| io::Error::other("no such piece"))?;
     bytes.resize(usize::try_from(range.end - range.start).map_err(io::Error::other)?, 0);
@@ -125,4 +183,177 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_data()?;
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use super::*;
+    use kadlet_core::content::{HashListBuilder, PIECE_LEN};
+
+    const PIECE: usize = PIECE_LEN as usize;
+    const MAX: u64 = 1 << 40;
+
+    /// Four pieces, the last one short, none like another.
+    fn content() -> (Vec<u8>, HashList) {
+        let bytes: Vec<u8> =
+            (0..3 * PIECE + 100).map(|at| (at / PIECE + at % 251) as u8 + 1).collect();
+        let mut builder = HashListBuilder::new();
+        builder.update(&bytes);
+        (bytes, builder.finish())
+    }
+
+    fn write(partial: &mut Partial, list: &HashList, bytes: &[u8], index: u32) {
+        let range = list.range(index).unwrap();
+        partial.write(&range, &bytes[range.start as usize..range.end as usize]).unwrap();
+    }
+
+    fn note(list: &HashList, pieces: &[u32]) -> Resume {
+        let mut have = Bitmap::new(list.pieces());
+        for index in pieces {
+            have.insert(*index);
+        }
+        Resume { id: list.id(), size: list.size(), have }
+    }
+
+    fn resumed(target: &Path, list: &HashList) -> Option<Vec<u32>> {
+        let left = Partial::of(target).resume(list.id(), MAX).unwrap();
+        left.map(|(_, have)| have.iter().collect())
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn all_pieces_make_the_file_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        assert!(!partial.is_started());
+        partial.start(&list).unwrap();
+        for index in [3, 0, 2, 1] {
+            assert!(!target.exists());
+            write(&mut partial, &list, &bytes, index);
+        }
+        partial.note(&note(&list, &[0, 1, 2, 3])).unwrap();
+        partial.finish().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), bytes);
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn pieces_that_nobody_noted_are_found_and_holes_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        assert_eq!(resumed(&target, &list), None);
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        write(&mut partial, &list, &bytes, 3);
+        partial.note(&note(&list, &[3])).unwrap();
+        write(&mut partial, &list, &bytes, 1);
+        drop(partial);
+        assert_eq!(resumed(&target, &list), Some(vec![1, 3]));
+        // Without a note, too.
+        fs::remove_file(dir.path().join("file.part.note")).unwrap();
+        assert_eq!(resumed(&target, &list), Some(vec![1, 3]));
+    }
+
+    #[test]
+    fn the_bytes_decide_and_not_the_note() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        for index in 0..4 {
+            write(&mut partial, &list, &bytes, index);
+        }
+        partial.note(&note(&list, &[0, 1, 2, 3])).unwrap();
+        partial.write(&(PIECE_LEN + 5..PIECE_LEN + 6), &[0]).unwrap();
+        drop(partial);
+        assert_eq!(resumed(&target, &list), Some(vec![0, 2, 3]));
+        // A file that was cut.
+        let data = OpenOptions::new().write(true).open(dir.path().join("file.part")).unwrap();
+        data.set_len(2 * PIECE_LEN).unwrap();
+        drop(data);
+        assert_eq!(resumed(&target, &list), Some(vec![0]));
+    }
+
+    #[test]
+    fn a_piece_of_zeros_counts_once_it_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let bytes = vec![0; 2 * PIECE];
+        let mut builder = HashListBuilder::new();
+        builder.update(&bytes);
+        let list = builder.finish();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        partial.note(&note(&list, &[1])).unwrap();
+        drop(partial);
+        assert_eq!(resumed(&target, &list), Some(vec![1]));
+    }
+
+    #[test]
+    fn what_is_left_of_another_content_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        write(&mut partial, &list, &bytes, 0);
+        partial.note(&note(&list, &[0])).unwrap();
+        drop(partial);
+        let mut builder = HashListBuilder::new();
+        builder.update(&bytes[..2 * PIECE]);
+        let other = builder.finish();
+        assert_eq!(resumed(&target, &other), None);
+        let mut partial = Partial::of(&target);
+        partial.start(&other).unwrap();
+        drop(partial);
+        // Its old bytes and its old note are gone.
+        assert_eq!(resumed(&target, &other), Some(vec![]));
+        assert_eq!(names(dir.path()), ["file.part", "file.part.list"]);
+    }
+
+    #[test]
+    fn what_came_there_meanwhile_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        for index in 0..4 {
+            write(&mut partial, &list, &bytes, index);
+        }
+        fs::write(&target, "mine").unwrap();
+        let refused = |result: io::Result<()>| result.unwrap_err().kind();
+        assert_eq!(refused(partial.finish()), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"mine");
+        // What was fetched is still there.
+        assert_eq!(resumed(&target, &list), Some(vec![0, 1, 2, 3]));
+        assert_eq!(refused(Partial::of(&target).start(&list)), io::ErrorKind::AlreadyExists);
+        assert_eq!(resumed(&target, &list), Some(vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn two_do_not_write_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut first = Partial::of(&target);
+        first.start(&list).unwrap();
+        write(&mut first, &list, &bytes, 2);
+        let mut second = Partial::of(&target);
+        assert!(second.resume(list.id(), MAX).unwrap_err().to_string().contains("another process"));
+        assert!(second.start(&list).unwrap_err().to_string().contains("another process"));
+        drop(first);
+        assert_eq!(resumed(&target, &list), Some(vec![2]));
+    }
 }
