@@ -10,7 +10,7 @@ use core::time::Duration;
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -62,7 +62,12 @@ fn answer(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => find(shelf, request),
         Method::OPTIONS => empty(StatusCode::NO_CONTENT),
-        _ => empty(StatusCode::METHOD_NOT_ALLOWED),
+        _ => {
+            let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+            let allow = HeaderValue::from_static("GET, HEAD, OPTIONS");
+            response.headers_mut().insert(header::ALLOW, allow);
+            response
+        }
     };
     let headers = response.headers_mut();
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
@@ -83,12 +88,16 @@ fn find(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
     let Some(content) = shelf.get(id) else { return empty(StatusCode::NOT_FOUND) };
     if hashes {
         let list = content.list().encode();
-        return with_body(StatusCode::OK, list.len() as u64, Either::Left(Full::from(list)));
+        let len = list.len() as u64;
+        let mut response = with_body(StatusCode::OK, len, Either::Left(Full::from(list)));
+        // Bytes under a hash never change, nor does the list that the hash has.
+        describe(response.headers_mut(), id);
+        return response;
     }
     let size = content.list().size();
     match request.headers().get(header::RANGE).map(|value| parse_range(value, size)) {
-        None => send(shelf, content, 0..size, StatusCode::OK),
-        Some(Some(range)) => send(shelf, content, range, StatusCode::PARTIAL_CONTENT),
+        None => send(shelf, request, content, 0..size, StatusCode::OK),
+        Some(Some(range)) => send(shelf, request, content, range, StatusCode::PARTIAL_CONTENT),
         Some(None) => {
             let mut response = empty(StatusCode::RANGE_NOT_SATISFIABLE);
             if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
@@ -101,17 +110,24 @@ fn find(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
 
 fn send(
     shelf: &Arc<Shelf>,
+    request: &Request<Incoming>,
     content: Arc<dyn Content>,
     range: Range<u64>,
     status: StatusCode,
 ) -> Response<Body> {
-    let size = content.list().size();
-    let (sender, body) = Channel::new(1);
-    tokio::spawn(pump(Arc::clone(shelf), content, range.clone(), sender));
-    let mut response = with_body(status, range.end - range.start, Either::Right(body));
+    let (id, size) = (content.list().id(), content.list().size());
+    let body = if request.method() == Method::HEAD {
+        // Nothing is read for it.
+        Either::Left(Full::default())
+    } else {
+        let (sender, body) = Channel::new(1);
+        tokio::spawn(pump(Arc::clone(shelf), content, range.clone(), sender));
+        Either::Right(body)
+    };
+    let mut response = with_body(status, range.end - range.start, body);
     let headers = response.headers_mut();
+    describe(headers, id);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     if status == StatusCode::PARTIAL_CONTENT {
         let said = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
         if let Ok(value) = HeaderValue::from_str(&said) {
@@ -119,6 +135,16 @@ fn send(
         }
     }
     response
+}
+
+/// What is said of everything that its hash names.
+fn describe(headers: &mut HeaderMap, id: ContentId) {
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    say(header::CONTENT_TYPE, "application/octet-stream");
+    say(header::CACHE_CONTROL, "public, max-age=31536000, immutable");
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{id}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
 }
 
 /// Reads piece by piece, each only when the one before is on its way.
