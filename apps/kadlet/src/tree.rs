@@ -12,7 +12,7 @@ use kadlet::core::content::{ContentId, Link, safe_file_name};
 /// How the list begins.
 const HEADER: &str = "kadlet folder 1";
 
-/// Files in one list at most: a megabyte of links or more is a mistake, not a folder.
+/// Files in one list at most: more is a mistake, not a folder.
 const MAX_FILES: usize = 100_000;
 
 /// A folder's files.
@@ -42,6 +42,10 @@ impl Tree {
     /// What the list is called where a folder was fetched to.
     pub(crate) const FILE_NAME: &str = "kadlet-folder.txt";
 
+    /// Longest list that is fetched, in bytes: room for the most files with paths of 250 bytes. It
+    /// is read into memory.
+    pub(crate) const MAX_LEN: u64 = 32 << 20;
+
     /// Whether a link leads to a folder.
     pub(crate) fn is_named_by(link: &Link) -> bool {
         link.name().is_some_and(|name| name.ends_with('/'))
@@ -50,6 +54,8 @@ impl Tree {
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!("{HEADER}\n");
         for TreeFile { id, size, path } in &self.files {
+            // A line is a line: whoever fetches makes the same of such characters.
+            let path = path.replace(char::is_control, "_");
             // Writing into memory does not fail.
             let _ = writeln!(text, "{id} {size} {path}");
         }
@@ -114,6 +120,12 @@ mod tests {
         assert_eq!(Tree::parse(&tree.to_text()), Ok(tree));
         assert_eq!(Tree::parse("hello"), Err(TreeError::NoFolder));
         assert_eq!(Tree::parse(&format!("{HEADER}\nab 1 x")), Err(TreeError::Line(2)));
+    }
+
+    #[test]
+    fn a_name_cannot_make_a_line_of_its_own() {
+        let text = tree("a\nb\r").to_text();
+        assert_eq!(Tree::parse(&text), Ok(tree("a_b_")));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kadlet::core::content::{ContentId, Link, safe_file_name};
-use kadlet::{Dht, FetchFailure, FetchOptions, FetchProgress, Fetched, HostPort};
+use kadlet::{Dht, FetchFailure, FetchOptions, FetchProgress, Fetched, HostPort, SharedFile};
 use serde_json::json;
 
 use crate::cli::Common;
@@ -13,7 +13,7 @@ use crate::failure::{Code, Failure};
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::session;
-use crate::tree::Tree;
+use crate::tree::{Tree, TreeError, TreeFile};
 
 /// Fetch a file, or a shared folder, by its link
 #[derive(Args, Debug)]
@@ -52,7 +52,8 @@ async fn fetch_link(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     if Tree::is_named_by(link) {
         return fetch_tree(dht, link, target, output).await;
     }
-    fetch_one(dht, link.id(), link.size(), target, output).await.map(drop)
+    let options = FetchOptions::default();
+    fetch_one(dht, link.id(), link.size(), target, options, output).await.map(drop)
 }
 
 /// A shared folder: its list first, then the files that are not there yet.
@@ -61,23 +62,26 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     std::fs::create_dir_all(target).map_err(refused)?;
     let list = target.join(Tree::FILE_NAME);
     if !list.exists() {
-        fetch_one(dht, link.id(), link.size(), &list, output).await?;
+        let mut options = FetchOptions::default();
+        options.config.max_size = Tree::MAX_LEN;
+        fetch_one(dht, link.id(), link.size(), &list, options, output).await?;
     }
-    let text = std::fs::read_to_string(&list).map_err(refused)?;
-    let tree = Tree::parse(&text).map_err(|error| {
-        Failure::new(Code::Refused, format_args!("{}: {error}", list.display()))
-    })?;
+    let tree = read_tree(&list, link.id())?;
     let mut missing = None;
     for file in &tree.files {
         let path = file.path_in(target);
-        if path.metadata().is_ok_and(|metadata| metadata.len() == file.size) {
+        if is_there(&path, file).await {
             continue;
         }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(refused)?;
-        }
-        // One file that nobody has does not keep the others back.
-        if let Err(failure) = fetch_one(dht, file.id, Some(file.size), &path, output).await {
+        let fetched = match path.parent().map_or(Ok(()), std::fs::create_dir_all) {
+            Ok(()) => {
+                let options = FetchOptions::default();
+                fetch_one(dht, file.id, Some(file.size), &path, options, output).await.map(drop)
+            }
+            Err(error) => Err(Failure::io(path.display(), &error)),
+        };
+        // One file that nobody has, or that has no place, does not keep the others back.
+        if let Err(failure) = fetched {
             output.warning(
                 failure.code.name(),
                 format_args!("{}: {}", path.display(), failure.message),
@@ -88,14 +92,44 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     missing.map_or(Ok(()), Err)
 }
 
+/// The list in the folder, which an earlier fetch may have left there, of this folder or another.
+fn read_tree(path: &Path, id: ContentId) -> Result<Tree, Failure> {
+    let refused = |error| Failure::io(path.display(), &error);
+    let len = path.metadata().map_err(refused)?.len();
+    let text =
+        if len > Tree::MAX_LEN { Vec::new() } else { std::fs::read(path).map_err(refused)? };
+    if ContentId::of(&text) != id {
+        return Err(Failure::new(
+            Code::TargetExists,
+            format_args!(
+                "{} is there already and is another folder's: name another target",
+                path.display()
+            ),
+        ));
+    }
+    let tree = core::str::from_utf8(&text).map_err(|_| TreeError::NoFolder);
+    tree.and_then(Tree::parse)
+        .map_err(|error| Failure::new(Code::Refused, format_args!("{}: {error}", path.display())))
+}
+
+/// Whether a file of a folder is there and right: an earlier fetch left it, or its owner has it.
+async fn is_there(path: &Path, file: &TreeFile) -> bool {
+    if !path.metadata().is_ok_and(|metadata| metadata.len() == file.size) {
+        return false;
+    }
+    let path = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || SharedFile::hash(&path, |_| {})).await;
+    hashed.is_ok_and(|hashed| hashed.is_ok_and(|hashed| hashed.id() == file.id))
+}
+
 async fn fetch_one(
     dht: &Dht,
     id: ContentId,
     size: Option<u64>,
     target: &Path,
+    mut options: FetchOptions,
     output: Output,
 ) -> Result<Fetched, Failure> {
-    let mut options = FetchOptions::default();
     options.size = size;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut bar = Bar::bytes(output, &name);
@@ -143,15 +177,26 @@ fn target(link: &Link, given: Option<&Path>) -> Result<PathBuf, Failure> {
         Some(path) => path.to_owned(),
     };
     let folder = match target.parent() {
-        None => return Ok(target),
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,
+        // The root of the file system.
+        None => &target,
     };
-    if !folder.is_dir() {
+    // `new/` means a folder, as it does for cp; only a shared folder makes its own.
+    let is_folder = target.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let missing = if is_folder && !Tree::is_named_by(link) { &target } else { folder };
+    if !missing.is_dir() {
         return Err(Failure::new(
             Code::Usage,
-            format_args!("there is no folder {}: make it first, or name another", folder.display()),
+            format_args!(
+                "there is no folder {}: make it first, or name another",
+                missing.display()
+            ),
         ));
+    }
+    // Before anything is started. A folder is fetched into what is there of it.
+    if target.symlink_metadata().is_ok() && !(Tree::is_named_by(link) && target.is_dir()) {
+        return Err(failure(FetchFailure::TargetExists(target)));
     }
     Ok(target)
 }
