@@ -74,11 +74,8 @@ async fn serve(
              --unlisted publishes no names.",
         );
     }
-    let mut sharer =
-        Sharer { dht, shares, output, unlisted: options.unlisted, shared: BTreeMap::new() };
+    let mut sharer = Sharer { dht, shares, output, shared: BTreeMap::new() };
     let mut withdrawn = shares.withdrawn();
-    let kept: Vec<PathBuf> =
-        dht.kept_shares().iter().map(|(path, _)| PathBuf::from(path)).collect();
     let mut given = Vec::new();
     for path in &options.files {
         match std::path::absolute(path) {
@@ -86,10 +83,16 @@ async fn serve(
             Err(error) => output.warning("io", format_args!("{}: {error}", path.display())),
         }
     }
-    let known = |path: &PathBuf| !given.contains(path);
-    let all: Vec<PathBuf> = kept.into_iter().filter(known).chain(given.clone()).collect();
-    for path in all {
-        sharer.share(&path).await;
+    for (path, kept) in dht.kept_shares() {
+        let path = Path::new(path);
+        if !given.iter().any(|given| given == path) {
+            // One that cannot be shared stays kept: its disk may be back next time. What was
+            // unlisted does not come into the open by a restart.
+            sharer.share(path, kept != UNLISTED).await;
+        }
+    }
+    for path in given {
+        sharer.share_and_keep(&path, !options.unlisted).await;
     }
     if sharer.shared.is_empty() {
         return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
@@ -103,39 +106,63 @@ async fn serve(
     }
 }
 
+/// What is kept of a share that has no search words; of others nothing but their paths is kept.
+const UNLISTED: &[u8] = b"unlisted";
+
 /// What is shared, and how it is withdrawn.
 struct Sharer<'a> {
     dht: &'a Dht,
     shares: &'a Shares,
     output: Output,
-    unlisted: bool,
-    shared: BTreeMap<ContentId, (PathBuf, Vec<OperationId>)>,
+    /// Files with the same bytes are one content.
+    shared: BTreeMap<ContentId, Vec<Shared>>,
+}
+
+/// One file or folder that was announced.
+struct Shared {
+    path: PathBuf,
+    listed: bool,
+    operations: Vec<OperationId>,
 }
 
 impl Sharer<'_> {
-    /// A file or a folder; what cannot be shared is named, and the others go on.
-    async fn share(&mut self, path: &Path) {
-        let result = if path.is_dir() {
-            self.share_folder(path).await
-        } else {
-            self.share_file(path).await.map(drop)
-        };
-        if let Err(error) = result {
-            self.output.warning("not_shared", error);
-            return;
-        }
+    /// Shares it from now on, over restarts: kept before it is said to be shared.
+    async fn share_and_keep(&mut self, path: &Path, listed: bool) {
         let key = path.to_string_lossy().into_owned();
-        if let Err(error) = self.dht.keep_share(&key, Vec::new()).await {
+        let bytes = if listed { Vec::new() } else { UNLISTED.to_vec() };
+        let mut kept = self.dht.keep_share(&key, bytes).await;
+        if !self.share(path, listed).await && kept.is_ok() {
+            kept = self.dht.forget_share(&key).await;
+        }
+        if let Err(error) = kept {
             self.output.warning("data_damaged", error);
         }
     }
 
-    async fn share_file(&mut self, path: &Path) -> Result<Arc<SharedFile>, ShareError> {
+    /// A file or a folder; what cannot be shared is named, and the others go on.
+    async fn share(&mut self, path: &Path, listed: bool) -> bool {
+        let result = if path.is_dir() {
+            self.share_folder(path, listed).await
+        } else {
+            self.share_file(path, listed).await.map(drop)
+        };
+        result.map_err(|error| self.output.warning("not_shared", error)).is_ok()
+    }
+
+    async fn share_file(
+        &mut self,
+        path: &Path,
+        listed: bool,
+    ) -> Result<Arc<SharedFile>, ShareError> {
         let file = self.hash(path).await?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.shares.add(Arc::<SharedFile>::clone(&file));
-        self.publish(path, file.id(), file.size(), &name, !self.unlisted).await;
+        self.offer(path, &file, listed).await;
         Ok(file)
+    }
+
+    async fn offer(&mut self, path: &Path, file: &Arc<SharedFile>, listed: bool) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.shares.add(Arc::<SharedFile>::clone(file));
+        self.publish(path, file.id(), file.size(), &name, listed).await;
     }
 
     async fn hash(&self, path: &Path) -> Result<Arc<SharedFile>, ShareError> {
@@ -154,13 +181,13 @@ impl Sharer<'_> {
 
     /// Every file below, in the order of their paths; links are not followed, for they may lead out
     /// of what the person meant to share.
-    async fn share_folder(&mut self, folder: &Path) -> Result<(), ShareError> {
+    async fn share_folder(&mut self, folder: &Path, listed: bool) -> Result<(), ShareError> {
         let mut tree = Tree::default();
         let mut files = Vec::new();
         list_files(folder, &mut files, self.output);
         files.sort();
         for path in files {
-            match self.share_file(&path).await {
+            match self.share_file(&path, listed).await {
                 Ok(file) => {
                     let inside = path.strip_prefix(folder).unwrap_or(&path);
                     let parts: Vec<_> =
@@ -206,7 +233,8 @@ impl Sharer<'_> {
                 }
             }
         }
-        self.shared.insert(id, (path.to_owned(), operations));
+        let shared = Shared { path: path.to_owned(), listed, operations };
+        self.shared.entry(id).or_default().push(shared);
         let mut link = Link::new(id).with_name(name).with_size(size);
         for addr in self.dht.local_addrs() {
             link = link.with_contact(*addr);
@@ -223,19 +251,30 @@ impl Sharer<'_> {
         );
     }
 
-    /// A file is not what it was: what it is now is shared instead.
+    /// A file is not what it was: what it is now is shared instead. Another one with the same bytes
+    /// may still be.
     async fn changed(&mut self, id: ContentId) {
-        let Some((path, operations)) = self.shared.remove(&id) else { return };
-        for operation in operations {
-            self.dht.withdraw(operation);
-        }
-        let said = path.display().to_string();
-        self.output.event(
-            json!({"event": "changed", "path": said}),
-            format_args!("{said} has changed: it is hashed again"),
-        );
-        if let Err(error) = self.share_file(&path).await {
-            self.output.warning("withdrawn", error);
+        for shared in self.shared.remove(&id).unwrap_or_default() {
+            let result = self.hash(&shared.path).await;
+            if let Ok(file) = &result
+                && file.id() == id
+            {
+                self.shares.add(Arc::<SharedFile>::clone(file));
+                self.shared.entry(id).or_default().push(shared);
+                continue;
+            }
+            for operation in shared.operations {
+                self.dht.withdraw(operation);
+            }
+            let said = shared.path.display().to_string();
+            self.output.event(
+                json!({"event": "changed", "path": said}),
+                format_args!("{said} has changed: what it is now is shared"),
+            );
+            match result {
+                Ok(file) => self.offer(&shared.path, &file, shared.listed).await,
+                Err(error) => self.output.warning("withdrawn", error),
+            }
         }
     }
 }
