@@ -119,28 +119,44 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node on loopback and waits until it listens.
     pub(crate) fn start(network: &str, arguments: &[&str]) -> Self {
-        let listen = ["node", "--json", "--listen", "127.0.0.1:0", "--network", network];
+        Self::start_as("node", network, arguments)
+    }
+
+    /// The same for any command that stays.
+    pub(crate) fn start_as(command: &str, network: &str, arguments: &[&str]) -> Self {
+        let listen = [command, "--json", "--listen", "127.0.0.1:0", "--network", network];
         let mut all = listen.to_vec();
         all.extend(arguments);
         if !arguments.contains(&"--lan") {
             all.push("--no-lan");
         }
         all.retain(|argument| *argument != "--lan");
-        let mut child = kadlet(&all).spawn().expect("the program starts");
+        let mut node = Self::spawn(network, &all);
+        let listening = node.wait_for("listening");
+        node.addr = listening["addr"].as_str().expect("an address").to_owned();
+        node.id = listening["id"].as_str().expect("an id").to_owned();
+        node
+    }
+
+    /// Starts a command as it is, and waits for nothing.
+    pub(crate) fn spawn(network: &str, arguments: &[&str]) -> Self {
+        let mut child = kadlet(arguments).spawn().expect("the program starts");
         let guard = guard(&child);
         let lines = BufReader::new(child.stdout.take().expect("piped"));
-        let mut node = Self {
+        Self {
             child,
             lines,
             _guard: guard,
             network: network.to_owned(),
             addr: String::new(),
             id: String::new(),
-        };
-        let listening = node.wait_for("listening");
-        node.addr = listening["addr"].as_str().expect("an address").to_owned();
-        node.id = listening["id"].as_str().expect("an id").to_owned();
-        node
+        }
+    }
+
+    /// Shares in the network of a node.
+    pub(crate) fn share(first: &Self, arguments: &[&str]) -> Self {
+        let bootstrap = ["--bootstrap", &first.addr];
+        Self::start_as("share", &first.network, &[&bootstrap, arguments].concat())
     }
 
     /// Starts a node that has joined by another one.
@@ -170,6 +186,11 @@ impl Node {
                 return line;
             }
         }
+    }
+
+    /// Waits until it ends by itself, and gives its exit status.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     pub(crate) fn pid(&self) -> u32 {
