@@ -47,19 +47,19 @@ pub fn safe_file_name(name: &str, id: ContentId) -> String {
         }
         return digits;
     }
-    let mut safe = cut(trimmed);
+    let mut safe = cut(trimmed, MAX_LEN);
     if safe.starts_with(['.', '-', '~']) {
         safe.replace_range(..1, "_");
     }
     if is_device(&safe) {
+        safe = cut(&safe, MAX_LEN - 1);
         safe.insert(0, '_');
     }
     safe
 }
 
-/// `name` in at most `MAX_LEN - 1` bytes (a device gets one more), keeping its ending if it can.
-fn cut(name: &str) -> String {
-    let max = MAX_LEN - 1;
+/// `name` in at most `max` bytes, keeping its ending if it can.
+fn cut(name: &str, max: usize) -> String {
     if name.len() <= max {
         return String::from(name);
     }
@@ -167,6 +167,15 @@ mod tests {
         assert!(short.len() <= MAX_LEN && short.ends_with("漢.gz"), "{short}");
         let dots = format!("{}{}", "a".repeat(150), ".".repeat(100)) + "b";
         assert!(!safe(&dots).ends_with('.'));
+    }
+
+    #[test]
+    fn a_long_device_stays_as_it_was_made() {
+        for len in MAX_LEN - 2..MAX_LEN + 2 {
+            let once = safe(&format!("nul.{}", "a".repeat(len - 4)));
+            assert!(once.len() <= MAX_LEN && once.starts_with("_nul."), "{once}");
+            assert_eq!(safe(&once), once);
+        }
     }
 
     proptest! {
