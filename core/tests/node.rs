@@ -349,6 +349,32 @@ fn state_survives_a_restart() {
     }
 }
 
+/// Found by fuzzing: the turn of a record to be stored again was a deadline that nothing did away
+/// with while there was nobody to store it with.
+#[test]
+fn a_node_that_is_offline_sleeps() {
+    let (mut net, addrs) = Net::local(21, 3);
+    let item = Item::Immutable(Value::new(*b"kept").expect("short"));
+    net.run(addrs[1], |node, now| node.put(now, item, PutOptions::default()).expect("good"));
+    net.nodes.retain(|addr, _| *addr == addrs[0]);
+    let (mut now, mut calls, mut offline) = (net.now, 0, false);
+    let end = now + Duration::from_secs(4 * 3_600);
+    let node = net.node(addrs[0]);
+    assert_eq!(node.health().records, 1);
+    while now < end {
+        now = now.max(node.poll_timeout().expect("it knocks"));
+        node.handle_timeout(now);
+        while node.poll_transmit().is_some() {}
+        while let Some(event) = node.poll_event() {
+            offline |= event == Event::Offline { offline: true };
+        }
+        calls += 1;
+        // A knock every ten seconds and its two timeouts, and what came before.
+        assert!(calls < 6_000, "woken for nothing at {now:?}");
+    }
+    assert!(offline);
+}
+
 #[test]
 fn cancelling_stops_the_traffic() {
     let (mut net, addrs) = Net::local(11, 20);

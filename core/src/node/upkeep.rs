@@ -50,8 +50,9 @@ impl Node {
         [
             self.requests.poll_timeout(),
             first(&self.deadlines),
-            self.store.poll_timeout(),
-            (!self.handovers.is_empty()).then_some(self.now),
+            // While offline nothing is stored anywhere: a record's turn must not wake the host.
+            if awake { self.store.poll_timeout() } else { self.store.poll_expiry() },
+            (!self.handovers.is_empty()).then_some(self.now).filter(|_| awake),
             first(&self.renewals).filter(|_| awake),
             self.reach.poll_timeout().filter(|_| finds_role),
             self.table(Family::V4).poll_timeout().filter(|_| awake),

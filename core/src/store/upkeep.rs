@@ -78,6 +78,13 @@ impl Store {
         firsts.into_iter().flatten().map(|(at, _)| at).min()
     }
 
+    /// When [`expire`](Self::expire) alone has something to do: for a node that has nobody to store
+    /// anything with at present. May change after any call that takes `&mut self`.
+    #[must_use]
+    pub fn poll_expiry(&self) -> Option<Instant> {
+        self.shelves.first_expiry().map(|(at, _)| at)
+    }
+
     /// Sweeps up what has expired, at most [`work_per_call`](crate::config::StoreConfig::work_per_call)
     /// records; if there are more, [`poll_timeout`](Self::poll_timeout) stays in the past.
     pub fn expire(&mut self, now: Instant) {
