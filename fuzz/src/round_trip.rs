@@ -3,7 +3,7 @@
 use core::str;
 
 use kadlet_core::content::{HashList, HashListBuilder, Link, Resume};
-use kadlet_core::record::SearchFilter;
+use kadlet_core::record::{SearchFilter, SearchQuery};
 use kadlet_core::wire::bencode::{Reader, Value, is_canonical, put_bytes};
 use kadlet_core::wire::native::{MAX_DATAGRAM, MAX_TEXT};
 use kadlet_core::wire::{Body, Message, Method, Wire};
@@ -27,8 +27,10 @@ pub fn round_trip(data: &[u8]) {
             assert_eq!(link.to_string().parse(), Ok(link));
         }
         let filter = SearchFilter::parse(text);
-        assert!(filter.to_text().len() <= SearchFilter::MAX_TEXT);
         assert_eq!(SearchFilter::parse(&filter.to_text()), filter);
+        if let Ok(query) = SearchQuery::parse(text) {
+            assert!(query.filter().to_text().len() <= SearchFilter::MAX_TEXT);
+        }
     }
 }
 
