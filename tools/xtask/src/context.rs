@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// Where builds and downloads go.
     pub(crate) target: PathBuf,
+    /// What was typed behind the name of a step that takes arguments.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Context {
@@ -26,7 +28,7 @@ impl Context {
         let root = here.ancestors().nth(2).unwrap_or(here).to_path_buf();
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| root.join("target"), |dir| root.join(dir));
-        Self { root, target }
+        Self { root, target, arguments: Vec::new() }
     }
 
     /// A command in the repository's root, without what `cargo run` put into our environment.
@@ -102,6 +104,17 @@ impl Context {
         Err(Stop::Missing {
             what: "no nightly toolchain with Miri".into(),
             install: "rustup toolchain install nightly --profile minimal -c miri,rust-src".into(),
+        })
+    }
+
+    /// cargo-fuzz.
+    pub(crate) fn needs_fuzz(&self) -> Result<(), Stop> {
+        if quiet(&mut self.cargo(&["fuzz", "--version"])) {
+            return Ok(());
+        }
+        Err(Stop::Missing {
+            what: "no cargo-fuzz".into(),
+            install: "cargo install cargo-fuzz --locked (1 minute; wants a C++ compiler)".into(),
         })
     }
 

@@ -23,6 +23,8 @@ use runner::{Runner, Step};
 const USAGE: &str = "\
 usage: cargo xtask [--no-skip] test       every check, in order
        cargo xtask [--no-skip] NAME…      the steps of these kinds only
+       cargo xtask fuzz [TARGET] [SECONDS]
+                                          libFuzzer on one target or all (60 s each)
        cargo xtask list                   what there is
 
 With --no-skip, or CI=true in the environment, a skipped step is a failure.";
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
             _ => kinds.push(argument),
         }
     }
+    let mut context = Context::new();
+    if kinds.first().is_some_and(|kind| kind == "fuzz") {
+        context.arguments = kinds.split_off(1);
+    }
     let Some(chosen) = choose(&kinds) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -52,7 +58,6 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut runner = Runner::new(no_skip);
-    let context = Context::new();
     for step in &chosen {
         runner.run(&context, step);
     }

@@ -3,8 +3,6 @@
 //! A step is an entry in [`all`] and a function. The function asks [`Context`] for what it needs
 //! (a missing tool ends it as skipped) and runs commands (a failing one ends it as failed).
 
-use std::path::Path;
-
 use crate::context::{Context, run};
 use crate::readme;
 use crate::runner::{Step, Stop};
@@ -34,13 +32,14 @@ pub(crate) fn all() -> Vec<Step> {
         ),
         ("bindings-python/pyproject.toml", step("python", "the Python package's tests", python)),
         ("bindings-wasm/Cargo.toml", step("wasm", "the JavaScript package's tests", wasm)),
-        ("fuzz/Cargo.toml", step("fuzz", "the fuzz targets build and replay their corpus", fuzz)),
     ] {
         if here.root.join(sign).exists() {
             steps.push(later);
         }
     }
     steps.push(step("readme", "every block of README.md runs", readme::blocks));
+    let fuzz = step("fuzz", "libFuzzer on one target or all of them", fuzz);
+    steps.push(Step { in_test: false, ..fuzz });
     steps.push(Step { in_test: false, ..step("bench", "cargo bench of the workspace", bench) });
     steps
 }
@@ -155,9 +154,34 @@ fn wasm(cx: &Context) -> Result<(), Stop> {
     run(cx.command("node").args(["-e", PRINT_SIZE]).args(files))
 }
 
+/// What `fuzz/libfuzzer/` has programs for.
+const FUZZ_TARGETS: [&str; 3] = ["decode", "round_trip", "operations"];
+
+/// `cargo xtask fuzz [TARGET] [SECONDS]`: all targets, a minute each, unless said otherwise. That
+/// the corpus does no harm is part of `cargo test`.
 fn fuzz(cx: &Context) -> Result<(), Stop> {
-    let manifest = Path::new("fuzz/Cargo.toml");
-    run(cx.cargo(&["test", "--locked", "--manifest-path"]).arg(manifest))
+    let (mut targets, mut seconds) = (FUZZ_TARGETS.to_vec(), 60);
+    for argument in &cx.arguments {
+        match FUZZ_TARGETS.iter().find(|target| *target == argument) {
+            Some(target) => targets = vec![*target],
+            None => {
+                let number = argument.parse();
+                let what = format!("no fuzz target and no number of seconds: {argument}");
+                seconds = number.map_err(|_| Stop::Failed(what))?;
+            }
+        }
+    }
+    cx.needs_fuzz()?;
+    for target in targets {
+        // New inputs go here; what of them is worth keeping is merged later (fuzz/README.md).
+        let found = cx.target.join("fuzz").join(target);
+        std::fs::create_dir_all(&found).map_err(|why| Stop::Failed(why.to_string()))?;
+        let ours = format!("fuzz/corpus/{target}");
+        let cargo = ["fuzz", "run", "--fuzz-dir", "fuzz/libfuzzer", "--sanitizer", "none", target];
+        let time = format!("-max_total_time={seconds}");
+        run(cx.cargo(&cargo).arg(found).args([&ours, "--", &time]))?;
+    }
+    Ok(())
 }
 
 fn bench(cx: &Context) -> Result<(), Stop> {
