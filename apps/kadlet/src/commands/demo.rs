@@ -220,7 +220,7 @@ async fn share(
     for (file, sharers) in plan.sharers.iter().enumerate() {
         for node in sharers {
             let entry = (Arc::clone(&shared[file]), files[file].name.clone());
-            loads.entry(*node).or_default().0.insert(shared[file].id(), entry);
+            loads.entry(*node).or_default().0.push(entry);
         }
     }
     let bar = Arc::new(Bar::count(output, "shared", shares as u64));

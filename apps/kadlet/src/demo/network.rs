@@ -1,6 +1,6 @@
 //! The network of the demo: nodes that share nothing but sockets, one of which lies.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
@@ -139,7 +139,7 @@ impl Content for Lie {
 
 /// What one member has to do while sharing: its files with their names.
 #[derive(Debug, Default)]
-pub(crate) struct Load(pub(crate) BTreeMap<ContentId, (Arc<SharedFile>, String)>);
+pub(crate) struct Load(pub(crate) Vec<(Arc<SharedFile>, String)>);
 
 impl Load {
     /// Serves, announces and publishes everything, as `kadlet share` does for one file after the
@@ -152,7 +152,8 @@ impl Load {
         told: impl Fn(),
     ) -> Result<u64, kadlet::Error> {
         let mut stored = 0;
-        for (id, (file, name)) in self.0 {
+        for (file, name) in self.0 {
+            let id = file.id();
             if lies {
                 shares.add(Arc::new(Lie(Arc::clone(&file))));
             } else {
