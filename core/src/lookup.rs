@@ -193,6 +193,10 @@ impl Lookup {
     pub fn start(&mut self, contacts: impl IntoIterator<Item = Contact>) {
         let mut contacts: Vec<_> =
             contacts.into_iter().filter(|contact| self.admits(contact, None)).collect();
+        // Somebody new may know closer ones than those who had answered.
+        if self.state == Phase::Done && !contacts.is_empty() {
+            self.state = Phase::Running;
+        }
         contacts.sort_by_key(|contact| self.target.distance(contact.id));
         for contact in contacts {
             if self.candidates.knows(contact.id, contact.addr()) {

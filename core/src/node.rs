@@ -111,6 +111,8 @@ pub struct Node {
     next_operation: u64,
     publications: BTreeMap<u64, Publication>,
     renewals: BTreeSet<(Instant, u64)>,
+    /// What we provide ourselves, and how: whoever asks us need not ask a holder.
+    provided: BTreeMap<Id, (u64, Announcement)>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     contacts_changed: bool,
@@ -248,6 +250,7 @@ impl Node {
             next_operation: 0,
             publications: BTreeMap::new(),
             renewals: BTreeSet::new(),
+            provided: BTreeMap::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             contacts_changed: false,

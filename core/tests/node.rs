@@ -466,3 +466,47 @@ fn a_join_survives_the_loss_of_its_first_datagrams() {
     assert!(answered.count() > 0, "{events:?}");
     assert!(matches!(events.last(), Some(Event::Done { outcome: Outcome::Success, .. })));
 }
+
+/// Who shares alone is asked itself: by a client too, which is nobody's contact.
+#[test]
+fn who_shares_alone_is_found() {
+    let mut net = Net::new(16);
+    let sharer = net.add("127.0.0.1:1", Config::default());
+    let mut config = Config::default();
+    config.role = Role::Client;
+    let client = net.add("127.0.0.2:2", config);
+    let key = Id::random(&mut net.rng);
+    let entry = SearchEntry::new("lonely song.flac", 7, [7; 32]).expect("a short name");
+    net.run(sharer, |node, now| node.announce(now, key, Announcement::http(80)));
+    net.run(sharer, |node, now| node.publish(now, entry, true).expect("a name with words"));
+    net.run(client, |node, now| node.bootstrap(now, &[Path::direct(sharer)]));
+    let (_, events) = net.run(client, |node, now| node.providers(now, key));
+    let here = |event: &Event| matches!(event, Event::Provider { address, .. } if *address == "127.0.0.1:80".parse().unwrap());
+    assert!(events.iter().any(here), "{events:?}");
+    let query = SearchQuery::parse("lonely").expect("a word");
+    let (outcome, _) = net.run(client, |node, now| node.search(now, query));
+    assert_eq!(outcome, Outcome::Success);
+}
+
+/// Each holder lists in an order of its own: one list is read to its end whatever it brings.
+#[test]
+fn long_lists_are_read_whole() {
+    let (mut net, addrs) = Net::local(17, 24);
+    for i in 0..100_u8 {
+        let entry = SearchEntry::new(&format!("common song {i}.ogg"), 7, [i; 32]).expect("short");
+        net.run(addrs[2], |node, now| node.publish(now, entry, false).expect("words"));
+    }
+    let query = SearchQuery::parse("common").expect("a word");
+    let (_, events) = net.run(addrs[20], |node, now| node.search(now, query));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Hit { .. })).count(), 100);
+    let key = Id::random(&mut net.rng);
+    for port in 1..=200 {
+        net.run(addrs[3], |node, now| {
+            let mut announcement = Announcement::http(port);
+            announcement.renew = false;
+            node.announce(now, key, announcement)
+        });
+    }
+    let (_, events) = net.run(addrs[21], |node, now| node.providers(now, key));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Provider { .. })).count(), 200);
+}

@@ -819,3 +819,18 @@ fn the_bytes_are_served_as_documented() {
     let (status, head, _) = http(&addr, &format!("POST {file} HTTP/1.1\r\nContent-Length: 0"));
     assert!(status == 405 && head.contains("allow: get, head, options"), "{head}");
 }
+/// A network of one: there is nobody to announce to, and still the link works.
+#[test]
+fn who_shares_alone_is_fetched_from() {
+    let name = network("alone");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("lonely.txt");
+    fs::write(&source, "lonely").unwrap();
+    let mut sharer = Node::start_as("share", &name, &[text(&source)]);
+    let link = link(&sharer.wait_for("shared"));
+    let target = dir.path().join("target");
+    get(&sharer, &link, &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), b"lonely");
+    let found = ask(&sharer, &["search", "lonely"]).succeeded();
+    assert_eq!(found.event("hit")["size"], 6);
+}

@@ -157,12 +157,21 @@ impl Node {
             Err(Mismatch::WrongPath) => Err(Rejected::WrongAddress),
             Err(Mismatch::WrongId(request)) => {
                 if let Some(stale) = request.expected {
-                    self.table_mut(path.family()).remove(now, stale);
+                    self.forget(now, stale, path);
                 }
                 let Request { purpose, expected, .. } = request;
                 self.give_up(now, &purpose, path, expected, PeerFailure::WrongId);
                 Err(Rejected::WrongId)
             }
+        }
+    }
+
+    /// Takes a contact out of the table, if it is there at this very address: whoever answers
+    /// elsewhere under its id shows nothing about it.
+    fn forget(&mut self, now: Instant, id: Id, path: Path) {
+        let table = self.table_mut(path.family());
+        if table.get(id).is_some_and(|entry| entry.contact.path == path) {
+            table.remove(now, id);
         }
     }
 
@@ -187,7 +196,7 @@ impl Node {
             self.push_event(Event::AddressSeen { address });
         }
         if message.client {
-            self.table_mut(path.family()).remove(now, id);
+            self.forget(now, id, path);
         } else if message.sender.is_some() {
             let rtt = Some(answered.round_trip);
             let admission = self.table_mut(path.family()).verified(now, sender, rtt);
@@ -339,7 +348,11 @@ impl Node {
         let known = operation.totals.found;
         match &operation.kind {
             Kind::Providers => {
-                for peer in &response.providers {
+                for mut peer in &response.providers {
+                    // Whoever names no address means itself.
+                    if peer.address.ip().is_unspecified() {
+                        peer.address.set_ip(sender.addr().ip());
+                    }
                     if is_usable(peer.address) && within_scope(peer.address, sender.addr()) {
                         self.take_provider(id, operation, sender.id, peer);
                     }
@@ -361,13 +374,14 @@ impl Node {
             }
             _ => return,
         }
-        // Holders of one key hold much the same: once a page brings nothing new, so would the rest.
-        if let Some(next) = response.next_page
-            && next > page
-            && operation.totals.found > known
-            && operation.pages < self.config.max_pages
+        let news = operation.totals.found > known;
+        let next = response.next_page.filter(|next| *next > page);
+        if next.is_none() {
+            operation.list_ends(sender.id);
+        }
+        if let Some(next) =
+            next.filter(|_| operation.turns_page(sender.id, news, self.config.max_pages))
         {
-            operation.pages += 1;
             let query = self.lookup_query(operation, next);
             let purpose = Purpose::Page { operation: id, page: next };
             let sent = self.ask(now, sender.path, Some(sender.id), query, purpose);
@@ -428,9 +442,6 @@ impl Node {
     ) {
         let Kind::Get { salt, newer_than } = &operation.kind else { return };
         let best = operation.best.as_ref().and_then(Item::seq).or(*newer_than);
-        let invalid = |node: &mut Self| {
-            node.report_failure(id, sender.id, sender.path, PeerFailure::Invalid);
-        };
         let found = match item {
             WireItem::Immutable(bytes) => Value::new(*bytes).ok().map(Item::Immutable),
             WireItem::Signed(signed) => {
@@ -451,7 +462,11 @@ impl Node {
         };
         match found.filter(|item| item.key() == operation.target) {
             Some(item) => self.found_item(id, operation, item, sender.id),
-            None => invalid(self),
+            None => {
+                let peer = Asked { id: Some(sender.id), path: sender.path };
+                let (operation_id, reason) = (OperationId(id), PeerFailure::Invalid);
+                self.tell(&operation.kind, Event::Failed { operation: operation_id, peer, reason });
+            }
         }
     }
 
@@ -637,7 +652,11 @@ impl Node {
                 Purpose::Step { contact, .. } => {
                     operation.lookup.failed(contact.id, contact.addr());
                 }
-                _ => operation.pending = operation.pending.saturating_sub(1),
+                _ => {
+                    operation.pending = operation.pending.saturating_sub(1);
+                    // If it was a page, somebody else's list is read to its end.
+                    operation.reader = None;
+                }
             }
         });
     }
@@ -661,7 +680,8 @@ impl Node {
             }
             operation.entries.remove(&path);
             operation.totals.failed += 1;
-            node.push_failure(id, Asked { id: expected, path }, reason);
+            let peer = Asked { id: expected, path };
+            node.tell(&operation.kind, Event::Failed { operation: OperationId(id), peer, reason });
         });
     }
 
@@ -670,7 +690,7 @@ impl Node {
     }
 
     fn push_failure(&mut self, operation: u64, peer: Asked, reason: PeerFailure) {
-        if self.operations.get(&operation).is_none_or(|running| !running.kind.is_internal()) {
+        if self.operations.get(&operation).is_some_and(|running| !running.kind.is_internal()) {
             self.push_event(Event::Failed { operation: OperationId(operation), peer, reason });
         }
     }

@@ -8,7 +8,7 @@ use super::operation::{Announcement, Entry, Kind, Operation, Purpose, Stage};
 use super::{CommandError, GetQuery, Node, Publication, PutOptions};
 use crate::config::Role;
 use crate::contact::{Families, Path, Scope};
-use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure};
+use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Totals};
 use crate::id::Id;
 use crate::record::{Item, SearchEntry, SearchQuery};
 use crate::time::Instant;
@@ -29,6 +29,9 @@ impl Node {
         }
         let families = self.families();
         let id = self.begin(now, Kind::Bootstrap, self.id(), VecDeque::new(), families);
+        if self.closed {
+            return OperationId(id);
+        }
         let mut paths: Vec<Path> = addresses.to_vec();
         paths.sort_unstable();
         paths.dedup();
@@ -74,7 +77,8 @@ impl Node {
     /// Tells the nodes closest to `key` that the content is to be had from us.
     pub fn announce(&mut self, now: Instant, key: Id, announcement: Announcement) -> OperationId {
         let id = self.start(now, Kind::Announce(announcement), key);
-        if announcement.renew {
+        if announcement.renew && !self.closed {
+            self.provided.insert(key, (id.0, announcement));
             self.keep_renewing(now, id, Kind::Announce(announcement), [key].into());
         }
         id
@@ -201,6 +205,7 @@ impl Node {
             self.finish(now, id, Outcome::Cancelled);
         }
         self.publications.clear();
+        self.provided.clear();
         self.renewals.clear();
         self.closed = true;
     }
@@ -225,6 +230,10 @@ impl Node {
         let id = self.next_operation;
         self.next_operation += 1;
         self.stats.operations += 1;
+        if self.closed {
+            self.end_at_once(OperationId(id));
+            return id;
+        }
         let region = self.region(&kind);
         let lookup = self.new_lookup(&kind, target, families, region);
         let deadline = now + self.config.deadline;
@@ -241,6 +250,14 @@ impl Node {
         id
     }
 
+    /// A node that is shut down does nothing more, and says so.
+    fn end_at_once(&mut self, operation: OperationId) {
+        let (closest, totals) = (Vec::new(), Totals::default());
+        self.push_event(Event::Started { operation });
+        let outcome = Outcome::Cancelled;
+        self.push_event(Event::Done { operation, outcome, closest, totals });
+    }
+
     fn keep_renewing(
         &mut self,
         now: Instant,
@@ -248,7 +265,7 @@ impl Node {
         kind: Kind,
         targets: VecDeque<Id>,
     ) {
-        if self.publications.len() >= self.config.max_publications {
+        if self.closed || self.publications.len() >= self.config.max_publications {
             return;
         }
         let first = self.now;
@@ -266,6 +283,7 @@ impl Node {
     }
 
     fn withdraw(&mut self, id: u64) -> bool {
+        self.provided.retain(|_, (operation, _)| *operation != id);
         let Some(publication) = self.publications.remove(&id) else { return false };
         self.renewals.remove(&(publication.due, id));
         true

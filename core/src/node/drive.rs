@@ -54,6 +54,10 @@ impl Node {
                 Stage::Storing => match operation.targets.pop_front() {
                     None => return Some(operation.outcome()),
                     Some(target) => {
+                        // What is still open was about the key before.
+                        if operation.lookup.progress().in_flight > 0 {
+                            self.requests.cancel(|purpose| purpose.operation() == Some(id));
+                        }
                         operation.target = target;
                         operation.tokens.clear();
                         operation.stage = Stage::Looking;
@@ -260,6 +264,9 @@ impl Node {
     /// Ends an operation: its traffic stops, and `Done` is the last that is heard of it.
     pub(super) fn finish(&mut self, now: Instant, id: u64, outcome: Outcome) {
         let Some(mut operation) = self.operations.remove(&id) else { return };
+        if operation.totals.stored == 0 {
+            self.keep_own_entry(now, &operation);
+        }
         self.deadlines.remove(&(operation.deadline, id));
         if operation.pending > 0 || operation.lookup.progress().in_flight > 0 {
             self.requests.cancel(|purpose| purpose.operation() == Some(id));
@@ -279,6 +286,16 @@ impl Node {
             &operation.kind,
             Event::Done { operation: OperationId(id), outcome, closest, totals },
         );
+    }
+
+    /// There is nobody to keep our search entry: then we do, for whoever comes and asks us.
+    fn keep_own_entry(&mut self, now: Instant, operation: &Operation) {
+        let Kind::Publish(entry) = &operation.kind else { return };
+        let own = super::queries::itself(Family::V4, 0);
+        for word in entry.words() {
+            // Without room for it there is nothing to be done about it.
+            let _ = self.store.put_entry(now, word.key(), entry.clone(), own);
+        }
     }
 
     /// Sends a question and remembers what it was for. Gives the bytes sent, or none if as many
@@ -359,7 +376,13 @@ impl Operation {
                 match most {
                     Some((code, _)) => Outcome::Refused { code: *code, seq: self.refused_seq },
                     // A signal whose target nobody knows.
-                    None if totals.answered > 0 && totals.store_attempts == 0 => Outcome::Absent,
+                    None if matches!(self.kind, Kind::Signal(_))
+                        && totals.answered > 0
+                        && totals.store_attempts == 0 =>
+                    {
+                        Outcome::Absent
+                    }
+                    None if totals.answered > 0 => Outcome::NoAnswer,
                     None => silent,
                 }
             }

@@ -219,7 +219,12 @@ pub(super) struct Operation {
     pub(super) namer: Option<Contact>,
     pub(super) providers: BTreeSet<SocketAddr>,
     pub(super) hits: BTreeSet<[u8; 32]>,
-    pub(super) pages: u32,
+    /// Further pages asked for, of the one list that is read to its end and of all others.
+    pub(super) pages: [u32; 2],
+    /// Whose list is read to its end, whatever it brings.
+    pub(super) reader: Option<Id>,
+    /// Whether one holder's list has been read to its end.
+    pub(super) list_read: bool,
     /// The best value so far.
     pub(super) best: Option<Item>,
     pub(super) refusals: BTreeMap<ErrorCode, u32>,
@@ -253,7 +258,9 @@ impl Operation {
             namer: None,
             providers: BTreeSet::new(),
             hits: BTreeSet::new(),
-            pages: 0,
+            pages: [0; 2],
+            reader: None,
+            list_read: false,
             best: None,
             refusals: BTreeMap::new(),
             refused_seq: None,
@@ -270,6 +277,29 @@ impl Operation {
     /// Whether this provider is told for the first time; of more than `most` none is told.
     pub(super) fn is_new_provider(&mut self, address: SocketAddr, most: usize) -> bool {
         self.providers.len() < most && self.providers.insert(address)
+    }
+
+    /// Whether the next page of this holder's list is worth asking for: one list is read to its
+    /// end, and others as long as they bring news, for holders of one key hold much the same, each
+    /// in an order of its own.
+    pub(super) fn turns_page(&mut self, holder: Id, news: bool, most: u32) -> bool {
+        if self.reader.is_none() && !self.list_read {
+            self.reader = Some(holder);
+        }
+        let reads = self.reader == Some(holder);
+        let [read, others] = &mut self.pages;
+        let pages = if reads { read } else { others };
+        let turns = (reads || news) && *pages < most;
+        *pages += u32::from(turns);
+        turns
+    }
+
+    /// One holder has no further page.
+    pub(super) fn list_ends(&mut self, holder: Id) {
+        if self.reader == Some(holder) {
+            self.reader = None;
+            self.list_read = true;
+        }
     }
 
     /// Takes note of who named these addresses, as many as there is room for.

@@ -28,6 +28,8 @@ pub(super) struct Proofs {
 
 impl Proofs {
     pub(super) const fn new(most: usize, lifetime: Duration) -> Self {
+        // At least one, or room could never be made.
+        let most = if most == 0 { 1 } else { most };
         Self { known: BTreeMap::new(), most, lifetime }
     }
 

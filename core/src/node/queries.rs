@@ -5,15 +5,16 @@
 //! limited by source, and no answer to an address that has not shown to receive our datagrams is
 //! longer than three times the question.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use super::answers::read_signed;
 use super::drive::travelling;
-use super::operation::{NO_LIST, ONLY_TOKEN, Purpose};
+use super::operation::{Announcement, NO_LIST, ONLY_TOKEN, Purpose};
 use super::{Node, within_scope};
-use crate::contact::{Capabilities, Contact, Families, Path, is_usable};
+use crate::contact::{Capabilities, Contact, Families, Family, Path, is_usable};
 use crate::event::{Event, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
@@ -32,8 +33,12 @@ const AMPLIFICATION: usize = 3;
 /// The most contacts one answer carries: k of either family.
 pub(super) const MAX_NODES: usize = 40;
 
-/// The most elements that are looked at for one list: more never fit.
-const MAX_LISTED: usize = 64;
+/// Providers looked at for one list: more than fit into half a datagram, so that one sees whether
+/// there are more.
+const MAX_PEERS: usize = 128;
+
+/// Search entries looked at for one list, likewise.
+const MAX_HITS: usize = 32;
 
 /// Who asks, as far as an answer needs to know.
 #[derive(Clone, Copy)]
@@ -161,13 +166,24 @@ impl Node {
         let Some(key) = query.target else {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
-        let mut peers: ArrayVec<Peer, MAX_LISTED> = ArrayVec::new();
-        let mut cursors: ArrayVec<u32, MAX_LISTED> = ArrayVec::new();
+        let mut peers: ArrayVec<Peer, MAX_PEERS> = ArrayVec::new();
+        let mut cursors: ArrayVec<u32, MAX_PEERS> = ArrayVec::new();
         if asker.proven && page != NO_LIST {
+            // Ourselves first, at the address by which we are asked.
+            if page == 0
+                && let Some((_, Announcement { port: Some(port), transports, .. })) =
+                    self.provided.get(&key)
+            {
+                peers.push(Peer {
+                    address: itself(asker.path.family(), *port),
+                    transports: transports.0,
+                });
+                cursors.push(1);
+            }
             // A private address means another machine to a public asker.
             let held = self.store.providers(now, key, page);
             let nameable = held.filter(|(_, it)| within_scope(it.addr, asker.path.remote));
-            for (cursor, provider) in nameable.take(MAX_LISTED) {
+            for (cursor, provider) in nameable.take(MAX_PEERS - 1) {
                 peers.push(Peer { address: provider.addr, transports: provider.transports.0 });
                 cursors.push(cursor);
             }
@@ -228,16 +244,16 @@ impl Node {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
         let token = self.token_for(now, asker, key);
-        let mut found: ArrayVec<SearchEntry, MAX_LISTED> = ArrayVec::new();
-        let mut cursors: ArrayVec<u32, MAX_LISTED> = ArrayVec::new();
+        let mut found: ArrayVec<SearchEntry, MAX_HITS> = ArrayVec::new();
+        let mut cursors: ArrayVec<u32, MAX_HITS> = ArrayVec::new();
         if asker.proven && page != NO_LIST {
             let filter = SearchFilter::parse(words);
-            for (cursor, entry) in self.store.search(now, key, &filter, page).take(MAX_LISTED) {
+            for (cursor, entry) in self.store.search(now, key, &filter, page).take(MAX_HITS) {
                 found.push(entry.clone());
                 cursors.push(cursor);
             }
         }
-        let mut hits: ArrayVec<Hit<'_>, MAX_LISTED> = found.iter().map(hit).collect();
+        let mut hits: ArrayVec<Hit<'_>, MAX_HITS> = found.iter().map(hit).collect();
         let fitting = self.wire.fit_hits(&hits, self.list_room(asker));
         let next_page = last_of(&cursors, fitting);
         hits.truncate(fitting);
@@ -359,6 +375,12 @@ impl Node {
         payload: &[u8],
     ) {
         let Some(target) = query.target else { return };
+        let believable = |info: NodeInfo| {
+            is_usable(info.address) && within_scope(info.address, asker.path.remote)
+        };
+        if origin.is_some_and(|info| !believable(info)) {
+            return;
+        }
         if self.ids.contains(&target) {
             let from = match origin {
                 None => {
@@ -496,6 +518,14 @@ impl Node {
         );
         reply.client = self.is_client();
         self.send(asker.path, &reply);
+    }
+}
+
+/// How an answer names its own sender as a provider: it need not know its address from outside.
+pub(super) const fn itself(family: Family, port: u16) -> SocketAddr {
+    match family {
+        Family::V4 => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+        Family::V6 => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
     }
 }
 

@@ -110,6 +110,10 @@ impl Node {
 
     fn refresh_buckets(&mut self, now: Instant) {
         for family in Family::ALL {
+            // Nothing is drawn in vain: a call that comes early changes nothing.
+            if self.table(family).poll_timeout().is_none_or(|due| now < due) {
+                continue;
+            }
             for _ in 0..AT_ONCE {
                 let mut rng = self.rng.fork();
                 let Some(target) = self.table_mut(family).next_refresh(now, &mut rng) else {

@@ -1,7 +1,6 @@
 //! `kadlet-wasm-bindgen IN.wasm OUT-DIR`: writes the module and its JavaScript and TypeScript glue.
 //!
-//! The same as the program `wasm-bindgen --target web`, but pinned by a lock file of ours, and
-//! built in a fifth of the time.
+//! The same as the program `wasm-bindgen --target web`, but pinned by a lock file of ours.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
