@@ -481,7 +481,9 @@ fn who_shares_alone_is_found() {
     net.run(sharer, |node, now| node.publish(now, entry, true).expect("a name with words"));
     net.run(client, |node, now| node.bootstrap(now, &[Path::direct(sharer)]));
     let (_, events) = net.run(client, |node, now| node.providers(now, key));
-    let here = |event: &Event| matches!(event, Event::Provider { address, .. } if *address == "127.0.0.1:80".parse().unwrap());
+    let expected: SocketAddr = "127.0.0.1:80".parse().expect("an address");
+    let here =
+        |event: &Event| matches!(event, Event::Provider { address, .. } if *address == expected);
     assert!(events.iter().any(here), "{events:?}");
     let query = SearchQuery::parse("lonely").expect("a word");
     let (outcome, _) = net.run(client, |node, now| node.search(now, query));
@@ -493,7 +495,7 @@ fn who_shares_alone_is_found() {
 fn long_lists_are_read_whole() {
     let (mut net, addrs) = Net::local(17, 24);
     for i in 0..100_u8 {
-        let entry = SearchEntry::new(&format!("common song {i}.ogg"), 7, [i; 32]).expect("short");
+        let entry = SearchEntry::new(format!("common song {i}.ogg"), 7, [i; 32]).expect("short");
         net.run(addrs[2], |node, now| node.publish(now, entry, false).expect("words"));
     }
     let query = SearchQuery::parse("common").expect("a word");
