@@ -198,6 +198,10 @@ pub struct RequestConfig {
     pub hard_max: Duration,
     /// The hard timeout in percent of the 99th percentile of round trips. 400.
     pub hard_percent: u32,
+    /// How often a silent request is sent again before its hard timeout, at most 4. 2: a datagram or
+    /// its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for
+    /// twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows none.
+    pub repeats: u8,
     /// Round trips to be measured before they are believed. 16: the 90th percentile of fewer is noise.
     pub samples: u32,
     /// Round trips after which what was measured counts half. 512: some twenty lookups, so that a new
@@ -221,6 +225,7 @@ impl Default for RequestConfig {
             hard_min: Duration::from_secs(2),
             hard_max: Duration::from_secs(10),
             hard_percent: 400,
+            repeats: 2,
             samples: 16,
             memory: 512,
             offline_after: 10,

@@ -4,8 +4,10 @@
 //! - A transaction id cannot be guessed, and an answer counts only if id, path and sender fit
 //!   (mistake 21).
 //! - Two timeouts, both measured (mistake 13): after the short one somebody else is asked meanwhile,
-//!   and an answer still counts until the hard one. Nothing is sent twice: the next best contact is
-//!   worth more than the same one again.
+//!   and an answer still counts until the hard one.
+//! - One datagram in fifty is lost, so a silent request may be repeated, each time under an id of
+//!   its own: every answer tells its round trip, and none is mistaken for a faster one's (Karn's
+//!   ambiguity). However often it was sent, it is one request: one answer ends it, and it dies once.
 //! - Silence counts against a contact only while others can be heard: after ten requests in a row
 //!   without an answer it is we who are offline (mistake 12). A request that was sent before the
 //!   last answer came shows nothing of that kind, for our link worked after it was sent.
@@ -16,6 +18,8 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
+
+use arrayvec::ArrayVec;
 
 use crate::config::RequestConfig;
 use crate::contact::Path;
@@ -46,7 +50,7 @@ pub struct Request<T> {
 pub struct Answered<T> {
     /// The question.
     pub request: Request<T>,
-    /// From the question to the answer.
+    /// From the question, or that repetition of it which was answered, to the answer.
     pub round_trip: Duration,
     /// Whether the answer came after the short timeout, which had been reported.
     pub was_slow: bool,
@@ -69,7 +73,7 @@ pub enum Mismatch<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Expired<T> {
-    /// The short one, once per request. The answer still counts.
+    /// The short one, once per request and once more for every repetition. The answer still counts.
     Slow(Request<T>),
     /// The hard one. The request has ended.
     Dead(Request<T>),
@@ -106,6 +110,8 @@ pub struct Timeouts {
 pub struct Requests<T> {
     config: RequestConfig,
     outstanding: BTreeMap<u64, Outstanding<T>>,
+    /// Ids of repetitions: of which request, and when it was sent.
+    repeated: BTreeMap<u64, (u64, Instant)>,
     /// The next timeout of each request.
     deadlines: BTreeSet<(Instant, u64)>,
     round_trips: RoundTrips,
@@ -124,7 +130,11 @@ struct Outstanding<T> {
     is_slow: bool,
     /// Whether the host said that the path does not work.
     path_failed: bool,
+    repetitions: ArrayVec<u64, MAX_REPEATS>,
 }
+
+/// More would be no better than a new request.
+const MAX_REPEATS: usize = 4;
 
 impl<T> Requests<T> {
     /// No request yet, and no round trip measured. An id length in `config` out of range is taken as
@@ -137,6 +147,7 @@ impl<T> Requests<T> {
         config.outstanding = config.outstanding.min(half.unwrap_or(usize::MAX));
         Self {
             outstanding: BTreeMap::new(),
+            repeated: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             round_trips: RoundTrips::new(config.memory),
             heard: None,
@@ -161,22 +172,69 @@ impl<T> Requests<T> {
         if self.is_full() {
             return Err(purpose);
         }
-        let mask = u64::MAX >> (64 - 8 * u32::from(self.config.transaction_bytes));
-        let transaction = loop {
-            let drawn = rng.next_u64() & mask;
-            if !self.outstanding.contains_key(&drawn) {
-                break drawn;
-            }
-        };
+        let transaction = self.draw(rng);
         let Timeouts { short, hard } = self.timeouts();
         let deadline = now + short;
         let request = Request { transaction, path, expected, sent: now, purpose };
         let hard = now + hard;
-        let outstanding =
-            Outstanding { request, deadline, hard, is_slow: false, path_failed: false };
+        let outstanding = Outstanding {
+            request,
+            deadline,
+            hard,
+            is_slow: false,
+            path_failed: false,
+            repetitions: ArrayVec::new(),
+        };
         self.outstanding.insert(transaction, outstanding);
         self.deadlines.insert((deadline, transaction));
         Ok(transaction)
+    }
+
+    /// Notes that a silent request is sent once more, and draws the id of that repetition; the hard
+    /// timeout stays, and in front of it comes another short one.
+    ///
+    /// None if it is not silent yet, has been repeated [`RequestConfig::repeats`] times, would die
+    /// before an answer could come, or if as many requests as allowed are outstanding.
+    pub fn repeat(&mut self, now: Instant, transaction: u64, rng: &mut Rng) -> Option<u64> {
+        if self.is_full() {
+            return None;
+        }
+        let next = now + self.timeouts().short;
+        let drawn = self.draw(rng);
+        let outstanding = self.outstanding.get_mut(&transaction)?;
+        let most = usize::from(self.config.repeats).min(MAX_REPEATS);
+        if !outstanding.is_slow
+            || outstanding.path_failed
+            || outstanding.repetitions.len() >= most
+            || next > outstanding.hard
+        {
+            return None;
+        }
+        outstanding.repetitions.push(drawn);
+        self.deadlines.remove(&(outstanding.deadline, transaction));
+        outstanding.is_slow = false;
+        outstanding.deadline = next;
+        self.deadlines.insert((next, transaction));
+        self.repeated.insert(drawn, (transaction, now));
+        Some(drawn)
+    }
+
+    /// A transaction id that is not in use.
+    fn draw(&self, rng: &mut Rng) -> u64 {
+        let mask = u64::MAX >> (64 - 8 * u32::from(self.config.transaction_bytes));
+        loop {
+            let drawn = rng.next_u64() & mask;
+            if !self.outstanding.contains_key(&drawn) && !self.repeated.contains_key(&drawn) {
+                return drawn;
+            }
+        }
+    }
+
+    /// The request that a transaction id belongs to, its own or a repetition's, and when that was
+    /// sent.
+    fn origin(&self, transaction: u64) -> Option<(u64, Instant)> {
+        let own = self.outstanding.get(&transaction).map(|it| (transaction, it.request.sent));
+        own.or_else(|| self.repeated.get(&transaction).copied())
     }
 
     /// Matches an answer with its request, which ends.
@@ -190,20 +248,22 @@ impl<T> Requests<T> {
         path: Path,
         sender: Id,
     ) -> Result<Answered<T>, Mismatch<T>> {
+        let (transaction, sent) = self.origin(transaction).ok_or(Mismatch::Unknown)?;
         let outstanding = self.outstanding.get(&transaction).ok_or(Mismatch::Unknown)?;
         if outstanding.request.path != path {
             return Err(Mismatch::WrongPath);
         }
         let outstanding = self.end(transaction).ok_or(Mismatch::Unknown)?;
+        let was_slow = outstanding.is_slow || !outstanding.repetitions.is_empty();
         let request = outstanding.request;
-        let round_trip = now.since(request.sent);
+        let round_trip = now.since(sent);
         self.round_trips.observe(round_trip);
         self.heard = self.heard.max(Some(now));
         self.silent = 0;
         if request.expected.is_some_and(|expected| expected != sender) {
             return Err(Mismatch::WrongId(request));
         }
-        Ok(Answered { request, round_trip, was_slow: outstanding.is_slow })
+        Ok(Answered { request, round_trip, was_slow })
     }
 
     /// The next timeout that passed by `now`; to be called until it gives none.
@@ -218,8 +278,8 @@ impl<T> Requests<T> {
         let outstanding = self.outstanding.get_mut(&transaction)?;
         if outstanding.is_slow || outstanding.path_failed {
             let outstanding = self.end(transaction)?;
-            let sent_since_heard = self.heard.is_none_or(|heard| outstanding.request.sent >= heard);
-            if sent_since_heard && !outstanding.path_failed {
+            // A path that fails counts as well: with our own network gone every send is refused.
+            if self.heard.is_none_or(|heard| outstanding.request.sent >= heard) {
                 self.silent = self.silent.saturating_add(1);
             }
             return Some(Expired::Dead(outstanding.request));
@@ -239,7 +299,7 @@ impl<T> Requests<T> {
     }
 
     /// Notes that the host cannot send on `path`, or was told that nobody listens there: its
-    /// requests are dead at the next [`Requests::poll`], and say nothing about our own link.
+    /// requests are dead at the next [`Requests::poll`].
     pub fn path_failed(&mut self, now: Instant, path: Path) {
         for (transaction, outstanding) in &mut self.outstanding {
             if outstanding.request.path == path {
@@ -259,24 +319,28 @@ impl<T> Requests<T> {
     /// Forgets the requests whose purpose is no longer pursued; how many those were.
     pub fn cancel(&mut self, mut is_moot: impl FnMut(&T) -> bool) -> usize {
         let before = self.outstanding.len();
-        let deadlines = &mut self.deadlines;
+        let (deadlines, repeated) = (&mut self.deadlines, &mut self.repeated);
         self.outstanding.retain(|transaction, outstanding| {
             let stays = !is_moot(&outstanding.request.purpose);
             if !stays {
                 deadlines.remove(&(outstanding.deadline, *transaction));
+                for id in &outstanding.repetitions {
+                    repeated.remove(id);
+                }
             }
             stays
         });
         before - self.outstanding.len()
     }
 
-    /// The request with this transaction id, if it still waits.
+    /// The request with this transaction id, its own or a repetition's, if it still waits.
     #[must_use]
     pub fn request(&self, transaction: u64) -> Option<&Request<T>> {
+        let (transaction, _) = self.origin(transaction)?;
         self.outstanding.get(&transaction).map(|outstanding| &outstanding.request)
     }
 
-    /// How many requests wait.
+    /// How many requests wait; repetitions are not counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.outstanding.len()
@@ -291,7 +355,7 @@ impl<T> Requests<T> {
     /// Whether [`Requests::start`] would be refused.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.outstanding.len() >= self.config.outstanding
+        self.outstanding.len() + self.repeated.len() >= self.config.outstanding
     }
 
     /// The timeouts a request sent now would get: measured, within their limits; the short one is
@@ -334,6 +398,9 @@ impl<T> Requests<T> {
     fn end(&mut self, transaction: u64) -> Option<Outstanding<T>> {
         let outstanding = self.outstanding.remove(&transaction)?;
         self.deadlines.remove(&(outstanding.deadline, transaction));
+        for id in &outstanding.repetitions {
+            self.repeated.remove(id);
+        }
         Some(outstanding)
     }
 }

@@ -220,7 +220,58 @@ fn a_path_that_failed_ends_its_requests_at_once() {
     requests.path_failed(now + millis(3), path(2));
     let expected = [(1_003, "dead", 2), (1_500, "slow", 1), (6_000, "dead", 1)];
     assert_eq!(run_out(&mut requests), expected);
-    assert_eq!(requests.silent_streak(), 1, "a refusal is not silence");
+    // With our own network gone every send is refused: ten in a row and it is we who are offline.
+    assert_eq!(requests.silent_streak(), 2);
+}
+
+/// A lost datagram is no dead contact: asked again, under another id, before the hard timeout.
+#[test]
+fn a_silent_request_is_repeated_and_stays_one_request() {
+    let mut requests = Requests::new(RequestConfig::default());
+    let mut rng = rng();
+    let now = Instant::from_secs(1);
+    let first = requests.start(now, path(1), Some(PEER), 7, &mut rng).expect("room");
+    assert_eq!(requests.repeat(now, first, &mut rng), None, "not silent yet");
+    let slow = now + millis(500);
+    assert!(matches!(requests.poll(slow), Some(Expired::Slow(_))));
+    let second = requests.repeat(slow, first, &mut rng).expect("silent");
+    assert_eq!(requests.repeat(slow, first, &mut rng), None, "silent again first");
+    assert_eq!(requests.poll_timeout(), Some(slow + millis(500)));
+    assert!(matches!(requests.poll(slow + millis(500)), Some(Expired::Slow(r)) if r.purpose == 7));
+    let third = requests.repeat(slow + millis(500), first, &mut rng).expect("silent again");
+    assert!(first != second && second != third && first != third);
+    assert_eq!(requests.len(), 1);
+    // The second is answered: its own round trip counts, and the others are over with it.
+    let at = slow + millis(620);
+    let answered = requests.answer(at, second, path(1), PEER).expect("a match");
+    assert_eq!((answered.request.transaction, answered.round_trip), (first, millis(620)));
+    assert!(answered.was_slow);
+    for late in [first, second, third] {
+        assert_eq!(requests.answer(at, late, path(1), PEER), Err(Mismatch::Unknown));
+    }
+    assert_eq!((requests.is_empty(), requests.poll_timeout()), (true, None));
+}
+
+/// Repeating changes nothing about when a silent contact is given up, and counts one silence.
+#[test]
+fn a_repeated_request_dies_once_and_in_time() {
+    let mut requests = Requests::new(RequestConfig::default());
+    let mut rng = rng();
+    let now = Instant::from_secs(1);
+    let first = requests.start(now, path(1), Some(PEER), 7, &mut rng).expect("room");
+    let (mut slow, mut dead) = (0, Vec::new());
+    while let Some(due) = requests.poll_timeout() {
+        match requests.poll(due).expect("due") {
+            Expired::Slow(request) => {
+                slow += 1;
+                requests.repeat(due, request.transaction, &mut rng);
+            }
+            Expired::Dead(_) => dead.push(due),
+        }
+    }
+    assert_eq!((slow, dead), (3, [now + millis(5_000)].into()));
+    assert_eq!(requests.silent_streak(), 1);
+    assert_eq!(requests.answer(now + millis(5_001), first, path(1), PEER), Err(Mismatch::Unknown));
 }
 
 /// The obvious way to keep requests, as an oracle.
