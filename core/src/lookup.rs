@@ -9,7 +9,8 @@
 //! - When α answers in a row bring nothing closer, all of the k closest not yet asked are asked.
 //! - A path is done when the k closest *seen and not failed* have all *answered*, per family
 //!   (mistakes 1 and 2). Who failed is replaced by the next one known.
-//! - A slow contact frees its slot; it counts as in flight until it answers or fails.
+//! - A slow contact frees its slot and takes no place among the k: who would follow is asked in
+//!   case it is dead. The lookup still waits for it, until it answers or fails.
 //! - d paths share no contact once it is asked, so a liar misleads the path that asked it and no
 //!   other. The lookup is done when all paths are; what they found is united.
 //! - An id counts once, at the first address that answers; an address is asked under one id at a
@@ -312,6 +313,12 @@ impl Lookup {
         self.state != Phase::Running
     }
 
+    /// The addresses heard of that may still be asked.
+    pub fn waiting(&self) -> impl Iterator<Item = SocketAddr> {
+        let heard = |entry: &&candidates::Candidate| entry.state == State::Heard;
+        self.candidates.iter().filter(heard).map(|entry| entry.contact.addr())
+    }
+
     /// What is looked for.
     #[must_use]
     pub fn target(&self) -> Id {
@@ -400,7 +407,13 @@ impl Lookup {
                     }
                 }
             }
-            waits |= matches!(standing, Standing::Asked | Standing::Slow);
+            if standing == Standing::Slow {
+                // It may answer, and is waited for; but should it be dead, whoever would take its
+                // place has been asked meanwhile.
+                waits = true;
+                continue;
+            }
+            waits |= standing == Standing::Asked;
             tally.seen += 1;
             tally.capable += usize::from(capable);
         }
