@@ -263,6 +263,9 @@ pub(crate) fn event<'py>(py: Python<'py>, event: &Event) -> PyResult<Any<'py>> {
             let closest = tuple(py, closest, contact)?;
             make(py, "Done", (operation.0, outcome(py, how)?, closest, totals(py, cost)?))
         }
+        Event::Renewed { operation, outcome: how, stored } => {
+            make(py, "Renewed", (operation.0, outcome(py, how)?, *stored))
+        }
         Event::Signal { from, payload } => {
             make(py, "Signal", (contact(py, from)?, PyBytes::new(py, payload)))
         }

@@ -303,6 +303,10 @@ pub(crate) fn event(event: &Event) -> JsValue {
             let outcome = ("outcome", outcome(*how));
             tagged(tag, [operation(id), outcome, closest, ("totals", totals(cost))])
         }
+        Event::Renewed { operation: id, outcome: how, stored } => {
+            let outcome = ("outcome", outcome(*how));
+            tagged(tag, [operation(id), outcome, ("stored", (*stored).into())])
+        }
         Event::Signal { from, payload } => {
             tagged(tag, [("from", contact(from)), ("payload", bytes_to(payload))])
         }

@@ -126,6 +126,16 @@ pub enum Event {
         /// What it cost.
         totals: Totals,
     },
+    /// A renewal of something published went otherwise than the time before: nobody took it any
+    /// more, or somebody did again. It is tried again within minutes until somebody does.
+    Renewed {
+        /// The operation that published it first.
+        operation: OperationId,
+        /// How it went.
+        outcome: Outcome,
+        /// Holders that acknowledged it.
+        stored: u32,
+    },
     /// A signal from another node, handed on by at most one other.
     Signal {
         /// Who sent it, as far as whoever handed it on can be believed.
@@ -203,6 +213,10 @@ pub enum Outcome {
     Cancelled,
     /// Ended by its deadline; partial results came before.
     DeadlineExceeded,
+    /// Not begun: as many operations as allowed are running ([`Config::max_operations`]).
+    ///
+    /// [`Config::max_operations`]: crate::Config::max_operations
+    Overloaded,
 }
 
 /// What an operation cost.

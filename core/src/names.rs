@@ -22,6 +22,7 @@ impl Event {
             Self::Hit { .. } => "hit",
             Self::Stored { .. } => "stored",
             Self::Done { .. } => "done",
+            Self::Renewed { .. } => "renewed",
             Self::Signal { .. } => "signal",
             Self::AddressSeen { .. } => "address_seen",
             Self::Reachable { .. } => "reachable",
@@ -59,6 +60,7 @@ impl Outcome {
             Self::Refused { .. } => "refused",
             Self::Cancelled => "cancelled",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Overloaded => "overloaded",
         }
     }
 }

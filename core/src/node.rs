@@ -1,8 +1,9 @@
 //! The node: tables, lookups, requests, tokens and store joined into one machine.
 //!
 //! What arrives is handled in `node/queries.rs` (questions) and `node/answers.rs` (answers and
-//! silence); operations are carried on in `node/drive.rs`; what happens of its own accord at a
-//! deadline stands in `node/upkeep.rs`. This file holds the state, the commands and the polls.
+//! silence); operations are begun in `node/commands.rs` and carried on in `node/drive.rs`; what
+//! happens of its own accord at a deadline stands in `node/upkeep.rs`, `node/renewal.rs` and
+//! `node/offline.rs`. This file holds the state, the doors to the world and the polls.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -14,10 +15,10 @@ use crate::contact::{Contact, Families, Family, LinkId, Path, Scope, is_usable};
 use crate::estimate::Estimate;
 use crate::event::{Change, Event, OperationId, Rejected, Transmit};
 use crate::id::Id;
-use crate::limit::Limits;
+use crate::limit::{Dropped, Limits};
 use crate::requests::Requests;
 use crate::rng::Rng;
-use crate::store::{Handover, Store};
+use crate::store::{Handover, Store, StoreStats};
 use crate::table::{Filter, RoutingTable};
 use crate::time::Instant;
 use crate::token::Tokens;
@@ -29,17 +30,21 @@ use crate::wire::{Body, Malformed, Wire};
 mod answers;
 mod commands;
 mod drive;
+mod offline;
 mod operation;
 mod proofs;
 mod queries;
 mod reach;
+mod renewal;
 mod state;
 mod stats;
 mod upkeep;
 
-use operation::{Kind, Operation, Purpose};
+use offline::Offline;
+use operation::{Operation, Purpose};
 use proofs::Proofs;
 use reach::Reach;
+use renewal::Publication;
 
 pub use operation::Announcement;
 pub use state::StateError;
@@ -103,11 +108,17 @@ pub struct Node {
     proofs: Proofs,
     /// Newcomers that are being looked at for records of ours that are now theirs.
     handovers: VecDeque<(Handover, Contact)>,
+    /// No record is handed over before.
+    next_handover: Instant,
     reach: Reach,
     /// Families that addresses we were given belong to, for a host that never names its links.
     used: Families,
     operations: BTreeMap<u64, Operation>,
     deadlines: BTreeSet<(Instant, u64)>,
+    /// Operations that wait for one of the outstanding requests to end before they may ask on.
+    starved: BTreeSet<u64>,
+    /// How many operations the node runs for itself.
+    background: usize,
     next_operation: u64,
     publications: BTreeMap<u64, Publication>,
     renewals: BTreeSet<(Instant, u64)>,
@@ -116,9 +127,7 @@ pub struct Node {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     contacts_changed: bool,
-    offline: bool,
-    /// While offline: when to try again whether somebody answers.
-    knock: Option<Instant>,
+    offline: Offline,
     closed: bool,
     stats: Stats,
 }
@@ -128,14 +137,6 @@ pub struct Node {
 struct Link {
     families: Families,
     mtu: usize,
-}
-
-/// A record of our own that is renewed: the operation that published it names it.
-#[derive(Clone, Debug)]
-struct Publication {
-    kind: Kind,
-    targets: VecDeque<Id>,
-    due: Instant,
 }
 
 /// How to read a value.
@@ -230,6 +231,7 @@ impl Node {
         let table = |_| RoutingTable::new(id, config.table.clone());
         let mut requests = config.requests.clone();
         requests.transaction_bytes = wire.transaction_bytes() as u8;
+        requests.repeats = if wire.repeats() { requests.repeats } else { 0 };
         Self {
             tables: Family::ALL.map(table),
             requests: Requests::new(requests),
@@ -239,6 +241,7 @@ impl Node {
             estimate: Estimate::new(config.estimate.clone()),
             proofs: Proofs::new(config.max_proven, config.proof_lifetime),
             handovers: VecDeque::new(),
+            next_handover: now,
             reach: Reach::default(),
             ids: [id; 2],
             wire,
@@ -247,6 +250,8 @@ impl Node {
             used: Families::NONE,
             operations: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            background: 0,
             next_operation: 0,
             publications: BTreeMap::new(),
             renewals: BTreeSet::new(),
@@ -254,8 +259,7 @@ impl Node {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             contacts_changed: false,
-            offline: false,
-            knock: None,
+            offline: Offline::default(),
             closed: false,
             stats: Stats::default(),
             config,
@@ -278,6 +282,7 @@ impl Node {
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += datagram.len() as u64;
         let result = self.receive(now, path, datagram);
+        self.feed_starved(now);
         if let Err(reason) = result {
             *self.stats.rejected.entry(reason).or_insert(0) += 1;
         }
@@ -320,6 +325,7 @@ impl Node {
         let now = self.advance(now);
         self.requests.path_failed(now, path);
         self.expire_requests(now, Some(path));
+        self.feed_starved(now);
     }
 
     /// The deadline of [`poll_timeout`](Self::poll_timeout) has come. Early or twice does nothing.
@@ -357,6 +363,7 @@ impl Node {
             self.requests.path_failed(now, path);
             self.expire_requests(now, Some(path));
         }
+        self.feed_starved(now);
     }
 }
 
@@ -435,13 +442,25 @@ impl Node {
         &self.stats
     }
 
+    /// What limits per source made us drop.
+    #[must_use]
+    pub const fn dropped(&self) -> Dropped {
+        self.limits.dropped()
+    }
+
+    /// What is kept for others, and what became of what was to be kept.
+    #[must_use]
+    pub fn store_stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+
     /// How the node is.
     #[must_use]
     pub fn health(&self) -> Health {
         let held = self.store.stats();
         Health {
             contacts: Family::ALL.map(|family| (family, self.table(family).len())),
-            offline: self.offline,
+            offline: self.offline.is(),
             server: !self.is_client(),
             reachable: self.reach.reachable(),
             network_size: self.estimate(),

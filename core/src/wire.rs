@@ -555,6 +555,26 @@ impl Wire {
         }
     }
 
+    /// Whether a silent question may be sent again: BEP 5 knows no retransmission.
+    #[must_use]
+    pub const fn repeats(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
+        }
+    }
+
+    /// Whether nodes say what they can do, so that one can look for those that can.
+    #[must_use]
+    pub const fn has_capabilities(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
+        }
+    }
+
     /// How many bytes our own transaction ids have.
     #[must_use]
     pub const fn transaction_bytes(&self) -> usize {

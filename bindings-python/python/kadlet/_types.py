@@ -110,7 +110,9 @@ PeerFailure: TypeAlias = (
 )
 
 Outcome: TypeAlias = (
-    Literal["success", "absent", "no_peers", "no_answer", "cancelled", "deadline_exceeded"]
+    Literal[
+        "success", "absent", "no_peers", "no_answer", "cancelled", "deadline_exceeded", "overloaded"
+    ]
     | Refused
 )
 
@@ -214,6 +216,15 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """A renewal went otherwise than the time before; without holders it is tried again soon."""
+
+    operation: int
+    outcome: Outcome
+    stored: int
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """A signal from another node."""
 
@@ -253,6 +264,7 @@ Event: TypeAlias = (
     | Hit
     | Stored
     | Done
+    | Renewed
     | Signal
     | AddressSeen
     | Reachable

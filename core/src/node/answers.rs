@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::drive::{secs, travelling};
-use super::operation::{Kind, Operation, Purpose, Stage};
+use super::operation::{Kind, Operation, Purpose, Stage, Whose};
 use super::{Node, within_scope};
 use crate::contact::{Capabilities, Contact, Path, is_usable};
 use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
@@ -51,7 +51,7 @@ impl Node {
             Purpose::Page { operation, page } => {
                 self.page_answered(now, operation, sender, page, response);
             }
-            Purpose::Store { operation } | Purpose::Signal { operation } => {
+            Purpose::Store { operation, .. } | Purpose::Signal { operation } => {
                 self.stored(now, operation, sender);
             }
             Purpose::Offer { item, age } => self.offer_answered(now, sender, &item, age, response),
@@ -80,7 +80,7 @@ impl Node {
                     running.lookup.answered(contact.id, contact.addr(), sender.capabilities, none);
                 });
             }
-            Purpose::Store { operation } | Purpose::Signal { operation } => {
+            Purpose::Store { operation, .. } | Purpose::Signal { operation } => {
                 self.report_failure(operation, sender.id, path, reason);
                 self.with_operation(now, operation, |_, running| {
                     running.pending = running.pending.saturating_sub(1);
@@ -220,17 +220,17 @@ impl Node {
         let peer = Asked { id: Some(sender.id), path: sender.path };
         self.with_operation(now, id, |node, operation| {
             operation.pending = operation.pending.saturating_sub(1);
-            // The answer to a repeated question is no news.
-            if operation.entries.remove(&sender.path).is_none() {
-                return;
-            }
+            operation.entries.remove(&sender.path);
             operation.totals.answered += 1;
-            node.push_event(Event::Answered {
-                operation: OperationId(id),
-                peer,
-                rtt: answered.round_trip,
-                named: named.clone(),
-            });
+            node.tell(
+                operation,
+                Event::Answered {
+                    operation: OperationId(id),
+                    peer,
+                    rtt: answered.round_trip,
+                    named: named.clone(),
+                },
+            );
             operation.stage = Stage::Looking;
             operation.note_namer(sender.addr(), &named);
             operation.lookup.start([sender]);
@@ -271,7 +271,7 @@ impl Node {
                 operation.namer = Some(sender);
             }
             node.tell(
-                &operation.kind,
+                operation,
                 Event::Answered {
                     operation: OperationId(id),
                     peer: Asked { id: Some(sender.id), path: sender.path },
@@ -310,7 +310,7 @@ impl Node {
             operation.pending = operation.pending.saturating_sub(1);
             operation.totals.stored += 1;
             node.tell(
-                &operation.kind,
+                operation,
                 Event::Stored {
                     operation: OperationId(id),
                     peer: Asked { id: Some(sender.id), path: sender.path },
@@ -382,12 +382,7 @@ impl Node {
         if let Some(next) =
             next.filter(|_| operation.turns_page(sender.id, news, self.config.max_pages))
         {
-            let query = self.lookup_query(operation, next);
-            let purpose = Purpose::Page { operation: id, page: next };
-            let sent = self.ask(now, sender.path, Some(sender.id), query, purpose);
-            if operation.count_sent(sent) {
-                operation.pending += 1;
-            }
+            operation.to_read.push_back((sender, next));
         }
     }
 
@@ -465,7 +460,7 @@ impl Node {
             None => {
                 let peer = Asked { id: Some(sender.id), path: sender.path };
                 let (operation_id, reason) = (OperationId(id), PeerFailure::Invalid);
-                self.tell(&operation.kind, Event::Failed { operation: operation_id, peer, reason });
+                self.tell(operation, Event::Failed { operation: operation_id, peer, reason });
             }
         }
     }
@@ -588,36 +583,22 @@ impl Node {
     }
 
     fn handle_slow(&mut self, now: Instant, request: &Request<Purpose>) {
-        let path = request.path;
         match request.purpose {
             Purpose::Step { operation, contact, .. } => {
                 self.with_operation(now, operation, |_, running| {
                     running.lookup.slow(contact.id, contact.addr());
-                })
+                });
             }
             Purpose::Bootstrap { operation } => {
-                self.with_operation(now, operation, |node, running| {
-                    node.ask_entry_again(now, operation, running, path);
-                })
+                self.with_operation(now, operation, |_, running| {
+                    if let Some(slow) = running.entries.get_mut(&request.path) {
+                        *slow = true;
+                    }
+                });
             }
             _ => {}
         }
-    }
-
-    /// A bootstrap address is silent: while nobody has answered, it is asked once more.
-    fn ask_entry_again(&mut self, now: Instant, id: u64, operation: &mut Operation, path: Path) {
-        let Some(entry) = operation.entries.get_mut(&path) else { return };
-        entry.slow = true;
-        if operation.stage != Stage::Contacting || entry.left == 0 {
-            return;
-        }
-        entry.left -= 1;
-        entry.open += 1;
-        let query = Query::about(self.id(), Method::FindNode);
-        let sent = self.ask(now, path, None, query, Purpose::Bootstrap { operation: id });
-        if operation.count_sent(sent) {
-            operation.pending += 1;
-        }
+        self.repeat(now, request.transaction, &request.purpose);
     }
 
     fn handle_dead(&mut self, now: Instant, request: Request<Purpose>, reason: PeerFailure) {
@@ -661,7 +642,7 @@ impl Node {
         });
     }
 
-    /// One question to a bootstrap address failed; the address has when all have.
+    /// A bootstrap address failed.
     fn give_up_entry(
         &mut self,
         now: Instant,
@@ -672,16 +653,10 @@ impl Node {
     ) {
         self.with_operation(now, id, |node, operation| {
             operation.pending = operation.pending.saturating_sub(1);
-            let Some(entry) = operation.entries.get_mut(&path) else { return };
-            entry.open = entry.open.saturating_sub(1);
-            // Silence may be loss; anything else is an answer of a kind.
-            if reason == PeerFailure::Timeout && entry.open > 0 {
-                return;
-            }
             operation.entries.remove(&path);
             operation.totals.failed += 1;
             let peer = Asked { id: expected, path };
-            node.tell(&operation.kind, Event::Failed { operation: OperationId(id), peer, reason });
+            node.tell(operation, Event::Failed { operation: OperationId(id), peer, reason });
         });
     }
 
@@ -690,7 +665,7 @@ impl Node {
     }
 
     fn push_failure(&mut self, operation: u64, peer: Asked, reason: PeerFailure) {
-        if self.operations.get(&operation).is_some_and(|running| !running.kind.is_internal()) {
+        if self.operations.get(&operation).is_some_and(|it| it.whose == Whose::Callers) {
             self.push_event(Event::Failed { operation: OperationId(operation), peer, reason });
         }
     }

@@ -4,21 +4,21 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::operation::{Announcement, Entry, Kind, Operation, Purpose, Stage};
-use super::{CommandError, GetQuery, Node, Publication, PutOptions};
+use super::operation::{Announcement, Kind, Operation, Whose};
+use super::{CommandError, GetQuery, Node, PutOptions};
 use crate::config::Role;
 use crate::contact::{Families, Path, Scope};
-use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Totals};
+use crate::event::{Event, OperationId, Outcome, Totals};
 use crate::id::Id;
 use crate::record::{Item, SearchEntry, SearchQuery};
 use crate::time::Instant;
-use crate::wire::{Method, Query};
 
 impl Node {
     /// Joins a network: asks these addresses for contacts, looks up our own id and then refreshes
     /// every bucket farther away than the closest neighbour, so that others learn of us too
     /// (section 2.3). What each address answered comes as [`Event::Answered`] or
-    /// [`Event::Failed`]; without addresses, contacts already in the table are used.
+    /// [`Event::Failed`]; without addresses, contacts already in the table are used. While nobody
+    /// answers, the addresses given of late are tried again, at growing intervals.
     pub fn bootstrap(&mut self, now: Instant, addresses: &[Path]) -> OperationId {
         let now = self.advance(now);
         if addresses.iter().any(|path| Scope::of(path.remote.ip()) == Some(Scope::Public)) {
@@ -27,40 +27,11 @@ impl Node {
         for path in addresses {
             self.used = self.used.union(Families::only(path.family()));
         }
+        self.remember_entries(addresses);
         let families = self.families();
-        let id = self.begin(now, Kind::Bootstrap, self.id(), VecDeque::new(), families);
-        if self.closed {
-            return OperationId(id);
-        }
-        let mut paths: Vec<Path> = addresses.to_vec();
-        paths.sort_unstable();
-        paths.dedup();
-        if let Some(operation) = self.operations.get_mut(&id)
-            && !paths.is_empty()
-        {
-            operation.stage = Stage::Contacting;
-        }
-        for path in paths {
-            if !crate::contact::is_usable(path.remote) {
-                self.push_event(Event::Failed {
-                    operation: OperationId(id),
-                    peer: Asked { id: None, path },
-                    reason: PeerFailure::PathFailed,
-                });
-                continue;
-            }
-            let query = Query::about(self.id(), Method::FindNode);
-            let peer = Asked { id: None, path };
-            self.push_event(Event::Asked { operation: OperationId(id), peer });
-            let sent = self.ask(now, path, None, query, Purpose::Bootstrap { operation: id });
-            let Some(operation) = self.operations.get_mut(&id) else { continue };
-            operation.totals.asked += 1;
-            if operation.count_sent(sent) {
-                operation.pending += 1;
-                operation.entries.insert(path, Entry::ASKED);
-            }
-        }
-        self.drive(now, id);
+        let whose = Whose::Callers;
+        let id = self.begin(now, Kind::Bootstrap, whose, self.id(), VecDeque::new(), families);
+        self.ask_entries(now, id, addresses);
         OperationId(id)
     }
 
@@ -76,10 +47,10 @@ impl Node {
 
     /// Tells the nodes closest to `key` that the content is to be had from us.
     pub fn announce(&mut self, now: Instant, key: Id, announcement: Announcement) -> OperationId {
-        let id = self.start(now, Kind::Announce(announcement), key);
+        let kind = Kind::Announce(announcement);
+        let id = self.store(now, kind.clone(), [key].into(), announcement.renew.then_some(kind));
         if announcement.renew && !self.closed {
             self.provided.insert(key, (id.0, announcement));
-            self.keep_renewing(now, id, Kind::Announce(announcement), [key].into());
         }
         id
     }
@@ -108,14 +79,11 @@ impl Node {
             return Err(CommandError::BadSignature);
         }
         let key = item.key();
-        let kind = Kind::Put { item: item.clone(), cas: options.cas, age: Duration::ZERO };
-        let id = self.start(now, kind, key);
-        if options.renew {
-            // A renewal finds the value itself stored: there is nothing to compare with.
-            let kind = Kind::Put { item, cas: None, age: Duration::ZERO };
-            self.keep_renewing(now, id, kind, [key].into());
-        }
-        Ok(id)
+        // A renewal finds the value itself stored: there is nothing to compare with.
+        let renewed =
+            options.renew.then(|| Kind::Put { item: item.clone(), cas: None, age: Duration::ZERO });
+        let kind = Kind::Put { item, cas: options.cas, age: Duration::ZERO };
+        Ok(self.store(now, kind, [key].into(), renewed))
     }
 
     /// Searches for files whose names carry every word of the query: [`Event::Hit`] for each.
@@ -134,18 +102,12 @@ impl Node {
         entry: SearchEntry,
         renew: bool,
     ) -> Result<OperationId, CommandError> {
-        let all: VecDeque<Id> = entry.words().map(|word| word.key()).collect();
-        let mut keys = all.clone();
-        let first = keys.pop_front().ok_or(CommandError::NoWords)?;
-        let now = self.advance(now);
-        let kind = Kind::Publish(entry);
-        let id = self.begin(now, kind.clone(), first, keys, self.families());
-        self.drive(now, id);
-        let id = OperationId(id);
-        if renew {
-            self.keep_renewing(now, id, kind, all);
+        let keys: VecDeque<Id> = entry.words().map(|word| word.key()).collect();
+        if keys.is_empty() {
+            return Err(CommandError::NoWords);
         }
-        Ok(id)
+        let kind = Kind::Publish(entry);
+        Ok(self.store(now, kind.clone(), keys, renew.then_some(kind)))
     }
 
     /// Sends a few hundred bytes to the node with the id `target`, straight or through the contact
@@ -169,7 +131,7 @@ impl Node {
     /// neither.
     pub fn cancel(&mut self, now: Instant, operation: OperationId) -> bool {
         let now = self.advance(now);
-        let published = self.withdraw(operation.0);
+        let published = self.withdraw(now, operation.0);
         let running = self.operations.contains_key(&operation.0);
         if running {
             self.finish(now, operation.0, Outcome::Cancelled);
@@ -183,6 +145,7 @@ impl Node {
         let Some(running) = self.operations.get_mut(&operation.0) else { return false };
         self.deadlines.remove(&(running.deadline, operation.0));
         running.deadline = now + after;
+        running.has_own_deadline = true;
         self.deadlines.insert((running.deadline, operation.0));
         true
     }
@@ -211,9 +174,27 @@ impl Node {
     }
 
     fn start(&mut self, now: Instant, kind: Kind, target: Id) -> OperationId {
+        self.store(now, kind, [target].into(), None)
+    }
+
+    /// Starts an operation over these keys, one after the other, of which there is at least one; and
+    /// has it done again as `renewed` until it is cancelled.
+    fn store(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        mut keys: VecDeque<Id>,
+        renewed: Option<Kind>,
+    ) -> OperationId {
         let now = self.advance(now);
+        let all = keys.clone();
+        let first = keys.pop_front().unwrap_or(Id::ZERO);
         let families = self.families();
-        let id = self.begin(now, kind, target, VecDeque::new(), families);
+        let id = self.begin(now, kind, Whose::Callers, first, keys, families);
+        // Before its first step, which may be its last.
+        if let Some(kind) = renewed {
+            self.keep_renewing(now, id, kind, all);
+        }
         self.drive(now, id);
         OperationId(id)
     }
@@ -223,6 +204,7 @@ impl Node {
         &mut self,
         now: Instant,
         kind: Kind,
+        whose: Whose,
         target: Id,
         targets: VecDeque<Id>,
         families: Families,
@@ -231,62 +213,44 @@ impl Node {
         self.next_operation += 1;
         self.stats.operations += 1;
         if self.closed {
-            self.end_at_once(OperationId(id));
+            self.end_at_once(OperationId(id), Outcome::Cancelled);
+            return id;
+        }
+        if self.operations.len() >= self.config.max_operations && !self.end_a_refresh(now) {
+            self.end_at_once(OperationId(id), Outcome::Overloaded);
             return id;
         }
         let region = self.region(&kind);
         let lookup = self.new_lookup(&kind, target, families, region);
         let deadline = now + self.config.deadline;
-        let internal = kind.is_internal();
-        let mut operation = Operation::new(kind, target, lookup, now, deadline);
+        let mut operation = Operation::new(kind, whose, target, lookup, now, deadline);
         operation.targets = targets;
         operation.region = region;
         self.operations.insert(id, operation);
         self.deadlines.insert((deadline, id));
-        if !internal {
+        if whose == Whose::Callers {
             self.push_event(Event::Started { operation: OperationId(id) });
+        } else {
+            self.background += 1;
         }
         self.answer_from_own_store(now, id);
         id
     }
 
-    /// A node that is shut down does nothing more, and says so.
-    fn end_at_once(&mut self, operation: OperationId) {
+    /// Makes room for an operation: the oldest refresh can wait. False if there is none.
+    fn end_a_refresh(&mut self, now: Instant) -> bool {
+        let mut running = self.operations.iter();
+        let oldest = running.find(|(_, operation)| matches!(operation.kind, Kind::Refresh));
+        let Some(oldest) = oldest.map(|(id, _)| *id) else { return false };
+        self.finish(now, oldest, Outcome::Cancelled);
+        true
+    }
+
+    /// An operation that cannot begin says so and is over.
+    fn end_at_once(&mut self, operation: OperationId, outcome: Outcome) {
         let (closest, totals) = (Vec::new(), Totals::default());
         self.push_event(Event::Started { operation });
-        let outcome = Outcome::Cancelled;
         self.push_event(Event::Done { operation, outcome, closest, totals });
-    }
-
-    fn keep_renewing(
-        &mut self,
-        now: Instant,
-        operation: OperationId,
-        kind: Kind,
-        targets: VecDeque<Id>,
-    ) {
-        if self.closed || self.publications.len() >= self.config.max_publications {
-            return;
-        }
-        let first = self.now;
-        self.publications.insert(operation.0, Publication { kind, targets, due: first });
-        self.schedule_renewal(now, operation.0);
-    }
-
-    pub(super) fn schedule_renewal(&mut self, now: Instant, id: u64) {
-        let due = now + self.rng.jitter(self.config.renew_after);
-        if let Some(publication) = self.publications.get_mut(&id) {
-            self.renewals.remove(&(publication.due, id));
-            publication.due = due;
-            self.renewals.insert((due, id));
-        }
-    }
-
-    fn withdraw(&mut self, id: u64) -> bool {
-        self.provided.retain(|_, (operation, _)| *operation != id);
-        let Some(publication) = self.publications.remove(&id) else { return false };
-        self.renewals.remove(&(publication.due, id));
-        true
     }
 
     /// Whether we ask to be left out of tables.

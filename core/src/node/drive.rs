@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
-use super::operation::{Kind, Operation, Purpose, Stage};
+use super::operation::{Kind, Operation, Purpose, Stage, Whose};
 use super::queries::hit;
-use crate::contact::{Contact, Families, Family, Path};
+use crate::contact::{Capabilities, Contact, Families, Family, Path};
 use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Transmit};
 use crate::id::{Distance, Id};
 use crate::limit::Cost;
@@ -16,6 +16,9 @@ use crate::table::Filter;
 use crate::time::Instant;
 use crate::wire::native::Native;
 use crate::wire::{Body, Item as WireItem, Message, Method, Query, SignedItem};
+
+/// Starved operations that go on in one call: each may ask k contacts.
+const AT_ONCE: usize = 16;
 
 impl Node {
     /// Does whatever can be done for an operation now: asks, stores, goes on to its next key, ends.
@@ -42,6 +45,7 @@ impl Node {
                     return (operation.pending == 0).then(|| operation.outcome());
                 }
                 Stage::Looking => {
+                    self.read_pages(now, id, operation);
                     if !self.step_lookup(now, id, operation) {
                         return None;
                     }
@@ -50,27 +54,16 @@ impl Node {
                         return Some(operation.outcome());
                     }
                 }
-                Stage::Storing if operation.pending > 0 => return None,
-                Stage::Storing => match operation.targets.pop_front() {
-                    None => return Some(operation.outcome()),
-                    Some(target) => {
-                        // What is still open was about the key before.
-                        if operation.lookup.progress().in_flight > 0 {
-                            self.requests.cancel(|purpose| purpose.operation() == Some(id));
-                        }
-                        operation.target = target;
-                        operation.tokens.clear();
-                        operation.stage = Stage::Looking;
-                        operation.named_by.clear();
-                        operation.region = self.region(&operation.kind);
-                        *operation.lookup = self.new_lookup(
-                            &operation.kind,
-                            target,
-                            self.families(),
-                            operation.region,
-                        );
+                Stage::Storing => {
+                    self.send_stores(now, id, operation);
+                    if operation.pending > 0 || !operation.to_store.is_empty() {
+                        return None;
                     }
-                },
+                    let Some(target) = operation.targets.pop_front() else {
+                        return Some(operation.outcome());
+                    };
+                    self.go_on_to(now, id, operation, target);
+                }
             }
         }
     }
@@ -78,13 +71,19 @@ impl Node {
     /// Asks whom the lookup wants asked. True once it is over and no page is outstanding.
     fn step_lookup(&mut self, now: Instant, id: u64, operation: &mut Operation) -> bool {
         loop {
+            if self.requests.is_full() {
+                self.starved.insert(id);
+                return false;
+            }
             match operation.lookup.next() {
                 Step::Wait => return false,
                 // A silent bootstrap address does not hold up a join that others made possible.
                 Step::Done if matches!(operation.kind, Kind::Bootstrap) => {
-                    return operation.entries.values().all(|entry| entry.slow);
+                    return operation.entries.values().all(|slow| *slow);
                 }
-                Step::Done => return operation.pending == 0,
+                Step::Done => return operation.pending == 0 && operation.to_read.is_empty(),
+                // Barred and not put off: whoever names a thousand addresses of one prefix could
+                // else hold the lookup up until its deadline.
                 Step::Ask(contact) if !self.may_ask(now, operation, &contact) => {
                     operation.lookup.failed(contact.id, contact.addr());
                 }
@@ -120,7 +119,7 @@ impl Node {
         if !with_cookie {
             operation.totals.asked += 1;
             let peer = Asked { id: Some(contact.id), path: contact.path };
-            self.tell(&operation.kind, Event::Asked { operation: OperationId(id), peer });
+            self.tell(operation, Event::Asked { operation: OperationId(id), peer });
         }
         let mut query = self.lookup_query(operation, 0);
         // A method that will never mean anything asks like find_node, so that nobody forgets to
@@ -142,18 +141,25 @@ impl Node {
         let mut query = Query::about(operation.target, operation.kind.method(page));
         let reached = self.families();
         query.want = reached;
-        query.mask = operation.kind.mask();
+        query.mask = self.mask(&operation.kind);
         query
+    }
+
+    fn mask(&self, kind: &Kind) -> Capabilities {
+        if self.wire.has_capabilities() { kind.mask() } else { Capabilities::NONE }
     }
 
     fn lookup_done(&mut self, now: Instant, id: u64, operation: &mut Operation) {
         operation.keep_closest(self.config.lookup.k);
         operation.totals.hops = operation.totals.hops.max(operation.lookup.progress().hops);
-        for family in Family::ALL {
-            self.table_mut(family).touched(now, operation.target);
+        if operation.lookup.progress().answered > 0 {
+            for family in Family::ALL {
+                self.table_mut(family).touched(now, operation.target);
+            }
         }
-        // A lookup that a found value ended did not see the closest: it says nothing of the size.
-        if !matches!(operation.best, Some(Item::Immutable(_))) {
+        // Of targets that we drew ourselves alone: others choose which keys are stored and asked for,
+        // and who crowds around them must not make the network look larger than it is.
+        if matches!(operation.kind, Kind::Refresh) {
             // Of the family with more of them: the smaller network would count as the larger one.
             let [v4, v6] = Family::ALL.map(|family| {
                 operation.closest.iter().filter(|it| it.path.family() == family).count()
@@ -167,31 +173,135 @@ impl Node {
             Kind::Signal(_) => self.send_signal(now, id, operation),
             kind if kind.stores() => {
                 operation.stage = Stage::Storing;
-                self.send_stores(now, id, operation);
+                self.queue_stores(id, operation);
             }
             _ => {}
         }
     }
 
-    /// Hands the record to every one of the closest that gave a token.
-    fn send_stores(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+    /// Takes up the operation's next key: a lookup of its own, with all the time of the first.
+    fn go_on_to(&mut self, now: Instant, id: u64, operation: &mut Operation, target: Id) {
+        // What is still open was about the key before.
+        if operation.lookup.progress().in_flight > 0 {
+            self.requests.cancel(|purpose| purpose.operation() == Some(id));
+        }
+        operation.target = target;
+        operation.tokens.clear();
+        operation.stage = Stage::Looking;
+        operation.named_by.clear();
+        operation.region = self.region(&operation.kind);
+        *operation.lookup =
+            self.new_lookup(&operation.kind, target, self.families(), operation.region);
+        if !operation.has_own_deadline {
+            self.deadlines.remove(&(operation.deadline, id));
+            operation.deadline = now + self.config.deadline;
+            self.deadlines.insert((operation.deadline, id));
+        }
+    }
+
+    /// Every one of the closest that gave a token is to keep the record.
+    fn queue_stores(&mut self, id: u64, operation: &mut Operation) {
         let holders = core::mem::take(&mut operation.closest);
         for contact in &holders {
-            let peer = Asked { id: Some(contact.id), path: contact.path };
-            let Some(token) = operation.tokens.remove(&(contact.id, contact.addr())) else {
-                let (operation_id, reason) = (OperationId(id), PeerFailure::NoToken);
-                self.tell(&operation.kind, Event::Failed { operation: operation_id, peer, reason });
+            if operation.tokens.contains_key(&(contact.id, contact.addr())) {
+                operation.to_store.push_back(*contact);
                 continue;
-            };
-            let query = Query::about(operation.target, operation.kind.store_method(&token));
-            let purpose = Purpose::Store { operation: id };
+            }
+            let peer = Asked { id: Some(contact.id), path: contact.path };
+            let (operation_id, reason) = (OperationId(id), PeerFailure::NoToken);
+            self.tell(operation, Event::Failed { operation: operation_id, peer, reason });
+        }
+        operation.closest = holders;
+    }
+
+    /// Hands the record to those who are to keep it, as far as there is room for requests.
+    fn send_stores(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+        while let Some(contact) = operation.to_store.front().copied() {
+            if self.requests.is_full() {
+                self.starved.insert(id);
+                return;
+            }
+            operation.to_store.pop_front();
+            let key = (contact.id, contact.addr());
+            let Some(token) = operation.tokens.get(&key) else { continue };
+            let query = Query::about(operation.target, operation.kind.store_method(token));
+            let purpose = Purpose::Store { operation: id, contact };
             let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
             operation.totals.store_attempts += 1;
             if operation.count_sent(sent) {
                 operation.pending += 1;
             }
         }
-        operation.closest = holders;
+    }
+
+    /// Asks for the pages that are to be read, as far as there is room for requests.
+    fn read_pages(&mut self, now: Instant, id: u64, operation: &mut Operation) {
+        while let Some((contact, page)) = operation.to_read.front().copied() {
+            if self.requests.is_full() {
+                self.starved.insert(id);
+                return;
+            }
+            operation.to_read.pop_front();
+            let query = self.lookup_query(operation, page);
+            let purpose = Purpose::Page { operation: id, page };
+            let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
+            if operation.count_sent(sent) {
+                operation.pending += 1;
+            }
+        }
+    }
+
+    /// Sends a silent question of an operation once more, if that may help.
+    pub(super) fn repeat(&mut self, now: Instant, transaction: u64, purpose: &Purpose) {
+        let Some(id) = purpose.operation() else { return };
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        self.repeat_for(now, transaction, purpose, &mut operation);
+        self.operations.insert(id, operation);
+    }
+
+    fn repeat_for(
+        &mut self,
+        now: Instant,
+        transaction: u64,
+        purpose: &Purpose,
+        operation: &mut Operation,
+    ) {
+        let Some((path, expected)) =
+            self.requests.request(transaction).map(|r| (r.path, r.expected))
+        else {
+            return;
+        };
+        let query = match purpose {
+            // While somebody else has answered, a silent entry point holds nobody up.
+            Purpose::Bootstrap { .. } if operation.stage == Stage::Contacting => {
+                Query::about(self.id(), Method::FindNode)
+            }
+            Purpose::Step { contact, .. } if self.may_ask(now, operation, contact) => {
+                self.lookup_query(operation, 0)
+            }
+            Purpose::Page { page, .. } => self.lookup_query(operation, *page),
+            Purpose::Store { contact, .. } => {
+                let key = (contact.id, contact.addr());
+                let Some(token) = operation.tokens.get(&key) else { return };
+                Query::about(operation.target, operation.kind.store_method(token))
+            }
+            _ => return,
+        };
+        let repeated = self.requests.repeat(now, transaction, &mut self.rng);
+        let sent = repeated.map(|transaction| self.send_query(path, transaction, query));
+        debug_assert!(expected.is_some() || matches!(purpose, Purpose::Bootstrap { .. }));
+        operation.count_sent(sent);
+    }
+
+    /// Lets operations go on that waited for requests to end, as long as there is room.
+    pub(super) fn feed_starved(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            if self.requests.is_full() {
+                return;
+            }
+            let Some(id) = self.starved.pop_first() else { return };
+            self.drive(now, id);
+        }
     }
 
     /// Straight to the target if it answered, else through whoever named it.
@@ -228,7 +338,8 @@ impl Node {
 
     pub(super) fn refresh(&mut self, now: Instant, target: Id) {
         if self.operations.len() < self.config.max_operations {
-            let id = self.begin(now, Kind::Refresh, target, Default::default(), self.families());
+            let (whose, families) = (Whose::Upkeep, self.families());
+            let id = self.begin(now, Kind::Refresh, whose, target, Default::default(), families);
             self.drive(now, id);
         }
     }
@@ -250,7 +361,8 @@ impl Node {
     ) -> Lookup {
         let config = self.config.lookup.clone();
         let k = config.k;
-        let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(kind.mask());
+        let mask = self.mask(kind);
+        let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(mask);
         if let Some(bound) = region {
             lookup.widen(bound);
         }
@@ -267,6 +379,10 @@ impl Node {
         if operation.totals.stored == 0 {
             self.keep_own_entry(now, &operation);
         }
+        self.starved.remove(&id);
+        if operation.whose != Whose::Callers {
+            self.background = self.background.saturating_sub(1);
+        }
         self.deadlines.remove(&(operation.deadline, id));
         if operation.pending > 0 || operation.lookup.progress().in_flight > 0 {
             self.requests.cancel(|purpose| purpose.operation() == Some(id));
@@ -277,15 +393,18 @@ impl Node {
         // Bootstrap addresses that were silent until now: said, before the end is.
         for (path, _) in core::mem::take(&mut operation.entries) {
             let (peer, reason) = (Asked { id: None, path }, PeerFailure::Timeout);
-            self.push_event(Event::Failed { operation: OperationId(id), peer, reason });
+            self.tell(&operation, Event::Failed { operation: OperationId(id), peer, reason });
+        }
+        match operation.kind {
+            Kind::Bootstrap if outcome != Outcome::Cancelled => {
+                self.joined(now, operation.totals.answered > 0);
+            }
+            _ => self.published(now, id, &operation, outcome),
         }
         let mut totals = operation.totals;
         totals.elapsed = now.since(operation.started);
         let closest = core::mem::take(&mut operation.closest);
-        self.tell(
-            &operation.kind,
-            Event::Done { operation: OperationId(id), outcome, closest, totals },
-        );
+        self.tell(&operation, Event::Done { operation: OperationId(id), outcome, closest, totals });
     }
 
     /// There is nobody to keep our search entry: then we do, for whoever comes and asks us.
@@ -309,6 +428,10 @@ impl Node {
         purpose: Purpose,
     ) -> Option<usize> {
         let transaction = self.requests.start(now, path, expected, purpose, &mut self.rng).ok()?;
+        Some(self.send_query(path, transaction, query))
+    }
+
+    fn send_query(&mut self, path: Path, transaction: u64, query: Query<'_>) -> usize {
         let bytes = transaction.to_be_bytes();
         let own = bytes.len() - self.wire.transaction_bytes();
         let mut message = Message::new(
@@ -319,7 +442,7 @@ impl Node {
         message.client = self.is_client();
         message.capabilities = Some(self.config.capabilities);
         message.cookie = self.proofs.cookie(&path.remote);
-        Some(self.send(path, &message))
+        self.send(path, &message)
     }
 
     /// Encodes and queues one datagram; gives its length.
@@ -339,8 +462,8 @@ impl Node {
     }
 
     /// An event of an operation, unless the node runs it for itself.
-    pub(super) fn tell(&mut self, kind: &Kind, event: Event) {
-        if !kind.is_internal() {
+    pub(super) fn tell(&mut self, operation: &Operation, event: Event) {
+        if operation.whose == Whose::Callers {
             self.push_event(event);
         }
     }

@@ -86,12 +86,7 @@ impl Kind {
         self.stores() || matches!(self, Self::Providers | Self::Get { .. } | Self::Search { .. })
     }
 
-    /// Whether the node does this for itself, without events.
-    pub(super) const fn is_internal(&self) -> bool {
-        matches!(self, Self::Refresh | Self::Republish { .. })
-    }
-
-    /// Only nodes that declare these bits count towards the k closest.
+    /// Only nodes that declare these bits count towards the k closest, where nodes declare any.
     pub(super) const fn mask(&self) -> Capabilities {
         match self {
             Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => {
@@ -136,7 +131,7 @@ pub(super) enum Purpose {
     /// A further page of a list.
     Page { operation: u64, page: u32 },
     /// A record handed to a holder.
-    Store { operation: u64 },
+    Store { operation: u64, contact: Contact },
     /// The last leg of a signal.
     Signal { operation: u64 },
     /// Is it alive, and who is it? For the table.
@@ -158,7 +153,7 @@ impl Purpose {
             Self::Bootstrap { operation }
             | Self::Step { operation, .. }
             | Self::Page { operation, .. }
-            | Self::Store { operation }
+            | Self::Store { operation, .. }
             | Self::Signal { operation } => Some(*operation),
             Self::Check | Self::Probe | Self::DialBack | Self::Offer { .. } | Self::Forward => None,
         }
@@ -176,38 +171,39 @@ pub(super) enum Stage {
     Storing,
 }
 
-/// A bootstrap address that has not answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    /// Questions under way.
-    pub(super) open: u32,
-    /// Questions that may still be sent: nothing else is ever sent twice, but here there may be
-    /// nobody else to ask, and one datagram in fifty is lost.
-    pub(super) left: u32,
-    /// Whether a short timeout has passed.
-    pub(super) slow: bool,
-}
-
-impl Entry {
-    /// An address that is asked now, three times at most.
-    pub(super) const ASKED: Self = Self { open: 1, left: 2, slow: false };
+/// On whose behalf an operation runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whose {
+    /// The caller gave a command: every step is an event.
+    Callers,
+    /// The node keeps itself and the network going, without events.
+    Upkeep,
+    /// The node renews what the operation with this number published.
+    Renewal(u64),
 }
 
 /// One operation.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) kind: Kind,
+    pub(super) whose: Whose,
     pub(super) stage: Stage,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    /// Whether the caller chose the deadline.
+    pub(super) has_own_deadline: bool,
     /// The keys that are still to come after the present one.
     pub(super) targets: VecDeque<Id>,
     pub(super) lookup: Box<Lookup>,
     pub(super) target: Id,
     /// Requests outstanding besides the lookup's own: bootstrap addresses, pages, stores.
     pub(super) pending: u32,
-    /// Bootstrap addresses that have neither answered nor failed.
-    pub(super) entries: BTreeMap<Path, Entry>,
+    /// Bootstrap addresses that have neither answered nor failed, and whether they are slow.
+    pub(super) entries: BTreeMap<Path, bool>,
+    /// Holders that are to keep the record and have not been asked yet.
+    pub(super) to_store: VecDeque<Contact>,
+    /// Pages of holders' lists that have not been asked for yet.
+    pub(super) to_read: VecDeque<(Contact, u32)>,
     pub(super) totals: Totals,
     /// From whom we may store with what.
     pub(super) tokens: BTreeMap<(Id, SocketAddr), Vec<u8>>,
@@ -236,6 +232,7 @@ pub(super) struct Operation {
 impl Operation {
     pub(super) fn new(
         kind: Kind,
+        whose: Whose,
         target: Id,
         lookup: Lookup,
         now: Instant,
@@ -243,14 +240,18 @@ impl Operation {
     ) -> Self {
         Self {
             kind,
+            whose,
             stage: Stage::Looking,
             started: now,
             deadline,
+            has_own_deadline: false,
             targets: VecDeque::new(),
             lookup: Box::new(lookup),
             target,
             pending: 0,
             entries: BTreeMap::new(),
+            to_store: VecDeque::new(),
+            to_read: VecDeque::new(),
             totals: Totals::default(),
             tokens: BTreeMap::new(),
             region: None,
@@ -302,15 +303,19 @@ impl Operation {
         }
     }
 
-    /// Takes note of who named these addresses, as many as there is room for.
+    /// Takes note of who named these addresses. Of those that are no longer waiting to be asked
+    /// nobody needs to know: what remains is bounded by the lookup's own list.
     pub(super) fn note_namer(&mut self, namer: SocketAddr, named: &[Contact]) {
+        if self.named_by.len() >= MAX_NAMED {
+            let waiting: BTreeSet<_> = self.lookup.waiting().collect();
+            self.named_by.retain(|address, _| waiting.contains(address));
+        }
         for contact in named {
-            if self.named_by.len() < MAX_NAMED {
-                self.named_by.entry(contact.addr()).or_insert(namer);
-            }
+            self.named_by.entry(contact.addr()).or_insert(namer);
         }
     }
 }
 
-/// Addresses of one operation whose namers are remembered: those of fifty full answers.
+/// Addresses of one operation whose namers are remembered before it is looked who is still needed:
+/// those of twenty-five full answers.
 const MAX_NAMED: usize = 1_024;

@@ -86,6 +86,9 @@ impl Node {
     fn meet(&mut self, now: Instant, id: Id, path: Path) {
         let family = path.family();
         self.table_mut(family).heard(now, id, path);
+        if self.offline.is() {
+            self.greet(now, id, path);
+        }
     }
 
     fn answer(&mut self, now: Instant, asker: Asker, message: &Message<'_>, query: &Query<'_>) {
@@ -466,8 +469,13 @@ impl Node {
     ) {
         let filter = Filter::answering(asker.id).capable(mask);
         let k = self.config.table.k.min(MAX_NODES / 2);
+        // As many of one owner of addresses as one lookup would follow.
+        let per_prefix = match self.config.lookup.per_prefix {
+            0 => usize::MAX,
+            some => some,
+        };
         for family in want.iter() {
-            let closest = self.table(family).closest(target, filter);
+            let closest = self.table(family).closest(target, filter).diverse(per_prefix);
             let nameable = closest.filter(|it| within_scope(it.addr(), asker.path.remote));
             nodes.extend(nameable.take(k).map(|contact| NodeInfo {
                 id: contact.id,

@@ -13,7 +13,7 @@ use super::Node;
 use super::operation::Purpose;
 use super::queries::Asker;
 use crate::config::Role;
-use crate::contact::{Path, Scope};
+use crate::contact::{Family, Path, Scope};
 use crate::event::Event;
 use crate::limit::Cost;
 use crate::time::Instant;
@@ -39,9 +39,10 @@ const AGAIN: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Reach {
     public: bool,
     reachable: Option<bool>,
-    /// Who said we have which address, one vote an IP address of a voter.
-    votes: BTreeMap<IpAddr, SocketAddr>,
-    seen: Option<SocketAddr>,
+    /// By family: who said we have which address, one vote an IP address of a voter.
+    votes: [BTreeMap<IpAddr, SocketAddr>; 2],
+    /// By family: the address last believed.
+    seen: [Option<SocketAddr>; 2],
     /// The nonce of the ping that we wait for.
     waiting: Option<u64>,
     tries: u32,
@@ -54,6 +55,11 @@ impl Reach {
         if self.reachable.is_none() && self.due.is_none() {
             self.due = Some(Instant::EPOCH);
         }
+    }
+
+    /// Whether the node is, or was when it last ran, on a public network.
+    pub(super) const fn is_public(&self) -> bool {
+        self.public
     }
 
     pub(super) const fn reachable(&self) -> Option<bool> {
@@ -75,15 +81,21 @@ impl Reach {
         if Scope::of(voter.ip()) != Some(scope) {
             return None;
         }
-        if self.votes.len() >= VOTERS && !self.votes.contains_key(&voter.ip()) {
-            self.votes.pop_first();
+        let [v4, v6] = &mut self.votes;
+        let [seen_v4, seen_v6] = &mut self.seen;
+        let (votes, seen) = match Family::of(&observed) {
+            Family::V4 => (v4, seen_v4),
+            Family::V6 => (v6, seen_v6),
+        };
+        if votes.len() >= VOTERS && !votes.contains_key(&voter.ip()) {
+            votes.pop_first();
         }
-        self.votes.insert(voter.ip(), observed);
-        let agreeing = self.votes.values().filter(|seen| **seen == observed).count();
-        if agreeing < VOTES || self.seen == Some(observed) {
+        votes.insert(voter.ip(), observed);
+        let agreeing = votes.values().filter(|vote| **vote == observed).count();
+        if agreeing < VOTES || *seen == Some(observed) {
             return None;
         }
-        self.seen = Some(observed);
+        *seen = Some(observed);
         if scope == Scope::Public {
             self.on_public_network();
         }
@@ -133,7 +145,7 @@ impl Node {
             return;
         }
         self.reach.reachable = Some(reachable);
-        if let Some(address) = self.reach.seen {
+        if let Some(address) = self.reach.seen.into_iter().flatten().next() {
             self.push_event(Event::Reachable { address, reachable });
         }
     }

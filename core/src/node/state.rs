@@ -30,6 +30,8 @@ const MAX_CONTACTS: usize = 16_384;
 #[derive(Serialize, Deserialize)]
 struct Body {
     ids: [[u8; Id::LEN]; 2],
+    /// On a public network it begins as a client again, until it is shown to be reached.
+    public: bool,
     contacts: Vec<SavedEntry>,
     records: Vec<u8>,
 }
@@ -94,6 +96,7 @@ impl Node {
             .collect();
         let body = Body {
             ids: self.ids.map(|id| *id.as_bytes()),
+            public: self.reach.is_public(),
             contacts,
             records: self.store.export(now),
         };
@@ -124,6 +127,9 @@ impl Node {
         let [v4, v6] = body.ids.map(Id::new);
         let mut node = Self::new(config, v4, seed, now);
         node.ids = [v4, v6];
+        if body.public {
+            node.reach.on_public_network();
+        }
         let [_, table] = &mut node.tables;
         table.set_own(now, v6);
         for family in Family::ALL {

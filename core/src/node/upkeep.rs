@@ -7,10 +7,10 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::Node;
-use super::operation::{Kind, ONLY_TOKEN, Purpose};
+use super::operation::{Kind, ONLY_TOKEN, Purpose, Whose};
 use crate::config::Role;
 use crate::contact::{Contact, Family};
-use crate::event::{Event, Outcome};
+use crate::event::Outcome;
 use crate::record::Item;
 use crate::store::{Certified, Handover};
 use crate::table::Filter;
@@ -20,14 +20,15 @@ use crate::wire::{Method, Query};
 /// Pieces of one kind of upkeep done in one call.
 const AT_ONCE: usize = 32;
 
-/// How often a contact is tried while we seem to be offline.
-const KNOCK: Duration = Duration::from_secs(10);
+/// Time between two records handed over to newcomers: with 65,536 records and one newcomer a second
+/// a holder still sends no more than fifty of them a second.
+const HANDOVER_SPACING: Duration = Duration::from_millis(20);
 
 impl Node {
     pub(super) fn keep_up(&mut self, now: Instant) {
         self.expire_requests(now, None);
         self.end_overdue(now);
-        if self.offline {
+        if self.offline.is() {
             self.knock(now);
         } else {
             self.ping_contacts(now);
@@ -38,11 +39,14 @@ impl Node {
             self.check_reachability(now);
         }
         self.store.expire(now);
+        self.feed_starved(now);
     }
 
     /// The earliest deadline of all parts.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let awake = !self.offline;
+        let awake = !self.offline.is();
+        // What nothing can be begun for must not wake the host; it is looked at when there is room.
+        let stores = awake && self.has_room_for_upkeep();
         // Whoever was given a role has nothing to find out.
         let finds_role = awake && self.config.role == Role::Auto;
         let first =
@@ -50,14 +54,14 @@ impl Node {
         [
             self.requests.poll_timeout(),
             first(&self.deadlines),
-            // While offline nothing is stored anywhere: a record's turn must not wake the host.
-            if awake { self.store.poll_timeout() } else { self.store.poll_expiry() },
-            (!self.handovers.is_empty()).then_some(self.now).filter(|_| awake),
-            first(&self.renewals).filter(|_| awake),
+            if stores { self.store.poll_timeout() } else { self.store.poll_expiry() },
+            (!self.handovers.is_empty()).then_some(self.next_handover).filter(|_| awake),
+            self.next_renewal().filter(|_| awake),
+            (!self.starved.is_empty() && !self.requests.is_full()).then_some(self.now),
             self.reach.poll_timeout().filter(|_| finds_role),
             self.table(Family::V4).poll_timeout().filter(|_| awake),
             self.table(Family::V6).poll_timeout().filter(|_| awake),
-            self.knock.filter(|_| self.offline),
+            self.offline.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -87,17 +91,6 @@ impl Node {
         self.ask(now, contact.path, Some(contact.id), query, Purpose::Check);
     }
 
-    /// While nothing answers, one contact at a time is tried: the first answer ends it.
-    fn knock(&mut self, now: Instant) {
-        if self.knock.is_none_or(|due| now < due) {
-            return;
-        }
-        self.knock = Some(now + KNOCK);
-        if let Some(contact) = self.random_contact(|_| true) {
-            self.check(now, contact);
-        }
-    }
-
     /// A contact that passes, each with the same chance.
     pub(super) fn random_contact(&mut self, passes: impl Fn(&Contact) -> bool) -> Option<Contact> {
         let all = || self.tables.iter().flat_map(|table| table.iter()).map(|entry| entry.contact);
@@ -124,26 +117,12 @@ impl Node {
         }
     }
 
-    fn renew(&mut self, now: Instant) {
-        for _ in 0..AT_ONCE {
-            let Some(&(due, id)) = self.renewals.first() else { return };
-            if due > now {
-                return;
-            }
-            self.schedule_renewal(now, id);
-            let Some(publication) = self.publications.get(&id) else { continue };
-            let (kind, mut targets) = (publication.kind.clone(), publication.targets.clone());
-            let Some(first) = targets.pop_front() else { continue };
-            let operation = self.begin(now, kind, first, targets, self.families());
-            self.drive(now, operation);
-        }
-    }
-
     fn republish(&mut self, now: Instant) {
-        for _ in 0..AT_ONCE {
+        while self.has_room_for_upkeep() {
             let Some(due) = self.store.next_republish(now) else { return };
             let kind = Kind::Republish { item: item_of(due.record), age: due.age };
-            let operation = self.begin(now, kind, due.key, Default::default(), self.families());
+            let (whose, families) = (Whose::Upkeep, self.families());
+            let operation = self.begin(now, kind, whose, due.key, Default::default(), families);
             self.drive(now, operation);
         }
     }
@@ -159,6 +138,9 @@ impl Node {
     /// A newcomer gets the records it is now among the closest to, from the one holder that is
     /// itself closest to the key (mistake 18).
     fn hand_over(&mut self, now: Instant) {
+        if now < self.next_handover {
+            return;
+        }
         let Some((mut handover, newcomer)) = self.handovers.pop_front() else { return };
         let (table, k) = (self.table(newcomer.path.family()), self.config.lookup.k);
         let closest = |key| table.closest(key, Filter::default()).take(k).map(|contact| contact.id);
@@ -167,23 +149,12 @@ impl Node {
             self.handovers.push_front((handover, newcomer));
         }
         if let Some(due) = due {
+            self.next_handover = now + HANDOVER_SPACING;
             let query = Query::about(due.key, Method::Get { newer_than: Some(ONLY_TOKEN) });
             let item = Box::new(item_of(due.record));
             let purpose = Purpose::Offer { item, age: due.age };
             self.ask(now, newcomer.path, Some(newcomer.id), query, purpose);
         }
-    }
-
-    pub(super) fn set_offline(&mut self, now: Instant, offline: bool) {
-        if self.offline == offline {
-            return;
-        }
-        self.offline = offline;
-        self.knock = offline.then_some(now + KNOCK);
-        for table in &mut self.tables {
-            table.set_frozen(offline);
-        }
-        self.push_event(Event::Offline { offline });
     }
 }
 

@@ -1,0 +1,249 @@
+//! What a node does of its own accord, and with more to do than it may do at once.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use kadlet_core::record::{Item, SearchEntry, Value};
+use kadlet_core::wire::native::Native;
+use kadlet_core::wire::{Body, Message, Method, Query};
+use kadlet_core::{
+    Announcement, Config, Event, Families, Family, Id, Instant, LinkId, Node, OperationId, Outcome,
+    Path, Prefix, PutOptions, Role,
+};
+
+use crate::net::Net;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn is_offline(event: &Event, expected: bool) -> bool {
+    matches!(event, Event::Offline { offline } if *offline == expected)
+}
+
+/// Started before the node it is to join by: it joins when that one comes, without a command.
+#[test]
+fn a_silent_bootstrap_address_is_tried_until_it_answers() {
+    let mut net = Net::new(31);
+    let early = net.add("127.0.0.1:1", Config::default());
+    let late = "127.0.0.1:2".parse().expect("an address");
+    let (outcome, _) = net.run(early, |node, now| node.bootstrap(now, &[Path::direct(late)]));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    net.run_for(HOUR);
+    net.add("127.0.0.1:2", Config::default());
+    let start = net.now;
+    net.wait_for(early, |event| is_offline(event, false));
+    // At most 160 s between two tries.
+    assert!(net.now.since(start) < Duration::from_secs(180), "{:?}", net.now.since(start));
+    net.run_for(Duration::from_secs(1));
+    for addr in [early, late] {
+        assert_eq!(net.node(addr).table(Family::V4).len(), 1, "{addr}");
+    }
+}
+
+/// Nobody answers us, but somebody speaks to us: then something does arrive.
+#[test]
+fn a_newcomer_finds_a_node_that_believes_itself_offline() {
+    let mut net = Net::new(32);
+    let alone = net.add("127.0.0.1:1", Config::default());
+    let gone = Path::direct("127.0.0.1:9".parse().expect("an address"));
+    let (outcome, _) = net.run(alone, |node, now| node.bootstrap(now, &[gone]));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    assert!(net.node(alone).health().offline);
+    let newcomer = net.add("127.0.0.1:2", Config::default());
+    let (outcome, _) = net.run(newcomer, |node, now| node.bootstrap(now, &[Path::direct(alone)]));
+    assert_eq!(outcome, Outcome::Success);
+    net.run_for(Duration::from_secs(1));
+    assert!(!net.node(alone).health().offline);
+    assert_eq!(net.node(alone).table(Family::V4).len(), 1);
+}
+
+/// Mistake 12, by sends that the system refuses: the table is not emptied while our network is gone.
+#[test]
+fn a_network_that_is_unreachable_empties_no_table() {
+    let (mut net, addrs) = Net::local(33, 30);
+    let before = net.node(addrs[0]).table(Family::V4).len();
+    let others: Vec<_> = addrs[1..].to_vec();
+    for addr in &others {
+        net.nodes.remove(addr);
+    }
+    net.wire.clear();
+    for _ in 0..40 {
+        let (now, target) = (net.now, Id::random(&mut net.rng));
+        let node = net.node(addrs[0]);
+        node.find_node(now, target);
+        // The host's sends fail at once.
+        while let Some(transmit) = node.poll_transmit() {
+            node.handle_path_failed(now, transmit.path);
+        }
+        net.now = now + Duration::from_secs(60);
+    }
+    let node = net.node(addrs[0]);
+    assert!(node.health().offline);
+    assert_eq!(node.table(Family::V4).len(), before);
+}
+
+/// Published while nobody was there: stored within minutes of somebody coming, and said.
+#[test]
+fn what_nobody_took_is_published_again_soon() {
+    let mut net = Net::new(34);
+    let publisher = net.add("127.0.0.1:1", Config::default());
+    let key = Id::new([7; 20]);
+    let announcement = Announcement::http(80);
+    let (outcome, _) = net.run(publisher, |node, now| node.announce(now, key, announcement));
+    assert_eq!(outcome, Outcome::NoPeers);
+    let holder = net.add("127.0.0.1:2", Config::default());
+    net.run(holder, |node, now| node.bootstrap(now, &[Path::direct(publisher)]));
+    let start = net.now;
+    net.wait_for(publisher, |event| matches!(event, Event::Renewed { stored: 1, .. }));
+    assert!(net.now.since(start) < Duration::from_secs(300));
+    assert_eq!(net.node(holder).store_stats().providers, 1);
+}
+
+/// Cancelling what is renewed stops the renewal that is under way.
+#[test]
+fn a_cancelled_publication_is_not_stored_by_a_renewal_under_way() {
+    let (mut net, addrs) = Net::local(35, 30);
+    let mut config = Config::default();
+    // Nothing else of its own accord.
+    config.table.refresh_after = 48 * HOUR;
+    let publisher = net.add("127.0.0.1:2000", config);
+    net.run(publisher, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+    let key = Id::new([7; 20]);
+    let announcement = Announcement::http(80);
+    net.run(publisher, |node, now| node.announce(now, key, announcement));
+    let operation = OperationId(net.node(publisher).stats().operations - 1);
+    while net.node(publisher).health().operations == 0 {
+        net.step();
+    }
+    let now = net.now;
+    assert!(now > Instant::EPOCH + 3 * HOUR, "a renewal is under way");
+    assert!(net.node(publisher).cancel(now, operation));
+    let health = net.node(publisher).health();
+    assert_eq!((health.publications, health.operations), (0, 0));
+}
+
+/// With few requests at once everything takes longer, and nothing is lost or blamed on anybody.
+#[test]
+fn a_full_request_table_delays_and_loses_nothing() {
+    let mut net = Net::new(36);
+    let addrs: Vec<_> =
+        (0..30).map(|n| net.add(&format!("127.0.0.1:{}", 1000 + n), Config::default())).collect();
+    for addr in &addrs[1..] {
+        net.run(*addr, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+    }
+    let mut config = Config::default();
+    config.requests.outstanding = 3;
+    let narrow = net.add("127.0.0.1:2000", config);
+    net.run(narrow, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+    let now = net.now;
+    let mut running: BTreeSet<_> = (0..40_u8)
+        .map(|n| {
+            let item = Item::Immutable(Value::new([n; 8]).expect("short"));
+            net.node(narrow).put(now, item, PutOptions::default()).expect("a value")
+        })
+        .collect();
+    let mut stored = 0;
+    net.wait_for(narrow, |event| {
+        match event {
+            Event::Failed { peer, reason, .. } => panic!("{peer:?} is blamed: {reason:?}"),
+            Event::Done { operation, totals, .. } if running.remove(operation) => {
+                stored += totals.stored;
+            }
+            _ => {}
+        }
+        running.is_empty()
+    });
+    assert_eq!(stored, 40 * 20);
+}
+
+/// More commands than operations allowed: refused with an outcome of its own, never silently.
+#[test]
+fn too_many_operations_are_refused() {
+    let mut config = Config::default();
+    config.max_operations = 2;
+    let mut node = Node::new(config, Id::new([1; 20]), [1; 32], Instant::EPOCH);
+    let silent = Path::direct("127.0.0.1:9".parse().expect("an address"));
+    for _ in 0..2 {
+        node.bootstrap(Instant::EPOCH, &[silent]);
+    }
+    let refused = node.find_node(Instant::EPOCH, Id::ZERO);
+    let done = core::iter::from_fn(|| node.poll_event())
+        .find_map(|event| match event {
+            Event::Done { operation, outcome, .. } => Some((operation, outcome)),
+            _ => None,
+        })
+        .expect("it is told");
+    assert_eq!(done, (refused, Outcome::Overloaded));
+}
+
+/// A name of many words is a lookup and its stores for each: the deadline is for one of them.
+#[test]
+fn every_word_of_a_name_has_all_the_time() {
+    let mut net = Net::new(37);
+    let mut config = Config::default();
+    config.deadline = Duration::from_secs(6);
+    let publisher = net.add("127.0.0.1:1", config);
+    let holder = net.add("127.0.0.1:2", Config::default());
+    net.run(publisher, |node, now| node.bootstrap(now, &[Path::direct(holder)]));
+    // Somebody who died without notice holds up every lookup until its hard timeout.
+    let dead = net.add("127.0.0.1:3", Config::default());
+    net.run(dead, |node, now| node.bootstrap(now, &[Path::direct(holder)]));
+    net.run_for(Duration::from_secs(1));
+    net.nodes.remove(&dead);
+    let entry = SearchEntry::new("one two three four five six", 1, [1; 32]).expect("a name");
+    let (outcome, events) =
+        net.run(publisher, |node, now| node.publish(now, entry, false).expect("words"));
+    let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
+    assert_eq!((outcome, stored), (Outcome::Success, 6));
+}
+
+/// On a public network a restored node is a client until it is shown to be reached again.
+#[test]
+fn a_restored_node_finds_out_anew_whether_it_is_reached() {
+    let now = Instant::from_secs(1);
+    let mut node = Node::new(Config::default(), Id::new([1; 20]), [1; 32], now);
+    let local = "8.8.8.8:4000".parse().expect("an address");
+    node.link_up(now, LinkId(0), local, Families::V4, 1500);
+    assert!(!node.health().server);
+    let state = node.export_state(now);
+    let restored = Node::restore(Config::default(), &state, [2; 32], now, HOUR).expect("a state");
+    assert!(!restored.health().server);
+    let mut private = Node::new(Config::default(), Id::new([1; 20]), [1; 32], now);
+    private.link_up(now, LinkId(0), "10.0.0.1:1".parse().expect("one"), Families::V4, 1500);
+    let state = private.export_state(now);
+    let restored = Node::restore(Config::default(), &state, [2; 32], now, HOUR).expect("a state");
+    assert!(restored.health().server);
+}
+
+/// One owner of addresses does not fill an answer.
+#[test]
+fn answers_name_few_of_one_prefix() {
+    let (mut net, addrs) = Net::joined(38, 24, |n| match n {
+        0..12 => format!("9.9.9.{}:4000", 1 + n),
+        _ => format!("8.8.{n}.1:4000"),
+    });
+    for node in net.nodes.values_mut() {
+        assert!(matches!(node.config().role, Role::Auto));
+    }
+    let asker = Path::direct("7.7.7.7:4000".parse().expect("an address"));
+    let mut named = Vec::new();
+    for addr in addrs {
+        let (native, now) = (Native::new("kadlet"), net.now);
+        let query = Query::about(Id::ZERO, Method::FindNode);
+        let mut bytes = Vec::new();
+        let id = Id::new([9; 20]);
+        native.encode(&Message::new(&[1; 8], id, Body::Query(query)), None, &mut bytes);
+        let node = net.node(addr);
+        node.handle_datagram(now, asker, &bytes).expect("a question");
+        let answer = core::iter::from_fn(|| node.poll_transmit()).find(|it| it.path == asker);
+        let answer = answer.expect("it is answered");
+        let message = native.decode(&answer.payload).expect("a message");
+        let Body::Response(response) = message.body else { panic!("no answer") };
+        named.push(response.nodes.iter().map(|node| Prefix::of(node.address.ip())).collect());
+    }
+    let most = |prefixes: &Vec<Prefix>| {
+        let count = |prefix| prefixes.iter().filter(|other| **other == prefix).count();
+        prefixes.iter().map(|prefix| count(*prefix)).max().unwrap_or(0)
+    };
+    let counts: Vec<usize> = named.iter().map(most).collect();
+    assert!(counts.iter().all(|count| *count <= 4), "{counts:?}");
+}
