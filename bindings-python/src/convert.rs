@@ -9,9 +9,9 @@ use core::time::Duration;
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Asked, Capabilities, Change, Config, Contact, Entry, Event, Families, Family, Health, Id,
-    Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure, Role, Stats,
-    StoreChange, Totals, Transmit,
+    Asked, Capabilities, Change, Config, Contact, Dropped, Entry, Event, Families, Family, Health,
+    Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure, Role, Stats,
+    StoreChange, StoreStats, Totals, Transmit,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyNotImplementedError;
@@ -367,4 +367,29 @@ pub(crate) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Any<'py>> {
         rejected,
     );
     make(py, "Stats", fields)
+}
+
+pub(crate) fn dropped(py: Python<'_>, it: Dropped) -> PyResult<Any<'_>> {
+    make(py, "Dropped", (it.queries, it.stored, it.signatures, it.candidates))
+}
+
+pub(crate) fn store_stats<'py>(py: Python<'py>, it: &StoreStats) -> PyResult<Any<'py>> {
+    let fields = [
+        it.values.into(),
+        it.copies.into(),
+        it.signed.into(),
+        it.providers.into(),
+        it.entries.into(),
+        it.bytes,
+        it.sources.into(),
+        it.evicted,
+        it.expired,
+        it.refused_expired,
+        it.refused_foreign,
+        it.refused_stale,
+        it.refused_cas,
+        it.refused_quota,
+        it.refused_full,
+    ];
+    make(py, "StoreStats", PyTuple::new::<u64, _>(py, fields)?)
 }

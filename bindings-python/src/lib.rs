@@ -298,6 +298,18 @@ impl Node {
         convert::stats(py, &stats)
     }
 
+    /// What limits per source made us drop.
+    fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        let dropped = self.lock()?.dropped();
+        convert::dropped(py, dropped)
+    }
+
+    /// What is kept for others, and what became of what was to be kept.
+    fn store_stats<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        let stats = self.lock()?.store_stats();
+        convert::store_stats(py, &stats)
+    }
+
     /// How the node is.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
         let health = self.lock()?.health();

@@ -7,9 +7,9 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Asked, BucketView, Capabilities, Change, Config, Contact, Entry, Event, Families, Family,
-    Health, Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure, Role,
-    Stats, StoreChange, Totals, Transmit,
+    Asked, BucketView, Capabilities, Change, Config, Contact, Dropped, Entry, Event, Families,
+    Family, Health, Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure,
+    Role, Stats, StoreChange, StoreStats, Totals, Transmit,
 };
 use wasm_bindgen::{JsCast as _, JsError, JsValue};
 
@@ -421,5 +421,35 @@ pub(crate) fn stats(stats: &Stats) -> JsValue {
         ("transmitsLost", count(stats.transmits_lost)),
         ("eventsLost", count(stats.events_lost)),
         ("operations", count(stats.operations)),
+    ])
+}
+
+pub(crate) fn dropped(it: Dropped) -> JsValue {
+    object([
+        ("queries", (it.queries as f64).into()),
+        ("stored", (it.stored as f64).into()),
+        ("signatures", (it.signatures as f64).into()),
+        ("candidates", (it.candidates as f64).into()),
+    ])
+}
+
+pub(crate) fn store_stats(it: &StoreStats) -> JsValue {
+    let count = |n: u64| JsValue::from(n as f64);
+    object([
+        ("values", it.values.into()),
+        ("copies", it.copies.into()),
+        ("signed", it.signed.into()),
+        ("providers", it.providers.into()),
+        ("entries", it.entries.into()),
+        ("bytes", count(it.bytes)),
+        ("sources", it.sources.into()),
+        ("evicted", count(it.evicted)),
+        ("expired", count(it.expired)),
+        ("refusedExpired", count(it.refused_expired)),
+        ("refusedForeign", count(it.refused_foreign)),
+        ("refusedStale", count(it.refused_stale)),
+        ("refusedCas", count(it.refused_cas)),
+        ("refusedQuota", count(it.refused_quota)),
+        ("refusedFull", count(it.refused_full)),
     ])
 }

@@ -277,6 +277,17 @@ impl Node {
         convert::stats(self.0.stats())
     }
 
+    /// What limits per source made us drop.
+    pub fn dropped(&self) -> JsValue {
+        convert::dropped(self.0.dropped())
+    }
+
+    /// What is kept for others, and what became of what was to be kept.
+    #[wasm_bindgen(js_name = storeStats)]
+    pub fn store_stats(&self) -> JsValue {
+        convert::store_stats(&self.0.store_stats())
+    }
+
     /// How the node is.
     pub fn health(&self) -> JsValue {
         convert::health(&self.0.health())

@@ -15,7 +15,9 @@ use core::time::Duration;
 
 use kadlet_core::config::{Enforce, Network, Role};
 use kadlet_core::content::ContentId;
-use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Transports, Value};
+use kadlet_core::record::{
+    Item, MAX_WORDS, SearchEntry, SearchQuery, SignedValue, Transports, Value,
+};
 use kadlet_core::wire::Wire;
 use kadlet_core::wire::bencode::put_bytes;
 use kadlet_core::wire::mainline::Mainline;
@@ -295,13 +297,18 @@ impl World {
 
     /// Everything comes to its end: operations by their deadlines, nodes by their shutdown.
     fn end(&mut self) {
-        self.now = self.now + Duration::from_secs(256);
-        for host in 0..self.hosts.len() {
-            let begun = self.hosts[host].running();
-            self.catch_up(host);
-            let over = begun.iter().all(|operation| self.hosts[host].is_done(*operation));
+        let begun: Vec<_> = self.hosts.iter().map(Host::running).collect();
+        // Longer than any deadline, as often as an operation can have keys.
+        for _ in 0..=MAX_WORDS {
+            self.now = self.now + Duration::from_secs(256);
+            for host in 0..self.hosts.len() {
+                self.catch_up(host);
+            }
+        }
+        for (host, begun) in self.hosts.iter_mut().zip(begun) {
+            let over = begun.iter().all(|operation| host.is_done(*operation));
             assert!(over, "an operation outlived its deadline");
-            self.hosts[host].shut_down(self.now);
+            host.shut_down(self.now);
         }
     }
 

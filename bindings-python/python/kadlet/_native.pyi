@@ -8,6 +8,7 @@ from ._types import (
     Contact,
     Event,
     Family,
+    Dropped,
     Health,
     Item,
     OperationProgress,
@@ -15,6 +16,7 @@ from ._types import (
     SearchEntry,
     SignedValue,
     Stats,
+    StoreStats,
     Transmit,
 )
 
@@ -63,6 +65,8 @@ class Node:
     def closest(self, target: bytes, family: Family) -> tuple[Contact, ...]: ...
     def operation(self, operation: int) -> OperationProgress | None: ...
     def stats(self) -> Stats: ...
+    def dropped(self) -> Dropped: ...
+    def store_stats(self) -> StoreStats: ...
     def health(self) -> Health: ...
     def estimate(self) -> int | None: ...
 

@@ -361,3 +361,34 @@ class Stats:
     events_lost: int
     operations: int
     rejected: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What limits per source made the node drop, by what it would have cost."""
+
+    queries: int
+    stored: int
+    signatures: int
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What is kept for others, and what became of what was to be kept."""
+
+    values: int
+    copies: int
+    signed: int
+    providers: int
+    entries: int
+    bytes: int
+    sources: int
+    evicted: int
+    expired: int
+    refused_expired: int
+    refused_foreign: int
+    refused_stale: int
+    refused_cas: int
+    refused_quota: int
+    refused_full: int

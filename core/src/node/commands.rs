@@ -46,7 +46,14 @@ impl Node {
     }
 
     /// Tells the nodes closest to `key` that the content is to be had from us.
-    pub fn announce(&mut self, now: Instant, key: Id, announcement: Announcement) -> OperationId {
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        key: Id,
+        mut announcement: Announcement,
+    ) -> OperationId {
+        // On the wire 0 is no port, and such an announcement no message.
+        announcement.port = announcement.port.filter(|port| *port != 0);
         let kind = Kind::Announce(announcement);
         let id = self.store(now, kind.clone(), [key].into(), announcement.renew.then_some(kind));
         if announcement.renew && !self.closed {

@@ -55,7 +55,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Announcement {
-    /// The port to fetch from; none: the port our datagrams come from.
+    /// The port to fetch from; none, or 0: the port our datagrams come from.
     pub port: Option<u16>,
     /// How it is fetched.
     pub transports: Transports,

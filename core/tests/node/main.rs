@@ -105,6 +105,18 @@ fn providers_are_found_and_each_is_told_once() {
     );
 }
 
+/// Port 0 is no port: on the wire such an announcement is no message.
+#[test]
+fn an_announcement_of_port_0_is_of_the_port_its_datagrams_come_from() {
+    let (mut net, addrs) = Net::local(18, 30);
+    let key = Id::random(&mut net.rng);
+    net.run(addrs[3], |node, now| node.announce(now, key, Announcement::http(0)));
+    let (_, events) = net.run(addrs[9], |node, now| node.providers(now, key));
+    let here =
+        |event: &Event| matches!(event, Event::Provider { address, .. } if *address == addrs[3]);
+    assert!(events.iter().any(here), "{events:?}");
+}
+
 #[test]
 fn a_file_is_found_by_all_words_of_a_query() {
     let (mut net, addrs) = Net::local(5, 40);
