@@ -13,7 +13,7 @@ import pytest
 
 import kadlet
 
-TRACES = Path(__file__).resolve().parents[2] / "core" / "tests" / "golden" / "traces"
+TRACES = Path(__file__).resolve().parents[2] / "core" / "tests" / "golden" / "draft-1" / "traces"
 
 HEX = ["datagram", "id", "key", "payload", "record", "salt", "secret", "seed", "state", "target"]
 MICROS = ["now", "after", "elapsed"]

@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import * as kadlet from "./kadlet.js";
 
-const TRACES = new URL("../../core/tests/golden/traces/", import.meta.url);
+const TRACES = new URL("../../core/tests/golden/draft-1/traces/", import.meta.url);
 
 // The arguments of each verb, in order; optional ones are null in a trace.
 const VERBS = {

@@ -1,6 +1,6 @@
 //! Golden traces: every call that was made on a node, and everything that came of it.
 //!
-//! The files in `golden/traces/` are what all languages are held to: this test, `pytest` in
+//! The files in `golden/draft-1/traces/` are what all languages are held to: this test, `pytest` in
 //! bindings-python and `node --test` in bindings-wasm replay them and compare byte for byte. After
 //! an intended change of behaviour all of them are written anew by
 //!
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/traces").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/draft-1/traces").join(name)
 }
 
 fn line(call: &Value, out: &Value) -> String {
