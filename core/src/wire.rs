@@ -41,7 +41,7 @@ pub struct Message<'a> {
     pub sender: Option<Id>,
     /// The sender answers no queries and wants to be in nobody's table (BEP 43 `ro`).
     pub client: bool,
-    /// What the sender says it can do.
+    /// What the sender says it can do; on the native wire nothing and none are the same.
     pub capabilities: Option<Capabilities>,
     /// In a query: a cookie the asked node gave out before, proof that its answers arrive here.
     /// In a response: the cookie to show next time.

@@ -170,7 +170,8 @@ impl Parts {
     fn message<'a>(&'a self, body: Body<'a>) -> Message<'a> {
         let mut message = Message::new(&self.transaction, Id::new(self.ids[0]), body);
         message.client = self.bit(7);
-        message.capabilities = self.capabilities.map(Capabilities);
+        // None at all are not said.
+        message.capabilities = self.capabilities.filter(|bits| *bits != 0).map(Capabilities);
         message.cookie = self.cookie;
         message.observed = self.observed;
         message

@@ -13,7 +13,7 @@ use crate::contact::{Capabilities, Contact, Path, is_usable};
 use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
-use crate::record::{Item, SearchEntry, SignedValue, Transports, Value, Verified};
+use crate::record::{InvalidRecord, Item, SearchEntry, SignedValue, Transports, Value, Verified};
 use crate::requests::{Answered, Expired, Mismatch, Request};
 use crate::table::Admission;
 use crate::time::Instant;
@@ -445,7 +445,8 @@ impl Node {
                     return;
                 }
                 let salt = if signed.salt.is_empty() { salt.as_slice() } else { signed.salt };
-                let signed = read_signed(signed, salt).filter(|it| it.key() == operation.target);
+                let signed =
+                    read_signed(signed, salt).ok().filter(|it| it.key() == operation.target);
                 // Our own budget spent is not the peer's fault.
                 if signed.is_some() && !self.limits.allow(now, Cost::Signature, sender.addr()) {
                     return;
@@ -685,9 +686,12 @@ impl Node {
 }
 
 /// A signed value as it arrived, under the salt it is looked for with.
-pub(super) fn read_signed(signed: &SignedItem<'_>, salt: &[u8]) -> Option<SignedValue> {
+pub(super) fn read_signed(
+    signed: &SignedItem<'_>,
+    salt: &[u8],
+) -> Result<SignedValue, InvalidRecord> {
     let SignedItem { public_key, seq, value, signature, extra, .. } = *signed;
-    SignedValue::new(*public_key, salt, seq, value, *signature, extra).ok()
+    SignedValue::new(*public_key, salt, seq, value, *signature, extra)
 }
 
 /// Our own transaction ids are big-endian numbers of 4 or 8 bytes.

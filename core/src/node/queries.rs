@@ -18,7 +18,9 @@ use crate::contact::{Capabilities, Contact, Families, Family, Path, is_usable};
 use crate::event::{Event, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
-use crate::record::{Item, Provider, SearchEntry, SearchFilter, Transports, Value, Verified};
+use crate::record::{
+    Field, InvalidRecord, Item, Provider, SearchEntry, SearchFilter, Transports, Value, Verified,
+};
 use crate::store::{Origin, Refused};
 use crate::table::Filter;
 use crate::time::Instant;
@@ -300,7 +302,8 @@ impl Node {
         }
     }
 
-    /// The order of checks is BEP 44's: shape, sizes, token, signature, compare-and-swap, sequence.
+    /// What costs least is looked at first: token, sizes, key, what the store would refuse, and at
+    /// last the signature. Nobody without a token learns what we hold.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message, looked at in turn")]
     fn take_value(
         &mut self,
@@ -317,8 +320,7 @@ impl Node {
         let age = Duration::from_secs(age.into());
         match item {
             WireItem::Immutable(bytes) => {
-                let value =
-                    Value::new(*bytes).map_err(|_| Failure::new(ErrorCode::ValueTooLarge))?;
+                let value = Value::new(*bytes).map_err(over_limit)?;
                 if value.key() != key {
                     return Err(Failure::new(ErrorCode::Protocol));
                 }
@@ -332,9 +334,12 @@ impl Node {
                 }
                 .map_err(refusal)
             }
+            // A copy on a lookup's path would outlive the truth of what its owner may replace.
+            WireItem::Signed(_) if lifetime.is_some() => {
+                return Err(Failure::new(ErrorCode::Protocol));
+            }
             WireItem::Signed(signed) => {
-                let signed = read_signed(signed, signed.salt)
-                    .ok_or(Failure::new(ErrorCode::ValueTooLarge))?;
+                let signed = read_signed(signed, signed.salt).map_err(over_limit)?;
                 if signed.key() != key {
                     return Err(Failure::new(ErrorCode::Protocol));
                 }
@@ -525,6 +530,8 @@ impl Node {
             Body::Error(failure),
         );
         reply.client = self.is_client();
+        // Who is refused must not believe that we can do nothing.
+        reply.capabilities = Some(self.config.capabilities);
         self.send(asker.path, &reply);
     }
 }
@@ -540,6 +547,14 @@ pub(super) const fn itself(family: Family, port: u16) -> SocketAddr {
 /// The cursor to go on with after the first `fitting` of a list, if there are more.
 fn last_of(cursors: &[u32], fitting: usize) -> Option<u32> {
     if fitting < cursors.len() { cursors.get(fitting.checked_sub(1)?).copied() } else { None }
+}
+
+/// How it is said that a value or its salt is too large.
+const fn over_limit(invalid: InvalidRecord) -> Failure<'static> {
+    Failure::new(match invalid {
+        InvalidRecord::TooLong { field: Field::Salt, .. } => ErrorCode::SaltTooLarge,
+        _ => ErrorCode::ValueTooLarge,
+    })
 }
 
 /// How the store's refusal is said on the wire.

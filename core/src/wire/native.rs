@@ -31,7 +31,7 @@ pub const MAX_DATAGRAM: usize = 1232;
 pub const HEADER: usize = 44;
 /// Bytes in the further words of a search at most.
 pub const MAX_WORDS_TEXT: usize = 255;
-/// Bytes in a token at most; ours have 20. With more the largest put would not fit.
+/// Bytes in a token at most; ours have 8. With more the largest put would not fit.
 pub const MAX_TOKEN: usize = 32;
 /// Bytes in a signal at most: a stripped SDP has some 300, and twice that after candidates.
 pub const MAX_PAYLOAD: usize = 1024;
@@ -116,7 +116,7 @@ mod tag {
 
     /// The tags that mean something whatever is asked.
     pub(super) const IN_EVERY_QUERY: u32 =
-        bit(TARGET) | bit(CAPABILITIES) | bit(COOKIE) | bit(OBSERVED) | bit(WANT) | bit(MASK);
+        bit(TARGET) | bit(CAPABILITIES) | bit(COOKIE) | bit(WANT) | bit(MASK);
 
     /// A tag's place in a set of known ones; unknown ones have none.
     pub(super) const fn bit(tag: u16) -> u32 {
@@ -146,8 +146,8 @@ const SIGNED: usize = field_len(32 + 64 + 10 + (1 + MAX_SALT) + (2 + MAX_VALUE))
 const _: () = assert!(
     QUERY + field_len(MAX_TOKEN) + field_len(10) + 2 * field_len(5) + SIGNED <= MAX_DATAGRAM
 );
-// the answer that carries such a value, with the asker's address and our token,
-const _: () = assert!(ANY + field_len(19) + field_len(20) + SIGNED <= MAX_DATAGRAM);
+// the answer that carries such a value, with the asker's address and any token,
+const _: () = assert!(ANY + field_len(19) + field_len(MAX_TOKEN) + SIGNED <= MAX_DATAGRAM);
 // the largest search entry,
 const _: () = assert!(
     QUERY + field_len(MAX_TOKEN) + field_len((2 + MAX_NAME) + 10 + 32 + MAX_ENTRY_EXTRA)

@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+mod asked;
 mod keeping_up;
 mod net;
 
@@ -105,7 +106,7 @@ fn providers_are_found_and_each_is_told_once() {
     );
 }
 
-/// Port 0 is no port: on the wire such an announcement is no message.
+/// Port 0 is no port, and is not said on the wire.
 #[test]
 fn an_announcement_of_port_0_is_of_the_port_its_datagrams_come_from() {
     let (mut net, addrs) = Net::local(18, 30);

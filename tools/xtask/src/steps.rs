@@ -27,8 +27,8 @@ pub(crate) fn all() -> Vec<Step> {
         (TRACE, step("trace", "the same run on wasm32 under Node.js, bit for bit", trace_wasm)),
         (TRACE, step("miri", "the same run on a big-endian machine, bit for bit", trace_miri)),
         (
-            "core/tests/protocol.py",
-            step("protocol", "docs/protocol.md against the golden files", protocol),
+            "core/tests/second",
+            step("protocol", "docs/protocol.md, golden files and nodes agree", protocol),
         ),
         ("bindings-python/pyproject.toml", step("python", "the Python package's tests", python)),
         ("bindings-wasm/Cargo.toml", step("wasm", "the JavaScript package's tests", wasm)),
@@ -116,7 +116,9 @@ fn trace_miri(cx: &Context) -> Result<(), Stop> {
 
 fn protocol(cx: &Context) -> Result<(), Stop> {
     cx.needs_python()?;
-    run(cx.command("python3").arg("core/tests/protocol.py"))
+    run(&mut cx.cargo(&["build", "--package", "kadlet", "--locked"]))?;
+    let program = cx.target.join("debug").join(format!("kadlet{}", std::env::consts::EXE_SUFFIX));
+    run(cx.command("python3").args(["-B", "core/tests/second", "--node"]).arg(program))
 }
 
 fn python(cx: &Context) -> Result<(), Stop> {

@@ -83,6 +83,8 @@ pub(super) fn query<'a>(
             tag::VALUE => one(&mut said.item, Item::Immutable(bytes))?,
             tag::SIGNED => one(&mut said.item, Item::Signed(read::signed(bytes)?))?,
             tag::ENTRY => said.entry = Some(read::hit(bytes)?),
+            // Answers alone say it: here it is skipped like an unknown one.
+            tag::OBSERVED => {}
             _ => {
                 common.read(field.tag, bytes)?;
                 strange |= field.critical && field.tag > tag::LAST_KNOWN;
@@ -247,7 +249,9 @@ impl Common<'_> {
     fn read(&mut self, tag: u16, bytes: &[u8]) -> Result<bool, Malformed> {
         match tag {
             tag::CAPABILITIES => {
-                *self.capabilities = Some(Capabilities(whole(bytes, Reader::u32)?));
+                // None said and not said are the same, and have one form here.
+                let bits = Capabilities(whole(bytes, Reader::u32)?);
+                *self.capabilities = (bits != Capabilities::NONE).then_some(bits);
             }
             tag::COOKIE => *self.cookie = Some(*whole(bytes, Reader::array)?),
             tag::OBSERVED => *self.observed = read::address(bytes)?,

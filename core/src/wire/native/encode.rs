@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::write::{Counter, Filler, Head, Number, Put, Sink, field, maybe};
 use super::{MAX_DATAGRAM, MAX_TEXT, Native, flag, kind, tag};
+use crate::contact::Capabilities;
 use crate::wire::{Body, Failure, Hit, Item, Message, Method, NodeInfo, Peer, Query, Response};
 
 /// The lists of a response, cut to what the datagram has room for behind everything else.
@@ -112,9 +113,12 @@ impl Native {
         if let Body::Query(query) = &message.body {
             maybe(out, tag::TARGET, query.target.as_ref());
         }
-        maybe(out, tag::CAPABILITIES, message.capabilities.as_ref());
+        let capabilities = message.capabilities.filter(|bits| *bits != Capabilities::NONE);
+        maybe(out, tag::CAPABILITIES, capabilities.as_ref());
         maybe(out, tag::COOKIE, message.cookie.as_ref());
-        maybe(out, tag::OBSERVED, message.observed.as_ref());
+        if !matches!(message.body, Body::Query(_)) {
+            maybe(out, tag::OBSERVED, message.observed.as_ref());
+        }
         match &message.body {
             Body::Query(query) => put_query(query, out),
             Body::Response(response) => put_response(response, out),
