@@ -191,6 +191,11 @@ pub enum CommandError {
     BadSignature,
     /// There is no word in the name that it could be found by.
     NoWords,
+    /// A sequence number that the network's wire cannot carry.
+    SequenceTooHigh {
+        /// The highest it can.
+        limit: u64,
+    },
     /// The signal has more bytes than fit into one datagram.
     SignalTooLong {
         /// Bytes given.
@@ -207,6 +212,9 @@ impl fmt::Display for CommandError {
             Self::NoWords => f.write_str(
                 "there is no word in the name: it needs letters or digits to be found by",
             ),
+            Self::SequenceTooHigh { limit } => {
+                write!(f, "sequence numbers of this network go up to {limit}")
+            }
             Self::SignalTooLong { len, limit } => {
                 write!(f, "the signal has {len} bytes, at most {limit} fit into a datagram")
             }

@@ -565,6 +565,16 @@ impl Wire {
         }
     }
 
+    /// The highest sequence number of a signed value: bencode's integers have a sign.
+    #[must_use]
+    pub const fn max_sequence(&self) -> u64 {
+        match self {
+            Self::Native(_) => u64::MAX,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => mainline::MAX_SEQUENCE,
+        }
+    }
+
     /// Whether nodes say what they can do, so that one can look for those that can.
     #[must_use]
     pub const fn has_capabilities(&self) -> bool {

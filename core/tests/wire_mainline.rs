@@ -708,6 +708,10 @@ fn what_mainline_cannot_say() {
     let search = Query::about(Id::new(*TARGET), Method::Search { words: "a b", page: 0 });
     let datagram = encode(&Message::new(b"aa", Id::new(*ID), Body::Query(search)));
     assert_eq!(asked(&datagram), Query::about(Id::new(*TARGET), Method::FindNode));
+    let get = Query::about(Id::new(*TARGET), Method::Get { newer_than: Some(u64::MAX) });
+    let datagram = encode(&Message::new(b"aa", Id::new(*ID), Body::Query(get)));
+    let highest = Method::Get { newer_than: Some(i64::MAX as u64) };
+    assert_eq!(asked(&datagram), Query::about(Id::new(*TARGET), highest));
     let probe = Query::new(Method::DialBack { nonce: 7 });
     let datagram = encode(&Message::new(b"aa", Id::new(*ID), Body::Query(probe)));
     assert_eq!(asked(&datagram), Query::new(Method::Ping { nonce: None }));

@@ -73,7 +73,8 @@ impl Node {
     /// Stores a value with the nodes closest to its key.
     ///
     /// # Errors
-    /// The signature of a signed value does not fit.
+    /// The signature of a signed value does not fit, or its sequence number or the one it is to
+    /// replace is higher than the network's wire can say.
     pub fn put(
         &mut self,
         now: Instant,
@@ -84,6 +85,10 @@ impl Node {
             && !signed.verify()
         {
             return Err(CommandError::BadSignature);
+        }
+        let limit = self.wire.max_sequence();
+        if item.seq().max(options.cas) > Some(limit) {
+            return Err(CommandError::SequenceTooHigh { limit });
         }
         let key = item.key();
         // A renewal finds the value itself stored: there is nothing to compare with.

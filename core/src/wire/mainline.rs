@@ -50,6 +50,9 @@ pub const MAX_TOKEN: usize = 128;
 /// The longest interval of BEP 51, in seconds: 6 hours.
 pub const MAX_SAMPLE_INTERVAL: u32 = 21_600;
 
+/// The highest sequence number of a signed value: others read it into 64 bits with a sign.
+pub const MAX_SEQUENCE: u64 = u64::MAX >> 1;
+
 /// Mainline's wire.
 ///
 /// ```
@@ -82,7 +85,7 @@ impl Mainline {
     /// Appends one datagram to `out`, which grows at most once.
     ///
     /// What Mainline has no words for is left out: capabilities, cookies, masks, pages, hits. A
-    /// query that it does not have asks `find_node` about the same target, or `ping` without one.
+    /// number above [`MAX_SEQUENCE`] becomes that, which its signature then does not fit. A query that it does not have asks `find_node` about the same target, or `ping` without one.
     pub fn encode(&self, message: &Message<'_>, out: &mut Vec<u8>) {
         encode::message(message, out);
     }

@@ -12,8 +12,8 @@ use core::time::Duration;
 use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Announcement, Config, Event, Family, GetQuery, Id, Node, OperationId, Outcome, Path,
-    PeerFailure, PutOptions, Role,
+    Announcement, CommandError, Config, Event, Family, GetQuery, Id, Instant, Network, Node,
+    OperationId, Outcome, Path, PeerFailure, PutOptions, Role,
 };
 use net::Net;
 
@@ -307,7 +307,7 @@ fn a_found_value_is_copied_to_the_lookups_path_where_that_is_on() {
 #[test]
 fn bep_5_examples_are_answered_by_the_same_node() {
     let mut config = Config::default();
-    config.network = kadlet_core::Network::Mainline;
+    config.network = Network::Mainline;
     let mut net = Net::new(13);
     let server = net.add("127.0.0.1:6881", config.clone());
     let client = net.add("127.0.0.1:6882", config);
@@ -330,6 +330,27 @@ fn bep_5_examples_are_answered_by_the_same_node() {
         b"d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe",
     );
     assert!(contains(&nodes, b"5:nodes26:"), "the client that bootstrapped is known by now");
+}
+
+/// What is stored must be readable: bencode's integers have a sign, the native wire's have none.
+#[cfg(feature = "mainline")]
+#[test]
+fn a_sequence_number_that_the_wire_cannot_say_is_refused() {
+    let limit = i64::MAX as u64;
+    let put = |network, seq, cas| {
+        let mut config = Config::default();
+        config.network = network;
+        let mut node = Node::new(config, Id::ZERO, [1; 32], Instant::EPOCH);
+        let signed = SignedValue::sign(&[1; 32], b"", seq, b"1:v").expect("a value");
+        let mut options = PutOptions::default();
+        options.cas = cas;
+        node.put(Instant::EPOCH, Item::Signed(signed), options).err()
+    };
+    let refused = Some(CommandError::SequenceTooHigh { limit });
+    assert_eq!(put(Network::Mainline, limit, Some(limit)), None);
+    assert_eq!(put(Network::Mainline, limit + 1, None), refused);
+    assert_eq!(put(Network::Mainline, 1, Some(limit + 1)), refused);
+    assert_eq!(put(Network::Native("n".into()), u64::MAX, Some(u64::MAX)), None);
 }
 
 /// Nothing else is ever sent twice; but of one bootstrap address everything depends on it.

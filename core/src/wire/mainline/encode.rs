@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{SocketAddr, SocketAddrV4};
 
+use super::MAX_SEQUENCE;
 use crate::contact::{Families, Family};
 use crate::id::Id;
 use crate::wire::bencode::{Writer, write_to};
@@ -348,7 +349,7 @@ fn field<const N: usize>(key: &[u8; N], bytes: &[u8], out: &mut Writer<'_>) {
 #[inline]
 fn number<const N: usize>(key: &[u8; N], number: u64, out: &mut Writer<'_>) {
     out.array(key);
-    out.integer(number);
+    out.integer(number.min(MAX_SEQUENCE));
 }
 
 /// Written only if set. `key` has its value behind it.
