@@ -47,10 +47,12 @@ pub fn safe_file_name(name: &str, id: ContentId) -> String {
         }
         return digits;
     }
-    let mut safe = cut(trimmed, MAX_LEN);
+    // Before it is cut: of a name that begins with dots a cut could leave nothing else.
+    let mut safe = String::from(trimmed);
     if safe.starts_with(['.', '-', '~']) {
         safe.replace_range(..1, "_");
     }
+    safe = cut(&safe, MAX_LEN);
     if is_device(&safe) {
         safe = cut(&safe, MAX_LEN - 1);
         safe.insert(0, '_');
@@ -167,6 +169,15 @@ mod tests {
         assert!(short.len() <= MAX_LEN && short.ends_with("漢.gz"), "{short}");
         let dots = format!("{}{}", "a".repeat(150), ".".repeat(100)) + "b";
         assert!(!safe(&dots).ends_with('.'));
+    }
+
+    /// Found by the decoders' fuzzer: an empty name is the folder it was to be written into.
+    #[test]
+    fn of_a_name_of_dots_something_is_left() {
+        for dots in [MAX_LEN - 1, MAX_LEN, MAX_LEN + 1, 2 * MAX_LEN] {
+            let out = safe(&format!("{}{}", ".".repeat(dots), "J".repeat(2 * MAX_ENDING)));
+            assert!(out.starts_with('_') && out.len() <= MAX_LEN, "{dots} dots: {out:?}");
+        }
     }
 
     #[test]
