@@ -132,10 +132,10 @@ impl Builder {
         let epoch = tokio::time::Instant::now();
         let Restored { node, shares, damage } = self.restore(kept, epoch)?;
         let journal = match data {
-            Some(data) => {
+            Some(mut data) => {
                 data.keep_id(node.id())?;
                 let path = self.data.clone().unwrap_or_default();
-                let started = Journal::start(data);
+                let started = Journal::start(data, &shares);
                 Some(started.map_err(|error| DataError::Io { path, error })?)
             }
             None => None,
@@ -144,6 +144,7 @@ impl Builder {
         let (commands, incoming) = mpsc::unbounded_channel();
         let (notices, _) = broadcast::channel(NOTICES);
         let (lan_found, lan_watch) = watch::channel(0);
+        let (unwritable, folder) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let shared = Shared {
             id: node.id(),
@@ -153,6 +154,7 @@ impl Builder {
             damage,
             shares,
             has_lan: lan.is_some(),
+            folder,
             counters: Arc::clone(&counters),
         };
         let driver = Driver::new(Parts {
@@ -165,6 +167,7 @@ impl Builder {
             lan,
             lan_found,
             counters,
+            unwritable,
         });
         tokio::spawn(driver.run());
         Ok(Dht::new(shared, commands, notices, lan_watch))

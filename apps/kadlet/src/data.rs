@@ -13,6 +13,8 @@
 //! - Contacts are exported at most once a second and only when they changed: losing a second of
 //!   them costs nothing.
 //! - Wall-clock time is kept beside the state only to know for how long the node was away.
+//! - What cannot be written is not acknowledged, and said aloud; the node goes on, and writes
+//!   everything as soon as it can ([`writer`]).
 //! - What cannot be read is moved aside under another name, said aloud, and never written over.
 
 use core::panic::AssertUnwindSafe;
@@ -25,18 +27,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use kadlet_core::Id;
 use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError,
-    TableDefinition, TableError,
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase as _, ReadableTable as _,
+    StorageError, TableDefinition, TableError,
 };
 
 use crate::error::DataError;
 
 mod journal;
+mod writer;
 
-pub(crate) use journal::{Journal, Write};
+pub(crate) use journal::{Committed, Journal, Report, Write};
 
 /// Version of the folder's contents. A later one is refused, an earlier one is converted.
 const VERSION: u32 = 1;
+
+/// The store's file.
+const STORE: &str = "kadlet.redb";
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -48,10 +54,14 @@ const MOST_DAMAGED: u32 = 1_000;
 /// A folder that is ours until dropped.
 #[derive(Debug)]
 pub(crate) struct Data {
-    db: Database,
+    /// None while it cannot be opened.
+    db: Option<Database>,
     dir: PathBuf,
+    id: Option<Id>,
+    /// Which file the store is: another one of the same name is not ours.
+    identity: Identity,
     /// The lock lasts as long as this file is open.
-    _lock: File,
+    lock: Option<File>,
 }
 
 /// What a folder held when it was opened.
@@ -76,7 +86,8 @@ impl Data {
         };
         fs::create_dir_all(dir).map_err(io_at(dir))?;
         let lock = lock(dir)?;
-        let file = dir.join("kadlet.redb");
+        let file = dir.join(STORE);
+        refuse_newer(&file, dir)?;
         let (db, mut kept) = match open_and_read(&file, dir) {
             Ok(opened) => opened,
             Err(Problem::Damaged(reason)) => {
@@ -98,23 +109,74 @@ impl Data {
             Err(Problem::Final(error)) => return Err(error),
         };
         kept.damage.sort();
-        Ok((Self { db, dir: dir.to_owned(), _lock: lock }, kept))
+        let data = Self {
+            db: Some(db),
+            dir: dir.to_owned(),
+            id: kept.id,
+            identity: identity(&file).map_err(io_at(&file))?,
+            lock: Some(lock),
+        };
+        Ok((data, kept))
     }
 
     /// Keeps the id of a node that had none here.
-    pub(crate) fn keep_id(&self, id: Id) -> Result<(), DataError> {
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.db.begin_write()?;
+    pub(crate) fn keep_id(&mut self, id: Id) -> Result<(), DataError> {
+        self.id = Some(id);
+        let write = |db: &Database| -> Result<(), redb::Error> {
+            let transaction = db.begin_write()?;
             transaction.open_table(META)?.insert("id", id.as_bytes().as_slice())?;
             transaction.commit()?;
             Ok(())
         };
-        write().map_err(|error| self.store_error(&error))
+        self.guarded(write).map_err(|reason| DataError::Store { dir: self.dir.clone(), reason })
     }
 
-    fn store_error(&self, error: &redb::Error) -> DataError {
-        DataError::Store { dir: self.dir.clone(), reason: error.to_string() }
+    /// Works with the store, which answers some failures of its disk with a panic.
+    fn guarded(
+        &self,
+        work: impl FnOnce(&Database) -> Result<(), redb::Error>,
+    ) -> Result<(), String> {
+        let Some(db) = &self.db else { return Err("the store is not open".to_owned()) };
+        match catch_unwind(AssertUnwindSafe(|| work(db))) {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err("the store gave up".to_owned()),
+        }
     }
+
+    /// Lets go of the store, which may have failed in the middle of a write.
+    fn close(&mut self) {
+        let db = self.db.take();
+        // It has said what is wrong with it before.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+
+    /// Opens the store that is there, or a new one.
+    fn open_again(&mut self) -> Result<(), String> {
+        let file = self.dir.join(STORE);
+        let (db, _) = open_and_read(&file, &self.dir).map_err(|problem| match problem {
+            Problem::Damaged(reason) => format!("{} is damaged ({reason})", file.display()),
+            Problem::Final(error) => error.to_string(),
+        })?;
+        self.identity = identity(&file).map_err(|error| error.to_string())?;
+        self.db = Some(db);
+        Ok(())
+    }
+}
+
+/// What tells a file from another one that comes to have its name.
+type Identity = Option<(u64, u64)>;
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path)?;
+    Ok(Some((metadata.dev(), metadata.ino())))
+}
+
+/// Elsewhere a file that is open cannot be deleted.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::metadata(path).map(|_| None)
 }
 
 /// Why a store was not opened.
@@ -144,9 +206,7 @@ impl Problem {
             redb::Error::DatabaseAlreadyOpen => {
                 Self::Final(DataError::InUse { dir: dir.to_owned(), pid: None })
             }
-            redb::Error::Io(error) => {
-                Self::Final(DataError::Io { path: dir.join("kadlet.redb"), error })
-            }
+            redb::Error::Io(error) => Self::Final(DataError::Io { path: dir.join(STORE), error }),
             other => {
                 Self::Final(DataError::Store { dir: dir.to_owned(), reason: other.to_string() })
             }
@@ -201,6 +261,30 @@ impl DatabaseErrorExt for DatabaseError {
     }
 }
 
+/// A store of a later version is not opened for writing, which alone would change it. Whatever else
+/// is wrong with it shows when it is.
+fn refuse_newer(file: &Path, dir: &Path) -> Result<(), DataError> {
+    let look = || -> Result<u32, ReadError> {
+        let db = ReadOnlyDatabase::open(file).map_err(DatabaseErrorExt::into_error)?;
+        let meta = db.begin_read()?.open_table(META)?;
+        let version = meta.get("version")?;
+        Ok(version.map_or(VERSION, |version| version_in(version.value())))
+    };
+    match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(Ok(found)) if found > VERSION => Err(newer(dir, found)),
+        _ => Ok(()),
+    }
+}
+
+/// What is no number is of a version that nobody knows.
+fn version_in(bytes: &[u8]) -> u32 {
+    bytes.try_into().map_or(u32::MAX, u32::from_le_bytes)
+}
+
+fn newer(dir: &Path, found: u32) -> DataError {
+    DataError::Newer { dir: dir.to_owned(), found, known: VERSION }
+}
+
 /// Reads everything, and marks a new store with the version.
 fn read(db: &Database, dir: &Path) -> Result<Kept, ReadError> {
     let mut kept = Kept::default();
@@ -215,13 +299,9 @@ fn read(db: &Database, dir: &Path) -> Result<Kept, ReadError> {
         Err(error) => return Err(error.into()),
     };
     if let Some(version) = meta.get("version")? {
-        let found = version.value().try_into().map_or(u32::MAX, u32::from_le_bytes);
+        let found = version_in(version.value());
         if found > VERSION {
-            return Err(ReadError::Data(DataError::Newer {
-                dir: dir.to_owned(),
-                found,
-                known: VERSION,
-            }));
+            return Err(ReadError::Data(newer(dir, found)));
         }
     }
     if let Some(id) = meta.get("id")? {

@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) damage: Vec<String>,
     pub(crate) shares: Vec<(String, Vec<u8>)>,
     pub(crate) has_lan: bool,
+    pub(crate) folder: watch::Receiver<Option<String>>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -323,6 +324,14 @@ impl Dht {
     #[must_use]
     pub fn damage(&self) -> &[String] {
         &self.shared.damage
+    }
+
+    /// Why the state folder cannot be written, while it cannot: the disk is full, or the folder was
+    /// deleted. What is not written is not acknowledged to anybody; the rest goes on, and everything
+    /// is written as soon as that is possible again. Closed when the node has stopped.
+    #[must_use]
+    pub fn unwritable(&self) -> watch::Receiver<Option<String>> {
+        self.shared.folder.clone()
     }
 
     /// Counters of the core.

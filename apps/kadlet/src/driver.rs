@@ -27,7 +27,7 @@ use kadlet_core::{Change, Event, Instant, Node, OperationId, StoreChange, Transm
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use crate::data::Journal;
+use crate::data::{Committed, Journal, Report};
 use crate::error::Error;
 use crate::lan::Lan;
 use crate::sockets::Link;
@@ -112,6 +112,8 @@ pub(crate) struct Driver {
     /// When the sleep ends.
     armed: Instant,
     counters: Arc<Counters>,
+    /// Why the state folder cannot be written, while it cannot.
+    unwritable: watch::Sender<Option<String>>,
     closing: Option<oneshot::Sender<()>>,
     closed: bool,
 }
@@ -127,6 +129,7 @@ pub(crate) struct Parts {
     pub(crate) lan: Option<Lan>,
     pub(crate) lan_found: watch::Sender<usize>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) unwritable: watch::Sender<Option<String>>,
 }
 
 impl Driver {
@@ -147,6 +150,7 @@ impl Driver {
             sleep: Box::pin(tokio::time::sleep_until(parts.epoch)),
             armed: Instant::EPOCH,
             counters: parts.counters,
+            unwritable: parts.unwritable,
             closing: None,
             closed: false,
         }
@@ -161,7 +165,7 @@ impl Driver {
         poll_fn(|cx| self.poll(cx)).await;
         let now = self.now();
         if let Some(journal) = self.journal.take() {
-            journal.close(&self.node, now).await;
+            journal.close(&self.node, now, |report| _ = self.note(report)).await;
         }
         if let Some(closing) = self.closing.take() {
             let _ = closing.send(());
@@ -178,7 +182,7 @@ impl Driver {
             let now = self.now();
             let mut worked = self.poll_commands(cx, now);
             worked |= self.poll_sockets(cx, now);
-            worked |= self.poll_journal(cx);
+            worked |= self.poll_journal(cx, now);
             worked |= self.poll_lan(cx, now);
             worked |= self.poll_timer(now);
             self.drain(now);
@@ -280,25 +284,45 @@ impl Driver {
     }
 
     /// Sends what waited for the commits that are now done.
-    fn poll_journal(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(journal) = &mut self.journal else { return false };
+    fn poll_journal(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut worked = false;
-        while let Poll::Ready(committed) = journal.poll_committed(cx) {
+        while let Some(journal) = &mut self.journal
+            && let Poll::Ready(report) = journal.poll_report(cx)
+        {
             worked = true;
-            if !committed.ok {
-                self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
-            } else if let Some(contacts) = committed.contacts {
-                self.counters.contacts_kept.store(contacts, Ordering::Relaxed);
+            if matches!(report, Report::TakesWrites) {
+                // What was lost meanwhile is in it.
+                journal.changes_lost(&self.node, now);
             }
-            while self.held.front().is_some_and(|(batch, _)| *batch <= committed.batch) {
-                let Some((_, transmit)) = self.held.pop_front() else { break };
-                // What was not written is not acknowledged either.
-                if committed.ok {
-                    self.outbox.send(transmit);
+            if let Some(Committed { batch, ok, .. }) = self.note(report) {
+                while self.held.front().is_some_and(|(held, _)| *held <= batch) {
+                    let Some((_, transmit)) = self.held.pop_front() else { break };
+                    // What was not written is not acknowledged either.
+                    if ok {
+                        self.outbox.send(transmit);
+                    }
                 }
             }
         }
         worked
+    }
+
+    /// Counts what the store says, and tells those who want to know; a commit is given back.
+    fn note(&self, report: Report) -> Option<Committed> {
+        match report {
+            Report::Committed(committed) => {
+                if !committed.ok {
+                    self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
+                } else if let Some(contacts) = committed.contacts {
+                    self.counters.contacts_kept.store(contacts, Ordering::Relaxed);
+                }
+                return Some(committed);
+            }
+            Report::Unwritable(reason) => _ = self.unwritable.send_replace(Some(reason)),
+            Report::Written => _ = self.unwritable.send_replace(None),
+            Report::TakesWrites => {}
+        }
+        None
     }
 
     fn poll_lan(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {

@@ -64,8 +64,10 @@ impl StartError {
     }
 }
 
-/// EMFILE and ENFILE have no kind of their own; 24 and 23 on every Unix, 10024 on Windows.
-pub(crate) fn out_of_descriptors(error: &io::Error) -> bool {
+/// Whether the system says that the process, or the machine, may open no further files. EMFILE and
+/// ENFILE have no kind of their own; 24 and 23 on every Unix, 10024 on Windows.
+#[must_use]
+pub fn out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24 | 10_024))
 }
 
@@ -205,6 +207,9 @@ pub enum Error {
     },
     /// Its deadline passed; partial results came before.
     TimedOut,
+    /// It was not begun: the node runs as many operations as it may at once
+    /// ([`Config::max_operations`](kadlet_core::Config::max_operations)).
+    Overloaded,
     /// It was cancelled.
     Cancelled,
     /// The node was shut down.
@@ -226,6 +231,7 @@ impl Error {
             Outcome::Refused { code, seq } => Some(Self::Refused { code, seq }),
             Outcome::Cancelled => Some(Self::Cancelled),
             Outcome::DeadlineExceeded => Some(Self::TimedOut),
+            Outcome::Overloaded => Some(Self::Overloaded),
             // And whatever later versions of the core call no result.
             _ => Some(Self::NoAnswer),
         }
@@ -245,6 +251,9 @@ impl fmt::Display for Error {
             }
             Self::Refused { code, .. } => write!(f, "every holder refused: {}", reason(*code)),
             Self::TimedOut => f.write_str("the time was up"),
+            Self::Overloaded => f.write_str(
+                "this node is doing as much at once as it may: ask again when some of it has ended",
+            ),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Closed => f.write_str("the node is shut down"),
             Self::Command(error) => error.fmt(f),

@@ -19,7 +19,7 @@ mod sockets;
 
 pub use builder::{Builder, DEFAULT_NETWORK};
 pub use dht::{Dht, HostStats, Joined, Stored};
-pub use error::{BootstrapError, DataError, Error, StartError};
+pub use error::{BootstrapError, DataError, Error, StartError, out_of_descriptors};
 pub use files::{
     Content, FetchFailure, FetchOptions, FetchProgress, Fetched, ShareError, SharedFile, Shares,
     fetch,

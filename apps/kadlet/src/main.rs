@@ -7,16 +7,19 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod cli;
+mod codes;
 mod commands;
 mod demo;
 mod failure;
 mod output;
 mod progress;
 mod session;
+mod stop;
 mod tree;
 
 use cli::Cli;
-use failure::{Code, Failure};
+use codes::Code;
+use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
         cli::Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = match builder.enable_all().build() {
+    let runtime = match spare_descriptors().and_then(|()| builder.enable_all().build()) {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&Failure::io("the runtime", &error)),
     };
@@ -42,6 +45,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output.failure(&failure),
     }
+}
+
+/// The runtime takes its descriptors in a way that knows no error: whether it can is found out before.
+fn spare_descriptors() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        /// Twice what the runtime of today opens, signals included.
+        const PAIRS: usize = 6;
+        let pairs = (0..PAIRS).map(|_| std::os::unix::net::UnixStream::pair());
+        pairs.collect::<std::io::Result<Vec<_>>>()?;
+    }
+    Ok(())
 }
 
 /// Says what is wrong with the command line, in the form that the caller reads.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use kadlet::Attempt;
 use serde_json::{Value, json};
 
+use crate::codes::Warning;
 use crate::failure::Failure;
 
 /// Where a command's results go.
@@ -55,7 +56,16 @@ impl Output {
     }
 
     /// Something that is wrong and does not end the command.
-    pub(crate) fn warning(self, code: &str, message: impl fmt::Display) {
+    pub(crate) fn warning(self, code: Warning, message: impl fmt::Display) {
+        self.warn(code.name(), message);
+    }
+
+    /// A part of what was asked for failed, and the others go on.
+    pub(crate) fn partial_failure(self, what: impl fmt::Display, failure: &Failure) {
+        self.warn(failure.code.name(), format_args!("{what}: {}", failure.message));
+    }
+
+    fn warn(self, code: &str, message: impl fmt::Display) {
         if self.json {
             let message = message.to_string();
             print(format_args!(

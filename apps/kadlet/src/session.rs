@@ -6,10 +6,13 @@ use std::path::Path;
 
 use kadlet::core::Family;
 use kadlet::{Attempt, Builder, Dht, HostPort};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::cli::Common;
+use crate::codes::{Code, Warning};
 use crate::commands::status;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::Output;
 
 /// How long a command listens for nodes in the local network before it gives up. They answer
@@ -26,13 +29,54 @@ pub(crate) fn builder(common: &Common) -> Builder {
     builder.config(|config| config.deadline = timeout)
 }
 
-/// Starts a node and says what its folder could not give back.
-pub(crate) async fn start(builder: Builder, output: Output) -> Result<Dht, Failure> {
+/// A node that a command works with, and what watches over its folder meanwhile.
+pub(crate) struct Session {
+    dht: Dht,
+    watcher: JoinHandle<()>,
+}
+
+impl core::ops::Deref for Session {
+    type Target = Dht;
+
+    fn deref(&self) -> &Dht {
+        &self.dht
+    }
+}
+
+impl Session {
+    /// Stops the node; whatever there is to say of its folder is said when this returns.
+    pub(crate) async fn stop(self) {
+        self.dht.shutdown().await;
+        // It ends with the node, and cannot panic: output that cannot be written ends the process.
+        let _ = self.watcher.await;
+    }
+}
+
+/// Starts a node and says what its folder could not give back, and from then on whether it can be
+/// written.
+pub(crate) async fn start(builder: Builder, output: Output) -> Result<Session, Failure> {
     let dht = builder.start().await?;
     for damage in dht.damage() {
-        output.warning("data_damaged", damage);
+        output.warning(Warning::DataDamaged, damage);
     }
-    Ok(dht)
+    let watcher = tokio::spawn(watch_folder(dht.unwritable(), output));
+    Ok(Session { dht, watcher })
+}
+
+async fn watch_folder(mut unwritable: watch::Receiver<Option<String>>, output: Output) {
+    while unwritable.changed().await.is_ok() {
+        let reason = unwritable.borrow_and_update().clone();
+        match reason {
+            Some(reason) => output.warning(
+                Warning::DataUnwritable,
+                format_args!(
+                    "the state cannot be written ({reason}): make room, or see to the folder; until \
+                     then this node keeps no records for others, and would not remember its own"
+                ),
+            ),
+            None => output.warning(Warning::DataWritten, "the state can be written again, and is"),
+        }
+    }
 }
 
 /// A client for one question: it has somebody to ask when this returns. `more` are contacts that
@@ -41,7 +85,7 @@ pub(crate) async fn client(
     common: &Common,
     more: &[HostPort],
     output: Output,
-) -> Result<Dht, Failure> {
+) -> Result<Session, Failure> {
     let mut given = common.bootstrap.clone();
     given.extend_from_slice(more);
     let mut builder = builder(common).client();
@@ -106,7 +150,7 @@ pub(crate) fn warn_of_failed(attempts: &[Attempt], output: Output) {
         // Of a name with several addresses one is enough.
         let works = |other: &Attempt| other.given == attempt.given && other.is_ok();
         if !attempt.is_ok() && !attempts.iter().any(works) {
-            output.warning("bootstrap_failed", attempt);
+            output.warning(Warning::BootstrapFailed, attempt);
         }
     }
 }

@@ -40,6 +40,6 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         }),
         format_args!("announced with {} of {} nodes", stored.nodes, stored.attempted),
     );
-    dht.shutdown().await;
+    dht.stop().await;
     Ok(())
 }

@@ -14,13 +14,14 @@ use kadlet::{FetchFailure, FetchOptions, FetchProgress, Fetched, SharedFile};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::node::stopped;
+use crate::codes::Code;
 use crate::demo::files::{Collection, DemoFile, MAX_BYTES, MAX_FILES};
 use crate::demo::network::{Load, Member, Network, Plan};
 use crate::demo::report::{Report, percentiles};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Bar;
+use crate::stop::Stop;
 
 /// Searches that are compared with the demo's own list.
 const SEARCHES: usize = 40;
@@ -48,6 +49,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let mut stop = Stop::listen();
     let wanted = u64::from(options.nodes) * DESCRIPTORS + 256;
     let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(0);
     if limit < wanted {
@@ -67,7 +69,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     // Leaving this function in any way takes the folder along.
     tokio::select! {
         result = show(&options, folder.path(), output) => result,
-        () = stopped() => Err(Failure::new(Code::Interrupted, "interrupted: temporary files are gone")),
+        () = stop.requested() => Err(Failure::new(Code::Interrupted, "interrupted: temporary files are gone")),
     }
 }
 

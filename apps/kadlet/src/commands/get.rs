@@ -9,10 +9,12 @@ use kadlet::{Dht, FetchFailure, FetchOptions, FetchProgress, Fetched, HostPort, 
 use serde_json::json;
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::Code;
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::session;
+use crate::stop::Stop;
 use crate::tree::{Tree, TreeError, TreeFile};
 
 /// Fetch a file, or a shared folder, by its link
@@ -33,18 +35,21 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let mut stop = Stop::listen();
     let link = &options.link;
     let target = target(link, options.output.as_deref())?;
     let contacts: Vec<HostPort> = link.contacts().iter().map(|it| HostPort::from(*it)).collect();
-    let dht = session::client(&options.common, &contacts, output).await?;
+    let interrupted = "interrupted: the same command goes on where it was";
+    let interrupted = || Err(Failure::new(Code::Interrupted, interrupted));
+    let dht = tokio::select! {
+        dht = session::client(&options.common, &contacts, output) => dht?,
+        () = stop.requested() => return interrupted(),
+    };
     let result = tokio::select! {
         result = fetch_link(&dht, link, &target, output) => result,
-        () = super::node::stopped() => Err(Failure::new(
-            Code::Interrupted,
-            "interrupted: the same command goes on where it was",
-        )),
+        () = stop.requested() => interrupted(),
     };
-    dht.shutdown().await;
+    dht.stop().await;
     result
 }
 
@@ -82,10 +87,7 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
         };
         // One file that nobody has, or that has no place, does not keep the others back.
         if let Err(failure) = fetched {
-            output.warning(
-                failure.code.name(),
-                format_args!("{}: {}", path.display(), failure.message),
-            );
+            output.partial_failure(path.display(), &failure);
             missing = Some(failure);
         }
     }
@@ -207,6 +209,9 @@ fn failure(error: FetchFailure) -> Failure {
         FetchFailure::NoProviders { .. } => Failure::new(Code::NotFound, error),
         FetchFailure::AllDropped(_) => Failure::new(Code::NoProviderLeft, error),
         FetchFailure::TargetExists(_) => Failure::new(Code::TargetExists, error),
+        FetchFailure::Io { error: ref system, .. } if kadlet::out_of_descriptors(system) => {
+            Failure::new(Code::NoDescriptors, error)
+        }
         FetchFailure::Io { .. } => Failure::new(Code::Io, error),
         _ => Failure::new(Code::Usage, error),
     }

@@ -7,7 +7,8 @@ use kadlet::core::{Event, Id, Outcome};
 use serde_json::{Value, json};
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::Code;
+use crate::failure::Failure;
 use crate::output::{Output, millis};
 use crate::session;
 
@@ -67,7 +68,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
                     totals.elapsed
                 ),
             );
-            dht.shutdown().await;
+            dht.stop().await;
             return match outcome {
                 Outcome::Success => Ok(()),
                 Outcome::NoPeers => Err(kadlet::Error::NoPeers.into()),

@@ -1,8 +1,5 @@
 //! `kadlet node`: a node until stopped.
 
-use core::time::Duration;
-use std::path::Path;
-
 use clap::Args;
 use kadlet::Dht;
 use kadlet::core::Event;
@@ -11,12 +8,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::status;
 use crate::cli::Common;
+use crate::codes::Warning;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session;
-
-/// How often the status file is written, where there is a folder.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+use crate::stop::Stop;
 
 /// Run a node until it is stopped
 #[derive(Args, Debug)]
@@ -35,6 +31,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let mut stop = Stop::listen();
     let common = &options.common;
     let mut builder = session::builder(common);
     if options.server {
@@ -47,12 +44,14 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         builder = builder.data(dir);
     }
     let dht = session::start(builder, output).await?;
+    status::begin(&dht, common, output).await;
     listening(&dht, output);
     let result = tokio::select! {
         result = serve(&dht, common, output) => result,
-        () = stopped() => Ok(()),
+        () = status::keep(&dht, common, output) => Ok(()),
+        () = stop.requested() => Ok(()),
     };
-    dht.shutdown().await;
+    dht.stop().await;
     if let Some(dir) = &common.data {
         status::remove(dir);
     }
@@ -73,50 +72,16 @@ pub(crate) fn listening(dht: &Dht, output: Output) {
     );
 }
 
-/// Ends with Ctrl-C, or when the system asks for it.
-pub(crate) async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    // A system without signals stops us in its own way.
-    if tokio::signal::ctrl_c().await.is_err() {
-        core::future::pending::<()>().await;
-    }
-}
-
 async fn serve(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
     let mut notices = dht.notices();
-    if let Some(dir) = &common.data {
-        status::write(dht, &common.network, dir, output).await;
-    }
     join(dht, common, output).await?;
-    let mut tick = tokio::time::interval(STATUS_INTERVAL);
     loop {
-        tokio::select! {
-            notice = notices.recv() => match notice {
-                Ok(notice) => tell(&notice, output),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
-            _ = tick.tick() => {
-                if let Some(dir) = &common.data {
-                    keep_status(dht, common, dir, output).await;
-                }
-            }
+        match notices.recv().await {
+            Ok(notice) => tell(&notice, output),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Ok(()),
         }
     }
-}
-
-async fn keep_status(dht: &Dht, common: &Common, dir: &Path, output: Output) {
-    status::write(dht, &common.network, dir, output).await;
 }
 
 pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
@@ -127,7 +92,8 @@ pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(
             return Ok(());
         }
         if let Err(error) = dht.rejoin().await {
-            output.warning("no_answer", format_args!("none of {kept} kept contacts: {error}"));
+            output
+                .warning(Warning::NoAnswer, format_args!("none of {kept} kept contacts: {error}"));
             return Ok(());
         }
         Vec::new()

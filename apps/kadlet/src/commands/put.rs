@@ -10,7 +10,8 @@ use kadlet::{Dht, Stored};
 use serde_json::json;
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::Code;
+use crate::failure::Failure;
 use crate::output::{Output, hex};
 use crate::session;
 
@@ -75,7 +76,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     }
     output.event(object, stored.key);
     output.note(format_args!("stored with {} of {} nodes", stored.nodes, stored.attempted));
-    dht.shutdown().await;
+    dht.stop().await;
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use kadlet::core::record::SearchQuery;
 use serde_json::json;
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::Code;
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
 
@@ -56,7 +57,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     }
     let asked = results.summary().map_or(0, |summary| summary.totals.asked);
     output.event(json!({"event": "done", "hits": hits, "asked": asked}), "");
-    dht.shutdown().await;
+    dht.stop().await;
     if hits == 0 {
         return Err(Failure::new(
             Code::NotFound,

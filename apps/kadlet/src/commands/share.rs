@@ -11,12 +11,15 @@ use kadlet::core::{Announcement, OperationId};
 use kadlet::{Dht, ShareError, SharedFile, Shares};
 use serde_json::json;
 
-use super::node::{join, listening, stopped};
+use super::node::{join, listening};
+use super::status;
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::{Code, Warning};
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::session;
+use crate::stop::Stop;
 use crate::tree::{Tree, TreeFile};
 
 /// Share files and folders until stopped
@@ -40,6 +43,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    let mut stop = Stop::listen();
     let common = &options.common;
     let mut builder = session::builder(common);
     if let Some(dir) = &common.data {
@@ -52,13 +56,32 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         SocketAddr::new(bound.ip(), 0)
     });
     let shares = Shares::listen(here).await?;
+    status::begin(&dht, common, output).await;
     listening(&dht, output);
     let result = tokio::select! {
         result = serve(&dht, &shares, &options, output) => result,
-        () = stopped() => Ok(()),
+        () = status::keep(&dht, common, output) => Ok(()),
+        () = watch_descriptors(&shares, output) => Ok(()),
+        () = stop.requested() => Ok(()),
     };
-    dht.shutdown().await;
+    dht.stop().await;
+    if let Some(dir) = &common.data {
+        status::remove(dir);
+    }
     result
+}
+
+/// Says when others have to wait for a lack of ours.
+async fn watch_descriptors(shares: &Shares, output: Output) {
+    let mut starved = shares.starved();
+    while starved.changed().await.is_ok() {
+        output.warning(
+            Warning::NoDescriptors,
+            "no file descriptors are left: whoever fetches from here has to wait; raise the limit \
+             (ulimit -n 4096)",
+        );
+    }
+    core::future::pending().await
 }
 
 async fn serve(
@@ -80,7 +103,7 @@ async fn serve(
     for path in &options.files {
         match std::path::absolute(path) {
             Ok(path) => given.push(path),
-            Err(error) => output.warning("io", format_args!("{}: {error}", path.display())),
+            Err(error) => output.warning(Warning::Io, format_args!("{}: {error}", path.display())),
         }
     }
     for (path, kept) in dht.kept_shares() {
@@ -135,7 +158,11 @@ impl Sharer<'_> {
             kept = self.dht.forget_share(&key).await;
         }
         if let Err(error) = kept {
-            self.output.warning("data_damaged", error);
+            let path = path.display();
+            self.output.warning(
+                Warning::DataUnwritable,
+                format_args!("{path} is shared, and would be forgotten at a restart: {error}"),
+            );
         }
     }
 
@@ -146,7 +173,7 @@ impl Sharer<'_> {
         } else {
             self.share_file(path, listed).await.map(drop)
         };
-        result.map_err(|error| self.output.warning("not_shared", error)).is_ok()
+        result.map_err(|error| self.output.warning(Warning::NotShared, error)).is_ok()
     }
 
     async fn share_file(
@@ -198,7 +225,7 @@ impl Sharer<'_> {
                         path: parts.join("/"),
                     });
                 }
-                Err(error) => self.output.warning("not_shared", error),
+                Err(error) => self.output.warning(Warning::NotShared, error),
             }
         }
         let text = tree.to_text().into_bytes();
@@ -221,7 +248,8 @@ impl Sharer<'_> {
             Ok(stored) => operations.push(stored.operation),
             Err(error) => {
                 // Alone in the network: others ask us directly, and it is announced again later.
-                self.output.warning("not_announced", format_args!("{}: {error}", path.display()));
+                self.output
+                    .warning(Warning::NotAnnounced, format_args!("{}: {error}", path.display()));
             }
         }
         if listed {
@@ -229,7 +257,7 @@ impl Sharer<'_> {
                 Ok(stored) => operations.push(stored.operation),
                 Err(error) => {
                     let path = path.display();
-                    self.output.warning("not_published", format_args!("{path}: {error}"));
+                    self.output.warning(Warning::NotPublished, format_args!("{path}: {error}"));
                 }
             }
         }
@@ -273,7 +301,7 @@ impl Sharer<'_> {
             );
             match result {
                 Ok(file) => self.offer(&shared.path, &file, shared.listed).await,
-                Err(error) => self.output.warning("withdrawn", error),
+                Err(error) => self.output.warning(Warning::Withdrawn, error),
             }
         }
     }
@@ -302,7 +330,8 @@ fn list_files(folder: &Path, files: &mut Vec<PathBuf>, output: Output) {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
-            return output.warning("not_shared", format_args!("{}: {error}", folder.display()));
+            return output
+                .warning(Warning::NotShared, format_args!("{}: {error}", folder.display()));
         }
     };
     for entry in entries.flatten() {

@@ -4,7 +4,9 @@
 //! one whole state or another; whether the node still runs is told by its lock on the folder. Of a
 //! node elsewhere one can only see what it answers to everybody.
 
+use core::time::Duration;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use clap::Args;
@@ -13,9 +15,16 @@ use kadlet::{AttemptResult, Dht, HostPort};
 use serde_json::{Value, json};
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::{Code, Warning};
+use crate::failure::Failure;
 use crate::output::{Output, attempt, millis};
 use crate::session;
+
+/// The file.
+const FILE: &str = "status.json";
+
+/// How often it is written.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show how a running node is
 #[derive(Args, Debug)]
@@ -59,7 +68,7 @@ async fn ask(common: &Common, output: Output) -> Result<(), Failure> {
         }
         output.event(object, each);
     }
-    dht.shutdown().await;
+    dht.stop().await;
     Ok(())
 }
 
@@ -118,12 +127,43 @@ pub(crate) fn addresses_in(dir: &Path) -> Vec<HostPort> {
 }
 
 fn read(dir: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(dir.join("status.json")).ok()?).ok()
+    serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
 }
 
-/// Writes down how the node is.
-pub(crate) async fn write(dht: &Dht, network: &str, dir: &Path, output: Output) {
-    let (Ok(health), Ok(stats)) = (dht.health().await, dht.stats().await) else { return };
+/// Writes down how the node is, for the first time: whoever is told that it listens finds it.
+pub(crate) async fn begin(dht: &Dht, common: &Common, output: Output) {
+    if let Some(dir) = &common.data
+        && let Err(error) = write(dht, &common.network, dir).await
+    {
+        refused(dir, &error, output);
+    }
+}
+
+/// Writes down how the node is, every second for as long as this is polled. Without a folder
+/// nothing.
+pub(crate) async fn keep(dht: &Dht, common: &Common, output: Output) {
+    let Some(dir) = &common.data else { return core::future::pending().await };
+    let mut said = false;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        match write(dht, &common.network, dir).await {
+            Ok(()) => said = false,
+            // A folder that takes nothing at all is named as such already.
+            Err(_) if said || dht.unwritable().borrow().is_some() => {}
+            Err(error) => {
+                refused(dir, &error, output);
+                said = true;
+            }
+        }
+    }
+}
+
+fn refused(dir: &Path, error: &io::Error, output: Output) {
+    output.warning(Warning::Io, format_args!("{}: {error}", dir.join(FILE).display()));
+}
+
+async fn write(dht: &Dht, network: &str, dir: &Path) -> io::Result<()> {
+    let (Ok(health), Ok(stats)) = (dht.health().await, dht.stats().await) else { return Ok(()) };
     let count = |wanted| {
         health.contacts.iter().find(|(family, _)| *family == wanted).map_or(0, |(_, n)| *n)
     };
@@ -159,16 +199,14 @@ pub(crate) async fn write(dht: &Dht, network: &str, dir: &Path, output: Output) 
         "send_errors": host.send_errors,
         "sends_lost": host.sends_lost,
         "write_failures": host.write_failures,
+        "unwritable": *dht.unwritable().borrow(),
     });
-    let (draft, file) = (dir.join("status.json.new"), dir.join("status.json"));
-    let written = fs::write(&draft, status.to_string()).and_then(|()| fs::rename(&draft, &file));
-    if let Err(error) = written {
-        output.warning("io", format_args!("{}: {error}", file.display()));
-    }
+    let draft = dir.join(format!("{FILE}.new"));
+    fs::write(&draft, status.to_string()).and_then(|()| fs::rename(&draft, dir.join(FILE)))
 }
 
 /// Of a node that has stopped nothing is shown.
 pub(crate) fn remove(dir: &Path) {
     // It says the same to everybody without the lock.
-    let _ = fs::remove_file(dir.join("status.json"));
+    let _ = fs::remove_file(dir.join(FILE));
 }

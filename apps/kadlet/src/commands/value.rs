@@ -6,7 +6,8 @@ use kadlet::core::{GetQuery, Id};
 use serde_json::json;
 
 use crate::cli::Common;
-use crate::failure::{Code, Failure};
+use crate::codes::Code;
+use crate::failure::Failure;
 use crate::output::{Output, hex};
 use crate::session;
 
@@ -30,7 +31,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     let mut query = GetQuery::new(options.key);
     query.salt = options.salt.into_bytes();
     let value = dht.read(query).await?;
-    dht.shutdown().await;
+    dht.stop().await;
     let Some(item) = value else {
         return Err(Failure::new(
             Code::NotFound,

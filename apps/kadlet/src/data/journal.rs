@@ -12,7 +12,8 @@ use std::thread;
 use kadlet_core::{Instant, Node};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Data, META, RECORDS, SHARES, date};
+use super::Data;
+use super::writer::Writer;
 use crate::error::DataError;
 
 /// Least time between two exports of the contacts.
@@ -33,6 +34,19 @@ pub(crate) enum Write {
     Share { key: String, bytes: Option<Vec<u8>> },
 }
 
+/// What the thread says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// A batch has been through the store.
+    Committed(Committed),
+    /// Nothing can be written any more, for this reason.
+    Unwritable(String),
+    /// The store takes writes again: the whole state is wanted.
+    TakesWrites,
+    /// Everything is safe again.
+    Written,
+}
+
 /// A batch has been through the store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Committed {
@@ -47,16 +61,28 @@ pub(crate) struct Committed {
 type Done = oneshot::Sender<Result<(), DataError>>;
 
 /// What goes to the thread at once.
-struct Batch {
-    number: u64,
-    writes: Vec<Write>,
-    done: Vec<Done>,
+pub(super) struct Batch {
+    pub(super) number: u64,
+    pub(super) writes: Vec<Write>,
+    pub(super) done: Vec<Done>,
+    /// Whether nothing follows.
+    pub(super) last: bool,
+}
+
+impl Batch {
+    /// Makes one of two.
+    pub(super) fn append(&mut self, next: Self) {
+        self.number = next.number;
+        self.writes.extend(next.writes);
+        self.done.extend(next.done);
+        self.last |= next.last;
+    }
 }
 
 /// The driver's end of the store.
 pub(crate) struct Journal {
     batches: blocking::Sender<Batch>,
-    committed: mpsc::UnboundedReceiver<Committed>,
+    reports: mpsc::UnboundedReceiver<Report>,
     writes: Vec<Write>,
     done: Vec<Done>,
     /// Whether a record is among the writes: then nothing may be acknowledged before them.
@@ -69,15 +95,16 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Starts the thread. It ends when the journal is closed or dropped, after its last commit.
-    pub(crate) fn start(data: Data) -> std::io::Result<Self> {
+    pub(crate) fn start(data: Data, shares: &[(String, Vec<u8>)]) -> std::io::Result<Self> {
         let (batches, incoming) = blocking::channel();
-        let (reports, committed) = mpsc::unbounded_channel();
+        let (report, reports) = mpsc::unbounded_channel();
+        let writer = Writer::new(data, shares, report);
         thread::Builder::new()
             .name("kadlet-journal".to_owned())
-            .spawn(move || run(&data, &incoming, &reports))?;
+            .spawn(move || writer.run(&incoming))?;
         Ok(Self {
             batches,
-            committed,
+            reports,
             writes: Vec::new(),
             done: Vec::new(),
             holds: false,
@@ -135,6 +162,10 @@ impl Journal {
     /// Hands what has gathered to the thread. The number of the batch that must be committed
     /// before anything is acknowledged, if there is one.
     pub(crate) fn flush(&mut self) -> Option<u64> {
+        self.send(false)
+    }
+
+    fn send(&mut self, last: bool) -> Option<u64> {
         if self.writes.is_empty() {
             return None;
         }
@@ -143,86 +174,26 @@ impl Journal {
         let writes = core::mem::take(&mut self.writes);
         let done = core::mem::take(&mut self.done);
         // If the thread is gone no commit is ever reported, and nothing is acknowledged.
-        let _ = self.batches.send(Batch { number: self.number, writes, done });
+        let _ = self.batches.send(Batch { number: self.number, writes, done, last });
         holds.then_some(self.number)
     }
 
-    /// The next batch that has been through the store.
-    pub(crate) fn poll_committed(&mut self, cx: &mut Context<'_>) -> Poll<Committed> {
-        match self.committed.poll_recv(cx) {
-            Poll::Ready(Some(committed)) => Poll::Ready(committed),
+    /// The next thing that the thread says.
+    pub(crate) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        match self.reports.poll_recv(cx) {
+            Poll::Ready(Some(report)) => Poll::Ready(report),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Writes the last state, and returns when everything is safe.
-    pub(crate) async fn close(mut self, node: &Node, now: Instant) {
+    /// Writes the last state, and returns when everything is safe, or cannot be made so. What the
+    /// thread says is told.
+    pub(crate) async fn close(mut self, node: &Node, now: Instant, mut tell: impl FnMut(Report)) {
         self.state(node, now);
-        self.flush();
+        self.send(true);
         drop(self.batches);
-        while self.committed.recv().await.is_some() {}
-    }
-}
-
-fn run(
-    data: &Data,
-    incoming: &blocking::Receiver<Batch>,
-    reports: &mpsc::UnboundedSender<Committed>,
-) {
-    while let Ok(mut batch) = incoming.recv() {
-        while let Ok(next) = incoming.try_recv() {
-            batch.number = next.number;
-            batch.writes.extend(next.writes);
-            batch.done.extend(next.done);
-        }
-        let result = commit(data, &batch.writes);
-        if let Err(error) = &result {
-            tracing::error!(%error, dir = %data.dir.display(), "the state could not be written");
-        }
-        for done in batch.done {
-            let result =
-                result.as_ref().map_or_else(|error| Err(data.store_error(error)), |()| Ok(()));
-            // Whoever asked may have lost interest.
-            let _ = done.send(result);
-        }
-        let contacts = batch.writes.iter().rev().find_map(|write| match write {
-            Write::State { contacts, .. } => Some(*contacts),
-            _ => None,
-        });
-        let committed = Committed { batch: batch.number, ok: result.is_ok(), contacts };
-        if reports.send(committed).is_err() {
-            return;
+        while let Some(report) = self.reports.recv().await {
+            tell(report);
         }
     }
-}
-
-/// Durable when it returns: the store syncs the file with every commit.
-fn commit(data: &Data, writes: &[Write]) -> Result<(), redb::Error> {
-    let transaction = data.db.begin_write()?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        let mut records = transaction.open_table(RECORDS)?;
-        let mut shares = transaction.open_table(SHARES)?;
-        for write in writes {
-            match write {
-                Write::Record { key, bytes: Some(bytes) } => {
-                    records.insert(key.as_slice(), date(bytes).as_slice())?;
-                }
-                Write::Record { key, bytes: None } => {
-                    records.remove(key.as_slice())?;
-                }
-                Write::State { bytes, .. } => {
-                    meta.insert("state", date(bytes).as_slice())?;
-                }
-                Write::Share { key, bytes: Some(bytes) } => {
-                    shares.insert(key.as_str(), bytes.as_slice())?;
-                }
-                Write::Share { key, bytes: None } => {
-                    shares.remove(key.as_str())?;
-                }
-            }
-        }
-    }
-    transaction.commit()?;
-    Ok(())
 }

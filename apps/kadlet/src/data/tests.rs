@@ -6,7 +6,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn keep(data: &Data, key: &[u8], bytes: &[u8]) {
-    let transaction = data.db.begin_write().expect("a transaction");
+    let transaction = data.db.as_ref().expect("open").begin_write().expect("a transaction");
     transaction
         .open_table(RECORDS)
         .expect("a table")
@@ -20,7 +20,7 @@ fn what_was_kept_comes_back() {
     let dir = folder();
     let id = Id::new([7; 20]);
     {
-        let (data, kept) = Data::open(dir.path()).expect("a new folder");
+        let (mut data, kept) = Data::open(dir.path()).expect("a new folder");
         assert!(kept.id.is_none() && kept.records.is_empty() && kept.damage.is_empty());
         data.keep_id(id).expect("room");
         keep(&data, b"key", b"record");
@@ -50,7 +50,7 @@ fn a_folder_of_a_newer_version_is_named_and_left_alone() {
     let dir = folder();
     {
         let (data, _) = Data::open(dir.path()).expect("a new folder");
-        let transaction = data.db.begin_write().expect("a transaction");
+        let transaction = data.db.as_ref().expect("open").begin_write().expect("a transaction");
         transaction
             .open_table(META)
             .expect("a table")
@@ -73,7 +73,7 @@ fn a_folder_of_a_newer_version_is_named_and_left_alone() {
 fn damage_is_named_and_moved_aside() {
     let dir = folder();
     {
-        let (data, _) = Data::open(dir.path()).expect("a new folder");
+        let (mut data, _) = Data::open(dir.path()).expect("a new folder");
         data.keep_id(Id::new([7; 20])).expect("room");
         for i in 0..200_u8 {
             keep(&data, &[i; 30], &[i; 500]);

@@ -58,6 +58,7 @@ fn a_refused_datagram_does_not_end_the_loop() {
             lan: None,
             lan_found: watch::channel(0).0,
             counters: Arc::clone(&counters),
+            unwritable: watch::channel(None).0,
         });
         let running = tokio::spawn(driver.run());
 

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Empty};
@@ -14,13 +15,36 @@ use hyper_util::rt::TokioIo;
 use kadlet_core::content::{ContentId, RequestFailure, Want};
 use tokio::net::TcpStream;
 
+use crate::error::out_of_descriptors;
+
 /// A connection that does not come about in this time will not.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long we wait for a descriptor of our own; a provider is not to blame for it.
+const STARVED: Duration = Duration::from_secs(5);
+
+/// Time between two tries to get one: others give theirs back in milliseconds or not at all.
+const STARVED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections kept for the next request.
 const IDLE: usize = 8;
 
 type Connection = SendRequest<Empty<Bytes>>;
+
+/// Why a request brought nothing.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The provider, or the way there.
+    There(RequestFailure),
+    /// This machine.
+    Here(io::Error),
+}
+
+impl From<RequestFailure> for Failed {
+    fn from(failure: RequestFailure) -> Self {
+        Self::There(failure)
+    }
+}
 
 /// Connections that wait for their next request, by provider.
 #[derive(Default)]
@@ -36,7 +60,7 @@ impl Client {
         id: ContentId,
         want: &Want,
         mut take: impl FnMut(&[u8]),
-    ) -> Result<(), RequestFailure> {
+    ) -> Result<(), Failed> {
         let (mut connection, fresh) = self.connection(provider).await?;
         let response = match connection.send_request(request(provider, id, want)).await {
             // A connection that was kept may have been closed at the other end meanwhile.
@@ -68,7 +92,7 @@ impl Client {
         Ok(())
     }
 
-    async fn connection(&self, to: SocketAddr) -> Result<(Connection, bool), RequestFailure> {
+    async fn connection(&self, to: SocketAddr) -> Result<(Connection, bool), Failed> {
         let kept = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.get_mut(&to).and_then(Vec::pop)
@@ -88,15 +112,31 @@ impl Client {
     }
 }
 
-async fn connect(to: SocketAddr) -> Result<Connection, RequestFailure> {
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
-    let stream = stream.ok().and_then(Result::ok).ok_or(RequestFailure::Unreachable)?;
+async fn connect(to: SocketAddr) -> Result<Connection, Failed> {
+    let stream = open(to).await?;
     // Requests are small and must not wait for acknowledgements.
     let _ = stream.set_nodelay(true);
     let (sender, connection) =
         handshake(TokioIo::new(stream)).await.map_err(|_| RequestFailure::Disconnected)?;
     tokio::spawn(connection);
     Ok(sender)
+}
+
+async fn open(to: SocketAddr) -> Result<TcpStream, Failed> {
+    let starved = tokio::time::Instant::now() + STARVED;
+    loop {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
+        match connected {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) if out_of_descriptors(&error) => {
+                if tokio::time::Instant::now() >= starved {
+                    return Err(Failed::Here(error));
+                }
+                tokio::time::sleep(STARVED_PAUSE).await;
+            }
+            _ => return Err(RequestFailure::Unreachable.into()),
+        }
+    }
 }
 
 fn request(provider: SocketAddr, id: ContentId, want: &Want) -> Request<Empty<Bytes>> {

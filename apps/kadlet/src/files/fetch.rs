@@ -18,10 +18,10 @@ use kadlet_core::record::Transports;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::client::Client;
+use super::client::{Client, Failed};
 use super::partial::Partial;
 use crate::dht::Dht;
-use crate::error::Error;
+use crate::error::{Error, StartError, out_of_descriptors};
 
 /// Pieces between two notes of what is there: a crash costs no more than these.
 const NOTE_EVERY: u32 = 16;
@@ -124,6 +124,9 @@ impl fmt::Display for FetchFailure {
             Self::TargetExists(path) => {
                 write!(f, "{} is there already: move it away or name another", path.display())
             }
+            Self::Io { path, error } if out_of_descriptors(error) => {
+                write!(f, "{}: {}", path.display(), StartError::NoDescriptors)
+            }
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Machine(error) => error.fmt(f),
         }
@@ -141,7 +144,7 @@ enum Report {
 /// An answer, whole or broken off.
 struct Ended {
     request: Request,
-    result: Result<Vec<u8>, RequestFailure>,
+    result: Result<Vec<u8>, Failed>,
     check: Option<PieceVerifier>,
 }
 
@@ -328,9 +331,12 @@ impl Driver {
         self.running.remove(&request.id);
         let bytes = match result {
             Ok(bytes) => bytes,
-            Err(failure) => {
+            Err(Failed::There(failure)) => {
                 self.machine.request_failed(now, request.id, failure);
                 return Ok(());
+            }
+            Err(Failed::Here(error)) => {
+                return Err(FetchFailure::Io { path: self.target.clone(), error });
             }
         };
         match (&request.want, check) {

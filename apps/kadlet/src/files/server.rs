@@ -20,9 +20,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::shares::{Content, Shelf};
+use crate::error::out_of_descriptors;
 
 /// Connections at once; further ones wait in the system's queue. Each may hold a piece in memory.
 const CONNECTIONS: usize = 256;
+
+/// How long nothing is accepted after an error of accepting; doubles up to [`LONGEST_PAUSE`]. It was
+/// one connection that broke before it was taken, or there are no descriptors left, which is not
+/// over in a moment.
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a file is opened again for which there was no descriptor: three seconds in all, after
+/// which a fetcher had better ask somebody else.
+const OPENINGS: u32 = 9;
 
 /// Whoever has sent no whole request head for so long is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -33,13 +44,21 @@ type Body = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut pause = PAUSE;
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            // One connection that broke before it was taken, or no descriptors left for now.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if out_of_descriptors(&error) {
+                    shelf.starve();
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
         };
+        pause = PAUSE;
         while connections.try_join_next().is_some() {}
         // Small answers do not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
@@ -157,21 +176,47 @@ async fn pump(
     let mut at = range.start;
     while at < range.end {
         let end = range.end.min((at / PIECE_LEN + 1) * PIECE_LEN);
-        let reader = Arc::clone(&content);
-        let read = tokio::task::spawn_blocking(move || reader.read(at..end)).await;
+        let read = read(&shelf, &content, at..end).await;
         let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                shelf.withdraw(content.list().id());
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // For a lack of ours the file is not to blame.
+                if !out_of_descriptors(&error) {
+                    shelf.withdraw(content.list().id());
+                }
                 return sender.abort(error);
             }
-            Err(_) => return sender.abort(std::io::Error::other("reading was cancelled")),
         };
         shelf.count(bytes.len());
         if sender.send_data(Bytes::from(bytes)).await.is_err() {
             return;
         }
         at = end;
+    }
+}
+
+/// Reads a range, again and again if all that lacks is a descriptor.
+async fn read(
+    shelf: &Shelf,
+    content: &Arc<dyn Content>,
+    range: Range<u64>,
+) -> std::io::Result<Vec<u8>> {
+    let mut pause = PAUSE;
+    let mut openings = 1;
+    loop {
+        let (reader, range) = (Arc::clone(content), range.clone());
+        let read = tokio::task::spawn_blocking(move || reader.read(range)).await;
+        match read {
+            Ok(Err(error)) if out_of_descriptors(&error) && openings < OPENINGS => {
+                shelf.starve();
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                openings += 1;
+            }
+            Ok(read) => return read,
+            // The runtime is on its way down.
+            Err(_) => return Err(std::io::Error::other("reading was cancelled")),
+        }
     }
 }
 

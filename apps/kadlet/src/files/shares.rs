@@ -5,24 +5,28 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 use core::ops::Range;
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use kadlet_core::content::{ContentId, HashList, HashListBuilder};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
 use super::server;
-use crate::error::StartError;
+use crate::error::{StartError, out_of_descriptors};
 
 /// Read at once while hashing.
 const BLOCK: usize = 256 << 10;
 
 /// Files that change while they are hashed are hashed again, this often.
 const ATTEMPTS: u32 = 3;
+
+/// Least time between two times that a lack of descriptors is said.
+const STARVED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Something that can be served: its hash list, and where its bytes come from.
 ///
@@ -170,6 +174,9 @@ impl fmt::Display for ShareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.kind {
+            ShareProblem::Io(error) if out_of_descriptors(error) => {
+                write!(f, "{path}: {}", StartError::NoDescriptors)
+            }
             ShareProblem::Io(error) => write!(f, "{path}: {error}"),
             ShareProblem::NotAFile => write!(f, "{path}: neither a file nor a folder"),
             ShareProblem::Changing => {
@@ -194,6 +201,7 @@ pub(super) struct Shelf {
     contents: RwLock<BTreeMap<ContentId, Arc<dyn Content>>>,
     withdrawn: broadcast::Sender<ContentId>,
     served: Mutex<u64>,
+    starved: watch::Sender<Option<Instant>>,
 }
 
 struct Server(AbortHandle);
@@ -223,6 +231,7 @@ impl Shares {
             contents: RwLock::default(),
             withdrawn: broadcast::channel(64).0,
             served: Mutex::default(),
+            starved: watch::channel(None).0,
         });
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shelf)));
         Ok(Self { shelf, addr, _server: Arc::new(Server(task.abort_handle())) })
@@ -252,6 +261,13 @@ impl Shares {
         self.shelf.withdrawn.subscribe()
     }
 
+    /// When connections or files had to wait because the process may open no further files; changes
+    /// once a minute at most while that goes on.
+    #[must_use]
+    pub fn starved(&self) -> watch::Receiver<Option<Instant>> {
+        self.shelf.starved.subscribe()
+    }
+
     /// Bytes of content served so far.
     #[must_use]
     pub fn bytes_served(&self) -> u64 {
@@ -274,6 +290,17 @@ impl Shelf {
             // Nobody listens: then nobody hashes it again.
             let _ = self.withdrawn.send(id);
         }
+    }
+
+    /// There was no descriptor.
+    pub(super) fn starve(&self) {
+        self.starved.send_if_modified(|last| {
+            let news = last.is_none_or(|last| last.elapsed() >= STARVED_INTERVAL);
+            if news {
+                *last = Some(Instant::now());
+            }
+            news
+        });
     }
 
     pub(super) fn count(&self, bytes: usize) {

@@ -1,12 +1,9 @@
 //! "Acknowledged" survives `kill -9` at any moment, under load.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
-mod common;
 
 use core::time::Duration;
 use std::time::Instant;
 
-use common::{Node, network};
+use crate::common::{Node, network};
 use kadlet::core::{Announcement, Id, Rng};
 use kadlet::{Dht, HostPort};
 use tokio::task::JoinSet;

@@ -1,7 +1,6 @@
 //! The program as a child process: started, read line by line, ended.
 //!
 //! Tests wait for lines, never for a time; a guard ends a test that hangs.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -48,6 +47,7 @@ pub(crate) fn network(test: &str) -> String {
 
 /// What a command that ended has said.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what is not looked at is shown where a test fails")]
 pub(crate) struct Ended {
     pub(crate) status: Option<i32>,
     pub(crate) lines: Vec<Value>,
@@ -131,16 +131,16 @@ impl Node {
             all.push("--no-lan");
         }
         all.retain(|argument| *argument != "--lan");
-        let mut node = Self::spawn(network, &all);
-        let listening = node.wait_for("listening");
-        node.addr = listening["addr"].as_str().expect("an address").to_owned();
-        node.id = listening["id"].as_str().expect("an id").to_owned();
-        node
+        Self::spawn(network, &all).listens()
     }
 
     /// Starts a command as it is, and waits for nothing.
     pub(crate) fn spawn(network: &str, arguments: &[&str]) -> Self {
-        let mut child = kadlet(arguments).spawn().expect("the program starts");
+        Self::of(network, kadlet(arguments))
+    }
+
+    fn of(network: &str, mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let guard = guard(&child);
         let lines = BufReader::new(child.stdout.take().expect("piped"));
         Self {
@@ -151,6 +151,32 @@ impl Node {
             addr: String::new(),
             id: String::new(),
         }
+    }
+
+    /// Starts a command with limits on what it may take of the machine, as `ulimit` has them.
+    pub(crate) fn spawn_limited(network: &str, limits: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        // Without the trap a file that is too long would be the end.
+        let script = format!("trap '' XFSZ; ulimit {limits}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_kadlet")]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::of(network, command)
+    }
+
+    /// Reads where it listens.
+    pub(crate) fn listens(mut self) -> Self {
+        let listening = self.wait_for("listening");
+        self.addr = listening["addr"].as_str().expect("an address").to_owned();
+        self.id = listening["id"].as_str().expect("an id").to_owned();
+        self
+    }
+
+    /// Gives or takes a limit while it runs.
+    pub(crate) fn limit(&self, resource: rlimit::Resource, soft: u64) {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        let (mut _now, mut hard) = (0, 0);
+        rlimit::prlimit(pid, resource, None, Some((&mut _now, &mut hard))).expect("our own child");
+        rlimit::prlimit(pid, resource, Some((soft.min(hard), hard)), None).expect("our own child");
     }
 
     /// Shares in the network of a node.
@@ -172,20 +198,27 @@ impl Node {
     #[track_caller]
     pub(crate) fn wait_for(&mut self, event: &str) -> Value {
         loop {
-            let mut line = String::new();
-            let length = self.lines.read_line(&mut line).expect("a pipe");
-            if length == 0 {
-                let mut error = String::new();
-                if let Some(stderr) = &mut self.child.stderr {
-                    let _ = stderr.read_to_string(&mut error);
-                }
-                panic!("the node ended before it said {event}: {error}");
-            }
-            let line: Value = serde_json::from_str(&line).expect("an object a line");
+            let Some(line) = self.next() else { panic!("no {event} came: {}", self.complaint()) };
             if line["event"] == event {
                 return line;
             }
         }
+    }
+
+    /// The next event, whatever it is; none at the end.
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        let length = self.lines.read_line(&mut line).expect("a pipe");
+        (length > 0).then(|| serde_json::from_str(&line).expect("an object a line"))
+    }
+
+    /// What it has said on standard error.
+    fn complaint(&mut self) -> String {
+        let mut error = String::new();
+        if let Some(stderr) = &mut self.child.stderr {
+            let _ = stderr.read_to_string(&mut error);
+        }
+        error
     }
 
     /// Waits until it ends by itself, and gives its exit status.

@@ -1,11 +1,8 @@
-//! The program as its users meet it: child processes on loopback that share nothing but sockets.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
-mod common;
+//! Nodes, values, providers and lookups; addresses and folders that cannot be used.
 
 use std::net::UdpSocket;
 
-use common::{Node, ask, network, network_of, run};
+use crate::common::{Node, ask, network, network_of, run};
 
 const KEY: &str = "00000000000000000000000000000000000000ff";
 

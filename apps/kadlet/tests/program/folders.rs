@@ -1,0 +1,100 @@
+//! Folders: shared as a whole, fetched into a folder that is there or not, hostile ones too.
+
+use std::fs;
+
+use kadlet::core::content::{ContentId, Link};
+
+use crate::common::{Node, ask, network_of};
+use crate::files::{PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
+
+#[test]
+fn a_folder_is_shared_as_a_whole() {
+    let nodes = network_of(3, "folder");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("album");
+    fs::create_dir_all(source.join("disc 1/empty")).unwrap();
+    let files = [
+        ("cover art.txt", noise(12, 100)),
+        ("disc 1/first song.txt", noise(13, PIECE + 7)),
+        ("disc 1/second\nsong.txt", noise(14, 10)),
+    ];
+    for (name, bytes) in &files {
+        fs::write(source.join(name), bytes).unwrap();
+    }
+    // Leads out of what the person meant to share.
+    fs::write(dir.path().join("private.txt"), "private").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("private.txt"), source.join("link.txt")).unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    for (name, _) in &files {
+        assert_eq!(sharer.wait_for("shared")["path"], text(&source.join(name)));
+    }
+    let shared = sharer.wait_for("shared");
+    assert_eq!(shared["path"], text(&source));
+    let link = bare(&link(&shared));
+    assert!(Link::name(&link.parse().unwrap()).unwrap().ends_with("album/"), "{link}");
+    ask(&nodes[1], &["search", "first", "song"]).succeeded();
+    ask(&nodes[1], &["search", "private"]).failed(1, "not_found");
+
+    let target = dir.path().join("copy");
+    let got = get(&nodes[2], &link, &target).succeeded();
+    assert_eq!(got.events("done").len(), 4);
+    for (name, bytes) in &files {
+        let name = name.replace('\n', "_");
+        assert!(fs::read(target.join(&name)).unwrap() == *bytes, "{name}");
+    }
+    assert_holds_only(&target.join("disc 1"), &["first song.txt", "second_song.txt"]);
+    // A second time only what is missing comes; what is wrong is named and left alone.
+    fs::remove_file(target.join("disc 1/first song.txt")).unwrap();
+    fs::write(target.join("cover art.txt"), [b'x'; 100]).unwrap();
+    let again = get(&nodes[2], &link, &target);
+    again.failed(2, "target_exists");
+    assert_eq!(again.event("done")["path"], text(&target.join("disc 1/first song.txt")));
+    assert!(again.event("warning")["message"].as_str().unwrap().contains("cover art.txt"));
+    assert_eq!(fs::read(target.join("cover art.txt")).unwrap(), [b'x'; 100]);
+}
+
+#[test]
+fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
+    let nodes = network_of(2, "hostile");
+    let dir = tempfile::tempdir().unwrap();
+    let outer = dir.path().join("outer");
+    fs::create_dir(&outer).unwrap();
+    let source = dir.path().join("file");
+    fs::write(&source, "owned").unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    sharer.wait_for("shared");
+    let id = ContentId::of(b"owned");
+    let absolute = dir.path().join("absolute");
+    let paths = [
+        "../escaped",
+        "a/../../../escaped",
+        text(&absolute),
+        "sub/file",
+        // A folder where a file is.
+        "sub/file/below",
+        "last",
+    ];
+    let mut list = "kadlet folder 1\n".to_owned();
+    for path in paths {
+        list += &format!("{id} 5 {path}\n");
+    }
+    let list = list.into_bytes();
+    let served = list.clone();
+    let _provider = Provider::serve(&nodes[0], &list, move |range| Ok(part(&served, &range)));
+    let link = Link::new(ContentId::of(&list)).with_name("nice/").to_string();
+    let target = outer.join("target");
+    let got = get(&nodes[1], &link, &target);
+    assert_eq!(got.status, Some(2), "{got:?}");
+    assert!(got.event("warning")["message"].as_str().unwrap().contains("below"), "{got:?}");
+    assert_holds_only(&outer, &["target"]);
+    assert_holds_only(dir.path(), &["file", "outer"]);
+    for inside in ["sub/file", "last"] {
+        assert_eq!(fs::read(target.join(inside)).unwrap(), b"owned", "{inside}");
+    }
+    // Another folder does not mix with it, nor does its list pass for the other's.
+    let other = b"kadlet folder 1\n".to_vec();
+    let served = other.clone();
+    let _other = Provider::serve(&nodes[0], &other, move |range| Ok(part(&served, &range)));
+    let link = Link::new(ContentId::of(&other)).with_name("other/").to_string();
+    get(&nodes[1], &link, &target).failed(2, "target_exists");
+}

@@ -1,0 +1,195 @@
+//! Sharing as users meet it.
+
+use std::fs;
+
+use kadlet::core::content::ContentId;
+
+use crate::common::{Node, ask, network, network_of, run};
+use crate::files::{PIECE, assert_holds_only, bare, get, link, noise, text};
+
+#[test]
+fn a_file_is_shared_found_by_words_and_fetched() {
+    let nodes = network_of(3, "main-job");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("Summer Holiday 2024.mov");
+    let bytes = noise(1, 3 * PIECE + 12_345);
+    fs::write(&source, &bytes).unwrap();
+    let mut sharer = Node::share(&nodes[1], &[text(&source)]);
+    let shared = sharer.wait_for("shared");
+    assert_eq!(
+        (&shared["path"], &shared["size"]),
+        (&text(&source).into(), &(bytes.len() as u64).into())
+    );
+    assert!(link(&shared).starts_with(&format!("magnet:?xt=urn:blake3:{}", ContentId::of(&bytes))));
+
+    let found = ask(&nodes[2], &["search", "holiday", "SUMMER"]).succeeded();
+    let hit = found.event("hit");
+    assert_eq!(
+        (&hit["name"], &hit["size"]),
+        (&"Summer Holiday 2024.mov".into(), &(bytes.len() as u64).into())
+    );
+    assert_eq!(found.event("done")["hits"], 1);
+    assert!(found.event("done")["asked"].as_u64().unwrap() >= 1);
+    // Both words have to be there.
+    ask(&nodes[2], &["search", "holiday", "winter"]).failed(1, "not_found");
+
+    // The link of the hit needs no other option, and names the file.
+    let into = tempfile::tempdir().unwrap();
+    let arguments = ["get", &link(hit), "-o", text(into.path()), "--json", "--no-lan"];
+    let got = run(&[&arguments[..], &["--network", &nodes[0].network]].concat()).succeeded();
+    let target = into.path().join("Summer Holiday 2024.mov");
+    assert_eq!(fs::read(&target).unwrap(), bytes);
+    let done = got.event("done");
+    assert_eq!(
+        (&done["path"], &done["bytes"], &done["providers"]),
+        (&text(&target).into(), &(bytes.len() as u64).into(), &1.into())
+    );
+    assert_eq!(got.event("provider")["addr"], shared["http"]);
+    assert_holds_only(into.path(), &["Summer Holiday 2024.mov"]);
+    assert_eq!(sharer.stop(), Some(0));
+}
+
+#[test]
+fn an_empty_file_is_a_file() {
+    let nodes = network_of(2, "empty");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("nothing at all.txt");
+    fs::write(&source, "").unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let shared = sharer.wait_for("shared");
+    assert_eq!(shared["size"], 0);
+    let target = dir.path().join("target");
+    let got = get(&nodes[1], &bare(&link(&shared)), &target).succeeded();
+    assert_eq!(got.event("done")["bytes"], 0);
+    assert_eq!(fs::read(&target).unwrap(), b"");
+}
+
+#[test]
+fn a_file_that_changes_is_never_served_wrong() {
+    let nodes = network_of(2, "changes");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("draft.txt");
+    let first = noise(10, PIECE + 1);
+    fs::write(&source, &first).unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let old = bare(&link(&sharer.wait_for("shared")));
+    let modified = source.metadata().unwrap().modified().unwrap();
+
+    // Of the same length, and the time stamp says that nothing happened.
+    let second = noise(11, PIECE + 1);
+    fs::write(&source, &second).unwrap();
+    fs::File::options().write(true).open(&source).unwrap().set_modified(modified).unwrap();
+    let target = dir.path().join("target");
+    get(&nodes[1], &old, &target).failed(1, "no_provider_left");
+    assert!(!target.exists());
+    assert_eq!(sharer.wait_for("changed")["path"], text(&source));
+    let new = bare(&link(&sharer.wait_for("shared")));
+    assert!(new.contains(&ContentId::of(&second).to_string()), "{new}");
+    get(&nodes[1], &new, &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), second);
+
+    // Gone: named, and nothing is served any more.
+    fs::remove_file(&source).unwrap();
+    get(&nodes[1], &new, &dir.path().join("again")).failed(1, "no_provider_left");
+    sharer.wait_for("changed");
+    let warning = sharer.wait_for("warning");
+    assert_eq!(warning["code"], "withdrawn");
+    assert!(warning["message"].as_str().unwrap().contains(text(&source)), "{warning}");
+}
+
+/// Two files with the same bytes are one content: that one of them changes takes nothing away.
+#[test]
+fn the_twin_of_a_changed_file_is_still_shared() {
+    let nodes = network_of(2, "twins");
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one.txt"), dir.path().join("two.txt"));
+    fs::write(&one, "the same").unwrap();
+    fs::write(&two, "the same").unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&one), text(&two)]);
+    let old = bare(&link(&sharer.wait_for("shared")));
+    sharer.wait_for("shared");
+    fs::write(&two, "not the same").unwrap();
+    // Whoever comes in this moment may come too early.
+    get(&nodes[1], &old, &dir.path().join("early"));
+    assert_eq!(sharer.wait_for("changed")["path"], text(&two));
+    assert_eq!(sharer.wait_for("shared")["path"], text(&two));
+    let target = dir.path().join("target");
+    get(&nodes[1], &old, &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), b"the same");
+}
+
+#[test]
+fn a_file_that_cannot_be_shared_is_named_and_the_others_go_on() {
+    let nodes = network_of(2, "missing");
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing.txt");
+    let good = dir.path().join("good.txt");
+    fs::write(&good, "good").unwrap();
+    // Neither a file nor a folder: what reads it would wait for ever.
+    let device = "/dev/zero";
+    let mut sharer = Node::share(&nodes[0], &[text(&missing), device, text(&good)]);
+    for named in [text(&missing), device] {
+        let warning = sharer.wait_for("warning");
+        assert_eq!(warning["code"], "not_shared");
+        assert!(warning["message"].as_str().unwrap().contains(named), "{warning}");
+    }
+    assert_eq!(sharer.wait_for("shared")["path"], text(&good));
+    let none = ask(&nodes[0], &["share", text(&missing), "--listen", "127.0.0.1:0"]);
+    none.failed(2, "nothing_shared");
+    assert!(none.event("warning")["message"].as_str().unwrap().contains(text(&missing)));
+}
+
+#[test]
+fn unlisted_files_are_found_by_their_link_only_and_stay_so() {
+    let nodes = network_of(3, "unlisted");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("secret.txt");
+    fs::write(&source, "hush").unwrap();
+    let data = dir.path().join("data");
+    let mut sharer = Node::share(&nodes[0], &[text(&source), "--unlisted", "--data", text(&data)]);
+    let link = bare(&link(&sharer.wait_for("shared")));
+    ask(&nodes[1], &["search", "secret"]).failed(1, "not_found");
+    get(&nodes[1], &link, &dir.path().join("first")).succeeded();
+    sharer.kill();
+    // What was unlisted does not come into the open by a restart.
+    let mut sharer = Node::share(&nodes[0], &["--data", text(&data)]);
+    sharer.wait_for("shared");
+    ask(&nodes[1], &["search", "secret"]).failed(1, "not_found");
+    get(&nodes[1], &link, &dir.path().join("second")).succeeded();
+}
+
+#[test]
+fn shares_survive_a_kill() {
+    let nodes = network_of(2, "restart");
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one.txt"), dir.path().join("two.txt"));
+    fs::write(&one, "first").unwrap();
+    fs::write(&two, "second").unwrap();
+    let data = ["--data", text(&dir.path().join("data"))].map(str::to_owned);
+    let data = [data[0].as_str(), data[1].as_str()];
+    let mut sharer = Node::share(&nodes[0], &[&data[..], &[text(&one), text(&two)]].concat());
+    let links = [0, 1].map(|_| bare(&link(&sharer.wait_for("shared"))));
+    sharer.kill();
+    fs::remove_file(&two).unwrap();
+    let mut sharer = Node::share(&nodes[0], &data);
+    assert_eq!(bare(&link(&sharer.wait_for("shared"))), links[0]);
+    let target = dir.path().join("target");
+    get(&nodes[1], &links[0], &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), b"first");
+}
+
+/// A network of one: there is nobody to announce to, and still the link works.
+#[test]
+fn who_shares_alone_is_fetched_from() {
+    let name = network("alone");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("lonely.txt");
+    fs::write(&source, "lonely").unwrap();
+    let mut sharer = Node::start_as("share", &name, &[text(&source)]);
+    let link = link(&sharer.wait_for("shared"));
+    let target = dir.path().join("target");
+    get(&sharer, &link, &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), b"lonely");
+    let found = ask(&sharer, &["search", "lonely"]).succeeded();
+    assert_eq!(found.event("hit")["size"], 6);
+}
