@@ -408,6 +408,9 @@ fn answers(file: &mut File) {
         let failure = Message::new(b"question", ANSWERER, Body::Error(failure));
         file.message(&format!("error {code}"), &failure);
     }
+    let mut failure = Failure::new(ErrorCode::StaleSequence);
+    (failure.method, failure.seq) = (put.code(), Some(u64::MAX));
+    file.message("error, all it may say", &from_answerer(Body::Error(failure)));
 }
 
 fn empty_response(method: u16) -> Response<'static> {

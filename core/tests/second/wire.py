@@ -301,7 +301,7 @@ UNLIMITED = MAX_DATAGRAM  # over its limit a value is still read in a query, to 
 FIELDS = {
     1: ("target", "Q", Fixed(20)),
     2: ("capabilities", "QRE", Number(32)),
-    3: ("cookie", "QR", Fixed(8)),
+    3: ("cookie", "QRE", Fixed(8)),
     4: ("observed", "RE", One(Address, grows=False)),
     5: ("want", "Q", Bits(1 | 2)),
     6: ("mask", "Q", Number(32)),
