@@ -56,6 +56,7 @@ def words(name):
 
 
 def in_word(c):
+    # Python does not have the property Alphabetic, which some marks and symbols have as well: letters will do here.
     return c.isalpha() or unicodedata.category(c)[0] == "N"
 
 
