@@ -122,6 +122,8 @@ pub struct Node {
     next_operation: u64,
     publications: BTreeMap<u64, Publication>,
     renewals: BTreeSet<(Instant, u64)>,
+    /// Publications at whose last try nobody answered at all: tried again when somebody does.
+    unheard: BTreeSet<u64>,
     /// What we provide ourselves, and how: whoever asks us need not ask a holder.
     provided: BTreeMap<Id, (u64, Announcement)>,
     transmits: VecDeque<Transmit>,
@@ -263,6 +265,7 @@ impl Node {
             next_operation: 0,
             publications: BTreeMap::new(),
             renewals: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             provided: BTreeMap::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),

@@ -83,6 +83,17 @@ pub struct Stored {
     pub operation: OperationId,
 }
 
+/// Something that is published again and again until [`Dht::withdraw`], however the first time went:
+/// what nobody took is tried again within minutes, and at once when somebody answers.
+/// [`Event::Renewed`] among the [`Dht::notices`] tells when it goes otherwise than before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Publication {
+    /// Names it.
+    pub operation: OperationId,
+    /// How the first time went.
+    pub first: Result<Stored, Error>,
+}
+
 /// What the host counts beside the core's [`Stats`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
@@ -268,6 +279,34 @@ impl Dht {
         self.store(key, move |node, now| Ok(node.publish(now, entry, renew)?)).await
     }
 
+    /// Announces that the content is to be had from us until that is withdrawn.
+    ///
+    /// # Errors
+    /// It could not be begun.
+    pub async fn keep_announced(
+        &self,
+        key: Id,
+        mut announcement: Announcement,
+    ) -> Result<Publication, Error> {
+        announcement.renew = true;
+        self.keep(key, move |node, now| Ok(node.announce(now, key, announcement))).await
+    }
+
+    /// Lets a file be found by the words of its name until that is withdrawn.
+    ///
+    /// # Errors
+    /// The name has no words or is too long.
+    pub async fn keep_published(
+        &self,
+        name: &str,
+        size: u64,
+        content: [u8; 32],
+    ) -> Result<Publication, Error> {
+        let entry = SearchEntry::new(name, size, content)?;
+        let key = ContentId::new(content).key();
+        self.keep(key, move |node, now| Ok(node.publish(now, entry, true)?)).await
+    }
+
     /// Ends the renewal of something published. Holders forget it in their own time.
     pub fn withdraw(&self, operation: OperationId) {
         // A node that is gone renews nothing.
@@ -279,18 +318,27 @@ impl Dht {
         key: Id,
         start: impl FnOnce(&mut Node, Instant) -> Result<OperationId, Error> + Send + 'static,
     ) -> Result<Stored, Error> {
+        self.keep(key, start).await?.first
+    }
+
+    async fn keep(
+        &self,
+        key: Id,
+        start: impl FnOnce(&mut Node, Instant) -> Result<OperationId, Error> + Send + 'static,
+    ) -> Result<Publication, Error> {
         let summary = self.start(false, start).finish(drop).await?;
         let Summary { operation, outcome, totals, .. } = summary;
         // Some holders have it although the time was up for the others.
-        if outcome == Outcome::Success || totals.stored > 0 {
-            return Ok(Stored {
-                key,
-                nodes: totals.stored,
-                attempted: totals.store_attempts,
-                operation,
-            });
+        let first = if outcome == Outcome::Success || totals.stored > 0 {
+            let (nodes, attempted) = (totals.stored, totals.store_attempts);
+            Ok(Stored { key, nodes, attempted, operation })
+        } else {
+            Err(Error::of(outcome).unwrap_or(Error::NoAnswer))
+        };
+        if first == Err(Error::Overloaded) {
+            return Err(Error::Overloaded);
         }
-        Err(Error::of(outcome).unwrap_or(Error::NoAnswer))
+        Ok(Publication { operation, first })
     }
 }
 

@@ -18,7 +18,7 @@ mod resolve;
 mod sockets;
 
 pub use builder::{Builder, DEFAULT_NETWORK};
-pub use dht::{Dht, HostStats, Joined, Stored};
+pub use dht::{Dht, HostStats, Joined, Publication, Stored};
 pub use error::{BootstrapError, DataError, Error, StartError, out_of_descriptors};
 pub use files::{
     Content, FetchFailure, FetchOptions, FetchProgress, Fetched, ShareError, SharedFile, Shares,

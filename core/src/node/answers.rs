@@ -151,6 +151,7 @@ impl Node {
             Ok(answered) => {
                 self.stats.answers += 1;
                 self.set_offline(now, false);
+                self.hasten_unheard(now);
                 Ok(answered)
             }
             Err(Mismatch::Unknown) => Err(Rejected::Unsolicited),

@@ -182,6 +182,7 @@ impl Node {
         self.publications.clear();
         self.provided.clear();
         self.renewals.clear();
+        self.unheard.clear();
         self.closed = true;
     }
 

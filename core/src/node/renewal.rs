@@ -3,7 +3,8 @@
 //! A publication is renewed well before holders forget it (mistake 16), each at a time of its own
 //! (mistake 15), and a few at once: a node that shares ten thousand files must not send for all of
 //! them in one second. If no holder took it, at its first time or at a renewal, it is tried again
-//! within minutes: its owner believes it to be out there.
+//! within minutes: its owner believes it to be out there. If nobody answered at all, because there
+//! was no network yet or it was gone, it is tried as soon as somebody does.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -22,6 +23,10 @@ const AT_ONCE: usize = 32;
 /// the interval of renewals.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// How long after the first answer what nobody heard is tried: whoever has just come back joins
+/// first, and then knows who is closest.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// A record of our own that is renewed: the operation that published it names it.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
@@ -32,6 +37,8 @@ pub(super) struct Publication {
     running: Option<u64>,
     /// How often in a row nobody took it.
     misses: u32,
+    /// When it was last tried early because somebody answered.
+    hastened: Option<Instant>,
 }
 
 impl Node {
@@ -47,8 +54,9 @@ impl Node {
         {
             return;
         }
+        let running = Some(operation);
         let publication =
-            Publication { kind, targets, due: now, running: Some(operation), misses: 0 };
+            Publication { kind, targets, due: now, running, misses: 0, hastened: None };
         self.publications.insert(operation, publication);
         self.schedule_renewal(now, operation);
     }
@@ -71,6 +79,25 @@ impl Node {
         self.renewals.remove(&(publication.due, id));
         publication.due = now + self.rng.jitter(wait);
         self.renewals.insert((publication.due, id));
+    }
+
+    /// Somebody answers: what nobody heard need not wait any longer. A few with each answer; trying
+    /// them brings further answers. Not twice in a minute, or one whose holders are all gone would
+    /// never rest.
+    pub(super) fn hasten_unheard(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.unheard.pop_first() else { return };
+            let Some(publication) = self.publications.get_mut(&id) else { continue };
+            let due = now + SETTLE;
+            if publication.hastened.is_some_and(|last| now < last + RETRY) || publication.due <= due
+            {
+                continue;
+            }
+            publication.hastened = Some(now);
+            self.renewals.remove(&(publication.due, id));
+            publication.due = due;
+            self.renewals.insert((due, id));
+        }
     }
 
     /// When the next record is to be renewed, if there is room for that at present.
@@ -126,6 +153,9 @@ impl Node {
         publication.misses = if missed { publication.misses.saturating_add(1) } else { 0 };
         if missed {
             self.schedule_renewal(now, renews);
+            if operation.totals.answered == 0 {
+                self.unheard.insert(renews);
+            }
         }
         // How the first time went is said by its `Done`.
         if operation.whose != Whose::Callers && news {
@@ -138,6 +168,7 @@ impl Node {
         self.provided.retain(|_, (operation, _)| *operation != id);
         let Some(publication) = self.publications.remove(&id) else { return false };
         self.renewals.remove(&(publication.due, id));
+        self.unheard.remove(&id);
         if let Some(running) = publication.running.filter(|running| *running != id) {
             self.finish(now, running, Outcome::Cancelled);
         }

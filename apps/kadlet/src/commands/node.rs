@@ -115,7 +115,7 @@ pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(
 }
 
 /// What becomes of the node as a whole.
-fn tell(notice: &Event, output: Output) {
+pub(crate) fn tell(notice: &Event, output: Output) {
     match notice {
         Event::AddressSeen { address } => output.event(
             json!({"event": "address_seen", "addr": address.to_string()}),

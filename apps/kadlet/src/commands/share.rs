@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kadlet::core::content::{ContentId, HashListBuilder, Link};
-use kadlet::core::{Announcement, OperationId};
-use kadlet::{Dht, ShareError, SharedFile, Shares};
+use kadlet::core::{Announcement, Event, OperationId};
+use kadlet::{Dht, Error, Publication, ShareError, SharedFile, Shares};
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 
-use super::node::{join, listening};
+use super::node::{join, listening, tell};
 use super::status;
 use crate::cli::Common;
 use crate::codes::{Code, Warning};
@@ -99,6 +100,7 @@ async fn serve(
     }
     let mut sharer = Sharer { dht, shares, output, shared: BTreeMap::new() };
     let mut withdrawn = shares.withdrawn();
+    let mut notices = dht.notices();
     let mut given = Vec::new();
     for path in &options.files {
         match std::path::absolute(path) {
@@ -121,10 +123,18 @@ async fn serve(
         return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
     }
     loop {
-        match withdrawn.recv().await {
-            Ok(id) => sharer.changed(id).await,
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+        tokio::select! {
+            changed = withdrawn.recv() => match changed {
+                Ok(id) => sharer.changed(id).await,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            notice = notices.recv() => match notice {
+                Ok(Event::Renewed { operation, stored, .. }) => sharer.renewed(operation, stored),
+                Ok(notice) => tell(&notice, output),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
         }
     }
 }
@@ -244,22 +254,11 @@ impl Sharer<'_> {
     async fn publish(&mut self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
         let mut operations = Vec::new();
         let announcement = Announcement::http(self.shares.addr().port());
-        match self.dht.announce(id.key(), announcement).await {
-            Ok(stored) => operations.push(stored.operation),
-            Err(error) => {
-                // Alone in the network: others ask us directly, and it is announced again later.
-                self.output
-                    .warning(Warning::NotAnnounced, format_args!("{}: {error}", path.display()));
-            }
-        }
+        let announced = self.dht.keep_announced(id.key(), announcement).await;
+        self.note(Warning::NotAnnounced, path, announced, &mut operations);
         if listed {
-            match self.dht.publish(name, size, *id.as_bytes(), true).await {
-                Ok(stored) => operations.push(stored.operation),
-                Err(error) => {
-                    let path = path.display();
-                    self.output.warning(Warning::NotPublished, format_args!("{path}: {error}"));
-                }
-            }
+            let published = self.dht.keep_published(name, size, *id.as_bytes()).await;
+            self.note(Warning::NotPublished, path, published, &mut operations);
         }
         let shared = Shared { path: path.to_owned(), listed, operations };
         self.shared.entry(id).or_default().push(shared);
@@ -276,6 +275,41 @@ impl Sharer<'_> {
                 "http": self.shares.addr().to_string(),
             }),
             format_args!("{}\n  {link}", path.display()),
+        );
+    }
+
+    /// Remembers a publication; that nobody took it is said, and tried again by the node.
+    fn note(
+        &self,
+        code: Warning,
+        path: &Path,
+        published: Result<Publication, Error>,
+        operations: &mut Vec<OperationId>,
+    ) {
+        let failed = match published {
+            Ok(Publication { operation, first }) => {
+                operations.push(operation);
+                first.err()
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            self.output.warning(code, format_args!("{}: {error}", path.display()));
+        }
+    }
+
+    /// A publication goes otherwise than the time before.
+    fn renewed(&self, operation: OperationId, stored: u32) {
+        let of = |shared: &&Shared| shared.operations.contains(&operation);
+        let Some(shared) = self.shared.values().flatten().find(of) else { return };
+        let path = shared.path.display();
+        if stored == 0 {
+            let message = format_args!("{path}: nobody took it this time; it is tried again");
+            return self.output.warning(Warning::NotAnnounced, message);
+        }
+        self.output.event(
+            json!({"event": "announced", "path": path.to_string(), "nodes": stored}),
+            format_args!("{path}: known to others now"),
         );
     }
 
@@ -334,11 +368,25 @@ fn list_files(folder: &Path, files: &mut Vec<PathBuf>, output: Output) {
                 .warning(Warning::NotShared, format_args!("{}: {error}", folder.display()));
         }
     };
-    for entry in entries.flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => list_files(&entry.path(), files, output),
-            Ok(kind) if kind.is_file() => files.push(entry.path()),
-            _ => {}
+    for entry in entries {
+        let (path, kind) = match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+            Ok(entry) => entry,
+            Err(error) => {
+                output.warning(Warning::NotShared, format_args!("{}: {error}", folder.display()));
+                continue;
+            }
+        };
+        if kind.is_dir() {
+            list_files(&path, files, output);
+        } else if kind.is_file() {
+            files.push(path);
+        } else {
+            let problem = if kind.is_symlink() {
+                "a link, which could lead anywhere: share what it leads to by its own name"
+            } else {
+                "neither a file nor a folder"
+            };
+            output.warning(Warning::NotShared, format_args!("{}: {problem}", path.display()));
         }
     }
 }

@@ -72,7 +72,12 @@ impl SharedFile {
     /// It is missing, unreadable, no regular file, or does not stop changing.
     pub fn hash(path: &Path, mut progress: impl FnMut(u64)) -> Result<Self, ShareError> {
         let error = |kind| ShareError { path: path.to_owned(), kind };
-        let metadata = std::fs::metadata(path).map_err(|it| error(ShareProblem::Io(it)))?;
+        let metadata = std::fs::metadata(path).map_err(|refusal| {
+            error(match std::fs::read_link(path) {
+                Ok(target) => ShareProblem::BrokenLink(target, refusal),
+                Err(_) => ShareProblem::Io(refusal),
+            })
+        })?;
         if !metadata.is_file() {
             return Err(error(ShareProblem::NotAFile));
         }
@@ -166,6 +171,7 @@ pub struct ShareError {
 #[derive(Debug)]
 enum ShareProblem {
     Io(io::Error),
+    BrokenLink(PathBuf, io::Error),
     NotAFile,
     Changing,
 }
@@ -178,6 +184,9 @@ impl fmt::Display for ShareError {
                 write!(f, "{path}: {}", StartError::NoDescriptors)
             }
             ShareProblem::Io(error) => write!(f, "{path}: {error}"),
+            ShareProblem::BrokenLink(target, error) => {
+                write!(f, "{path}: a link to {}: {error}", target.display())
+            }
             ShareProblem::NotAFile => write!(f, "{path}: neither a file nor a folder"),
             ShareProblem::Changing => {
                 write!(f, "{path}: it is being written to; share it when that has ended")

@@ -25,6 +25,8 @@ fn a_folder_is_shared_as_a_whole() {
     fs::write(dir.path().join("private.txt"), "private").unwrap();
     std::os::unix::fs::symlink(dir.path().join("private.txt"), source.join("link.txt")).unwrap();
     let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let warning = sharer.wait_for("warning");
+    assert!(warning["message"].as_str().unwrap().contains("link.txt"), "{warning}");
     for (name, _) in &files {
         assert_eq!(sharer.wait_for("shared")["path"], text(&source.join(name)));
     }

@@ -127,8 +127,11 @@ fn a_file_that_cannot_be_shared_is_named_and_the_others_go_on() {
     fs::write(&good, "good").unwrap();
     // Neither a file nor a folder: what reads it would wait for ever.
     let device = "/dev/zero";
-    let mut sharer = Node::share(&nodes[0], &[text(&missing), device, text(&good)]);
-    for named in [text(&missing), device] {
+    let broken = dir.path().join("broken.txt");
+    std::os::unix::fs::symlink("nowhere at all", &broken).unwrap();
+    let all = [text(&missing), device, text(&broken), text(&good)];
+    let mut sharer = Node::share(&nodes[0], &all);
+    for named in [text(&missing), device, "nowhere at all"] {
         let warning = sharer.wait_for("warning");
         assert_eq!(warning["code"], "not_shared");
         assert!(warning["message"].as_str().unwrap().contains(named), "{warning}");
@@ -192,4 +195,28 @@ fn who_shares_alone_is_fetched_from() {
     assert_eq!(fs::read(&target).unwrap(), b"lonely");
     let found = ask(&sharer, &["search", "lonely"]).succeeded();
     assert_eq!(found.event("hit")["size"], 6);
+}
+
+/// Started before there is anybody: what it shares is known as soon as somebody comes.
+#[test]
+fn what_was_shared_alone_is_announced_when_somebody_comes() {
+    let name = network("early");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("early bird.txt");
+    fs::write(&source, "worm").unwrap();
+    let mut sharer = Node::start_as("share", &name, &[text(&source)]);
+    for code in ["not_announced", "not_published"] {
+        assert_eq!(sharer.wait_for("warning")["code"], code);
+    }
+    let shared = bare(&link(&sharer.wait_for("shared")));
+    let node = Node::join(&sharer, &[]);
+    // The content and the words of its name.
+    for _ in 0..2 {
+        let announced = sharer.wait_for("announced");
+        assert_eq!(announced["path"], text(&source));
+        assert!(announced["nodes"].as_u64().unwrap() >= 1, "{announced}");
+    }
+    let found = ask(&node, &["search", "early", "bird"]).succeeded();
+    assert_eq!(found.event("hit")["size"], 4);
+    get(&node, &shared, &dir.path().join("copy")).succeeded();
 }
