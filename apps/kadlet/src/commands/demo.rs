@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::codes::Code;
-use crate::demo::files::{Collection, DemoFile, MAX_BYTES, MAX_FILES};
+use crate::demo::files::{Collection, DemoFile, Halt, MAX_BYTES, MAX_FILES};
 use crate::demo::network::{Load, Member, Network, Plan};
 use crate::demo::report::{Report, percentiles};
 use crate::failure::Failure;
@@ -29,6 +29,13 @@ const SEARCHES: usize = 40;
 const LOOKUPS: usize = 100;
 /// Files fetched at once.
 const FETCHES: usize = 24;
+/// Bytes fetched at once, though one file at least: they lie in the folder for temporary files, which
+/// is memory on some systems.
+const FETCHED_AT_ONCE: u64 = 256 << 20;
+/// Tries to remove the temporary files, 20 ms apart.
+const REMOVALS: u32 = 100;
+/// Names of things that are left out, before the rest is only counted.
+const NAMED: usize = 5;
 /// Descriptors that a node takes, connections included, and those that the fetches take.
 const DESCRIPTORS: u64 = 8;
 
@@ -66,17 +73,49 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         .prefix("kadlet-demo-")
         .tempdir()
         .map_err(|error| Failure::io("the folder for temporary files", &error))?;
-    // Leaving this function in any way takes the folder along.
-    tokio::select! {
-        result = show(&options, folder.path(), output) => result,
-        () = stop.requested() => Err(Failure::new(Code::Interrupted, "interrupted: temporary files are gone")),
+    let halt = Halt::default();
+    let result = tokio::select! {
+        result = show(&options, folder.path(), &halt, output) => result,
+        () = stop.requested() => Err(Failure::new(Code::Interrupted, "interrupted")),
+    };
+    halt.halt();
+    match (remove(folder).await, result) {
+        (Ok(()), result) => result,
+        // What went wrong before is what the person should hear of first.
+        (Err(error), Err(mut failure)) => {
+            failure.message += &format!("; and of the temporary files: {}", error.message);
+            Err(failure)
+        }
+        (Err(error), Ok(())) => Err(error),
     }
 }
 
-async fn show(options: &Options, folder: &Path, output: Output) -> Result<(), Failure> {
+/// Removes the temporary files. A thread that nobody can interrupt may be writing its last one.
+async fn remove(folder: tempfile::TempDir) -> Result<(), Failure> {
+    let path = folder.keep();
+    let mut refusal = None;
+    for _ in 0..REMOVALS {
+        match std::fs::remove_dir_all(&path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.exists() => {
+                return Ok(());
+            }
+            Err(error) => refusal = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    refusal.map_or(Ok(()), |error| Err(Failure::io(path.display(), &error)))
+}
+
+async fn show(
+    options: &Options,
+    folder: &Path,
+    halt: &Halt,
+    output: Output,
+) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut report = Report::new(output);
-    let files = collect(options, folder, &report, output).await?;
+    let files = collect(options, folder, &report, halt, output).await?;
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&options.seed.to_le_bytes());
     // Apart from what the files are drawn from, so that --seed means the same for a folder.
@@ -84,7 +123,7 @@ async fn show(options: &Options, folder: &Path, output: Output) -> Result<(), Fa
     let mut rng = Rng::from_seed(seed);
     let large = (0..files.len()).max_by_key(|i| files[*i].size).unwrap_or(0);
     let mut plan = Plan::draw(options.nodes.into(), files.len(), large, &mut rng);
-    let shared = hash(&files, &mut report, output).await?;
+    let shared = hash(&files, &mut report, halt, output).await?;
     plan.unite(&shared);
     let mut network = join(options, &mut report, output).await?;
     share(&network, &plan, &files, &shared, &mut report, output).await?;
@@ -96,7 +135,7 @@ async fn show(options: &Options, folder: &Path, output: Output) -> Result<(), Fa
             .ok_or_else(|| Failure::new(Code::Usage, "the fetcher has gone"))
     };
     let dht = fetcher(&network)?;
-    searches(&dht, &files, &shared, &mut report, &mut rng).await?;
+    searches(&dht, &files, &shared, large, &mut report, &mut rng).await?;
     let liar = network.member(plan.liar).map(|member| member.shares.addr());
     fetch_large(
         &dht,
@@ -121,23 +160,34 @@ async fn collect(
     options: &Options,
     folder: &Path,
     report: &Report,
+    halt: &Halt,
     output: Output,
 ) -> Result<Vec<DemoFile>, Failure> {
-    let collection = if let Some(dir) = &options.dir {
-        Collection::of(dir).map_err(|error| Failure::io(dir.display(), &error))?
+    let target = folder.join("shared");
+    std::fs::create_dir(&target).map_err(|error| Failure::io(target.display(), &error))?;
+    let (seed, path, halt) = (options.seed, target.clone(), halt.clone());
+    let mut collection = if let Some(dir) = &options.dir {
+        let collection = Collection::of(dir).map_err(|error| Failure::io(dir.display(), &error))?;
+        for problem in collection.unreadable.iter().take(NAMED) {
+            report.say(format_args!("left out, it cannot be read: {problem}"));
+        }
+        let more = collection.unreadable.len().saturating_sub(NAMED);
+        if more > 0 {
+            report.say(format_args!("and {more} others"));
+        }
+        if collection.files.is_empty() {
+            let message = format_args!("{}: there is no file to share in it", dir.display());
+            return Err(Failure::new(Code::NothingShared, message));
+        }
+        collection
     } else {
-        let target = folder.join("shared");
-        std::fs::create_dir(&target).map_err(|error| Failure::io(target.display(), &error))?;
         report.step("files", "Writing files of mixed sizes to share");
         let bar = Bar::count(output, "files", 2_000);
-        let (seed, path) = (options.seed, target.clone());
-        let writing = move || Collection::write(&path, seed, || bar.advance(1));
+        let (path, halt) = (path.clone(), halt.clone());
+        let writing = move || Collection::write(&path, seed, &halt, || bar.advance(1));
         let written = tokio::task::spawn_blocking(writing).await.map_err(broken)?;
         written.map_err(|error| Failure::io(target.display(), &error))?
     };
-    if collection.files.is_empty() {
-        return Err(Failure::new(Code::NothingShared, "there is no file in that folder"));
-    }
     let (files, bytes) = collection.left_out;
     if files > 0 {
         report.say(format_args!(
@@ -145,6 +195,19 @@ async fn collect(
             size(MAX_BYTES),
             size(bytes)
         ));
+    }
+    if collection.lacks_a_large_one() {
+        let adding = move || {
+            let added = collection.add_large(&path, seed, &halt);
+            (collection, added)
+        };
+        let (with_large, added) = tokio::task::spawn_blocking(adding).await.map_err(broken)?;
+        added.map_err(|error| Failure::io(target.display(), &error))?;
+        collection = with_large;
+        report.say(
+            "none of them is large enough to come from several nodes: one of 64 MiB is added, in a \
+             folder for temporary files",
+        );
     }
     report.say(format_args!("{} files, {}", collection.files.len(), size(collection.bytes)));
     Ok(collection.files)
@@ -154,6 +217,7 @@ async fn collect(
 async fn hash(
     files: &[DemoFile],
     report: &mut Report,
+    halt: &Halt,
     output: Output,
 ) -> Result<Vec<Arc<SharedFile>>, Failure> {
     report.step("hash", "Hashing them (BLAKE3)");
@@ -162,13 +226,16 @@ async fn hash(
     let bar = Bar::bytes(output, "hash");
     bar.begin(total, 0);
     let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+    let halt = halt.clone();
     let hashing = move || {
-        let hash =
-            |path: &PathBuf| SharedFile::hash(path, |bytes| bar.advance(bytes)).map(Arc::new);
+        let hash = |path: &PathBuf| {
+            halt.check().map_err(|error| Failure::io(path.display(), &error))?;
+            let hashed = SharedFile::hash(path, |bytes| bar.advance(bytes));
+            hashed.map(Arc::new).map_err(|error| Failure::new(Code::Io, error))
+        };
         paths.iter().map(hash).collect::<Result<Vec<_>, _>>()
     };
-    let shared = tokio::task::spawn_blocking(hashing).await.map_err(broken)?;
-    let shared = shared.map_err(|error| Failure::new(Code::Io, error))?;
+    let shared = tokio::task::spawn_blocking(hashing).await.map_err(broken)??;
     report.measure(
         "hashed",
         format_args!("{} in {:.1} s", size(total), begun.elapsed().as_secs_f64()),
@@ -221,7 +288,8 @@ async fn share(
     let mut loads: BTreeMap<usize, Load> = BTreeMap::new();
     for (file, sharers) in plan.sharers.iter().enumerate() {
         for node in sharers {
-            let entry = (Arc::clone(&shared[file]), files[file].name.clone());
+            let name = Some(&files[file]).filter(|file| file.is_findable());
+            let entry = (Arc::clone(&shared[file]), name.map(|file| file.name.clone()));
             loads.entry(*node).or_default().0.push(entry);
         }
     }
@@ -291,20 +359,25 @@ async fn searches(
     dht: &kadlet::Dht,
     files: &[DemoFile],
     shared: &[Arc<SharedFile>],
+    large: usize,
     report: &mut Report,
     rng: &mut Rng,
 ) -> Result<(), Failure> {
     report.step("search", "A node that shares nothing looks for files by words");
     let named: Vec<BTreeSet<String>> = files
         .iter()
-        .map(|file| words(&file.name).map(|word| word.as_str().to_owned()).collect())
+        .map(|file| {
+            let words = words(&file.name).filter(|_| file.is_findable());
+            words.map(|word| word.as_str().to_owned()).collect()
+        })
         .collect();
     let (mut right, mut done, mut times) = (0, 0, Vec::new());
-    for _ in 0..4 * SEARCHES {
+    // Few files are looked for more than once; the large one has a name that is searched for.
+    let drawn = (0..4 * SEARCHES).map(|_| rng.below(files.len() as u64) as usize);
+    for file in drawn.collect::<Vec<_>>().into_iter().chain([large]) {
         if done == SEARCHES {
             break;
         }
-        let file = rng.below(files.len() as u64) as usize;
         let mut query: Vec<String> = named[file].iter().cloned().collect();
         rng.shuffle(&mut query);
         query.truncate(2);
@@ -438,7 +511,11 @@ async fn fetch_all(
     report: &mut Report,
     output: Output,
 ) -> Result<(), Failure> {
-    report.step("survive", "It fetches every file there still is");
+    report.step(
+        "survive",
+        "It fetches every file there still is; before one is given up, each provider is asked four \
+         times in seven seconds",
+    );
     let begun = Instant::now();
     let mut bar = Bar::count(output, "files", files.len() as u64);
     let mut tasks: JoinSet<(usize, PathBuf, Result<Fetched, FetchFailure>, Duration)> =
@@ -446,11 +523,15 @@ async fn fetch_all(
     let (mut fetched, mut lost, mut wrong, mut bytes) = (0_u64, 0_u64, 0_u64, 0_u64);
     let mut times = Vec::new();
     // The large one is there already.
-    let mut waiting = 0..files.len();
+    let mut waiting = (0..files.len()).peekable();
+    let mut in_flight = 0;
     loop {
         while tasks.len() < FETCHES
-            && let Some(file) = waiting.next()
+            && let Some(file) = waiting.peek().copied()
+            && (tasks.is_empty() || in_flight + files[file].size <= FETCHED_AT_ONCE)
         {
+            waiting.next();
+            in_flight += files[file].size;
             let (dht, id) = (dht.clone(), shared[file].id());
             let target = folder.join(format!("fetched-{file}"));
             tasks.spawn(async move {
@@ -463,6 +544,7 @@ async fn fetch_all(
         let Some(ended) = tasks.join_next().await else { break };
         let (file, target, result, time) = ended.map_err(broken)?;
         bar.advance(1);
+        in_flight -= files[file].size;
         match result {
             Ok(_) => {
                 let same = is_same(&files[file].path, &target).await?;

@@ -137,9 +137,10 @@ impl Content for Lie {
     }
 }
 
-/// What one member has to do while sharing: its files with their names.
+/// What one member has to do while sharing: its files with their names, where they have one that can
+/// be published.
 #[derive(Debug, Default)]
-pub(crate) struct Load(pub(crate) Vec<(Arc<SharedFile>, String)>);
+pub(crate) struct Load(pub(crate) Vec<(Arc<SharedFile>, Option<String>)>);
 
 impl Load {
     /// Serves, announces and publishes everything, as `kadlet share` does for one file after the
@@ -161,9 +162,13 @@ impl Load {
             }
             let announcement = Announcement::http(shares.addr().port());
             let announced = dht.announce(id.key(), announcement);
-            let published = dht.publish(&name, file.size(), *id.as_bytes(), true);
+            let published = async {
+                let Some(name) = name else { return Ok(0) };
+                let published = dht.publish(&name, file.size(), *id.as_bytes(), true).await;
+                published.map(|stored| stored.nodes)
+            };
             let (announced, published) = tokio::join!(announced, published);
-            stored += u64::from(announced?.nodes) + u64::from(published?.nodes);
+            stored += u64::from(announced?.nodes) + u64::from(published?);
             told();
         }
         Ok(stored)

@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -161,6 +162,13 @@ impl Node {
         command.args(["-c", &script, env!("CARGO_BIN_EXE_kadlet")]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::of(network, command)
+    }
+
+    /// Starts a command that has its temporary files below a folder of its own.
+    pub(crate) fn spawn_with_temporary(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = kadlet(arguments);
+        command.env("TMPDIR", folder);
+        Self::of("", command)
     }
 
     /// Reads where it listens.

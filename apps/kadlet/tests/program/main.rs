@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod common;
+mod demo;
 mod descriptors;
 mod durability;
 mod fetching;
