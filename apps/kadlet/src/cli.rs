@@ -65,7 +65,8 @@ pub(crate) struct Common {
     pub(crate) no_lan: bool,
 }
 
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
+/// An address of this machine.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| {
         "expected IP:PORT, such as 0.0.0.0:4000, 127.0.0.1:0 or [::]:4000".to_owned()
     })?;

@@ -32,7 +32,7 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Lookup(options) => lookup::run(options, output).await,
         Command::Status(options) => status::run(options, output).await,
         Command::Completion(options) => {
-            completion::run(&options);
+            completion::run(&options, output);
             Ok(())
         }
     }

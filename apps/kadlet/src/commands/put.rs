@@ -120,10 +120,12 @@ fn read_value(argument: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn too_long(what: &str, len: usize, limit: usize) -> Failure {
+    // No more than this was read.
+    let more = if len as u64 == READ_AT_MOST { " or more" } else { "" };
     Failure::new(
         Code::ValueTooLong,
         format_args!(
-            "{what} has {len} bytes, at most {limit} fit; larger things are files: kadlet share"
+            "{what} has {len} bytes{more}, at most {limit} fit; larger things are files: kadlet share"
         ),
     )
 }

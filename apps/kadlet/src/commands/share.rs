@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::node::{join, listening, tell};
 use super::status;
-use crate::cli::Common;
+use crate::cli::{Common, listen_address};
 use crate::codes::{Code, Warning};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long)]
     unlisted: bool,
     /// Where to serve the bytes over HTTP [default: the node's own address, any free port]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     http: Option<SocketAddr>,
     #[command(flatten)]
     common: Common,

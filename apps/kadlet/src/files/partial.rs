@@ -179,10 +179,16 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&new, path)
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        fs::rename(&new, path)
+    };
+    write().inspect_err(|_| {
+        // Half of it is of use to nobody; it may not even be there.
+        let _ = fs::remove_file(&new);
+    })
 }
 
 #[cfg(test)]

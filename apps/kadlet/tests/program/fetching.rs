@@ -276,6 +276,10 @@ fn a_full_disk_is_named_and_leaves_no_file() {
     assert_eq!(last["code"], "io");
     assert!(last["message"].as_str().unwrap().contains(text(&target)), "{last}");
     assert!(!target.exists());
+    // With room it goes on, and leaves nothing beside the file.
+    get(&nodes[0], &link, &target).succeeded();
+    assert_eq!(fs::read(&target).unwrap(), fs::read(&source).unwrap());
+    assert_holds_only(dir.path(), &["source", "target"]);
 }
 
 /// Two processes that write the same partial file would each take the other's pieces away.

@@ -166,6 +166,8 @@ fn what_cannot_be_started_says_why() {
         (&["node", "--listen", "here"], "usage", "IP:PORT"),
         (&["node", "--bootstrap", "127.0.0.1"], "usage", "port is missing"),
         (&["node", "--timeout", "0"], "usage", "more than 0"),
+        (&["share", "x", "--http", "here"], "usage", "IP:PORT"),
+        (&["put", "x", "--key", "k", "--salt", &"s".repeat(65)], "value_too_long", "64"),
         (&["node", "--network", ""], "usage", "1 to 64"),
         (&["node", "--client", "--server"], "usage", "--server"),
         (&["value", "abc"], "usage", "40 hexadecimal digits"),
@@ -289,12 +291,13 @@ fn help_and_completion_are_there() {
 fn a_reader_that_leaves_is_no_failure() {
     let nodes = network_of(2, "pipe");
     // Reads one line and closes the pipe.
-    let command = format!(
-        "{} lookup {KEY} --trace --no-lan --network {} --bootstrap {} | head -1",
-        env!("CARGO_BIN_EXE_kadlet"),
-        nodes[0].network,
-        nodes[0].addr
+    let lookup = format!(
+        "lookup {KEY} --trace --no-lan --network {} --bootstrap {}",
+        nodes[0].network, nodes[0].addr
     );
-    let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    for arguments in [&lookup, "completion bash", "--help"] {
+        let command = format!("{} {arguments} | head -1", env!("CARGO_BIN_EXE_kadlet"));
+        let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
 }
