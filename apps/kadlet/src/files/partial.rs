@@ -349,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn a_note_that_cannot_be_written_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (_, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        // What has the name cannot be replaced.
+        fs::create_dir(dir.path().join("file.part.note")).unwrap();
+        partial.note(&note(&list, &[0])).unwrap_err();
+        assert_eq!(names(dir.path()), ["file.part", "file.part.list", "file.part.note"]);
+    }
+
+    #[test]
     fn two_do_not_write_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("file");
