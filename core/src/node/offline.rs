@@ -38,6 +38,8 @@ pub(super) struct Offline {
     knocks: u32,
     /// When somebody who spoke to us was last asked back.
     greeted: Option<Instant>,
+    /// Who is to be asked back, and since when.
+    greeting: Option<(Instant, Contact)>,
     /// Addresses to join by, oldest first.
     entries: VecDeque<Path>,
 }
@@ -47,8 +49,9 @@ impl Offline {
         self.since.is_some()
     }
 
-    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
-        self.knock
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let greeting = self.greeting.map(|(since, _)| since);
+        [self.knock, greeting].into_iter().flatten().min()
     }
 }
 
@@ -105,6 +108,7 @@ impl Node {
         self.offline.since = offline.then_some(now);
         self.offline.knock = offline.then_some(now + KNOCK);
         self.offline.knocks = 0;
+        self.offline.greeting = None;
         for table in &mut self.tables {
             table.set_frozen(offline);
         }
@@ -122,6 +126,9 @@ impl Node {
 
     /// While nothing answers, one contact at a time is tried, and whoever we once joined by.
     pub(super) fn knock(&mut self, now: Instant) {
+        if let Some((_, contact)) = self.offline.greeting.take() {
+            self.check(now, contact);
+        }
         if self.offline.knock.is_none_or(|due| now < due) {
             return;
         }
@@ -143,12 +150,13 @@ impl Node {
         self.ask_entries(now, id, &entries);
     }
 
-    /// Somebody speaks to us while nothing seems to answer: it is asked back.
+    /// Somebody speaks to us while nothing seems to answer: it is asked back. Not at once: question
+    /// and answer together would be more than an address without proof may get for its own.
     pub(super) fn greet(&mut self, now: Instant, id: Id, path: Path) {
         if self.offline.greeted.is_some_and(|last| now < last + GREETING) {
             return;
         }
         self.offline.greeted = Some(now);
-        self.check(now, Contact { id, path, capabilities: Capabilities::NONE });
+        self.offline.greeting = Some((now, Contact { id, path, capabilities: Capabilities::NONE }));
     }
 }

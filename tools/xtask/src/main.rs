@@ -11,6 +11,7 @@
 )]
 
 mod context;
+mod mutations;
 mod readme;
 mod runner;
 mod steps;
@@ -25,6 +26,8 @@ usage: cargo xtask [--no-skip] test       every check, in order
        cargo xtask [--no-skip] NAME…      the steps of these kinds only
        cargo xtask fuzz [TARGET] [SECONDS]
                                           libFuzzer on one target or all (60 s each)
+       cargo xtask mutations [WORDS]      breaks each rule of core/tests/rules.txt in a copy,
+                                          and sees its test fail
        cargo xtask list                   what there is
 
 With --no-skip, or CI=true in the environment, a skipped step is a failure.";
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
         }
     }
     let mut context = Context::new();
-    if kinds.first().is_some_and(|kind| kind == "fuzz") {
+    if kinds.first().is_some_and(|kind| kind == "fuzz" || kind == "mutations") {
         context.arguments = kinds.split_off(1);
     }
     let Some(chosen) = choose(&kinds) else {

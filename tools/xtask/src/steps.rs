@@ -4,6 +4,7 @@
 //! (a missing tool ends it as skipped) and runs commands (a failing one ends it as failed).
 
 use crate::context::{Context, run};
+use crate::mutations;
 use crate::readme;
 use crate::runner::{Step, Stop};
 
@@ -40,6 +41,9 @@ pub(crate) fn all() -> Vec<Step> {
     steps.push(step("readme", "every block of README.md runs", readme::blocks));
     let fuzz = step("fuzz", "libFuzzer on one target or all of them", fuzz);
     steps.push(Step { in_test: false, ..fuzz });
+    let rules =
+        step("mutations", "each rule's test notices the change that breaks it", mutations::all);
+    steps.push(Step { in_test: false, ..rules });
     steps.push(Step { in_test: false, ..step("bench", "cargo bench of the workspace", bench) });
     steps
 }
