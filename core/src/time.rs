@@ -77,9 +77,12 @@ mod tests {
     #[test]
     fn nothing_wraps_after_fifty_days() {
         let day = Duration::from_secs(86_400);
-        let late = Instant::EPOCH + day * 50;
-        assert_eq!((late + day).since(late), day);
-        assert!(late + day > late);
+        for days in [49, 50, 20_000] {
+            let late = Instant::EPOCH + day * days;
+            assert_eq!((late + day).since(late), day);
+            assert_eq!(late.since(Instant::EPOCH), day * days);
+            assert!(late + day > late);
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use kadlet_core::wire::native::Native;
 use kadlet_core::wire::{
     Body, ErrorCode, Failure, Item, Message, Method, Query, Response, SignedItem,
 };
-use kadlet_core::{Capabilities, Config, Id, Instant, Node, Path};
+use kadlet_core::{
+    Capabilities, Config, Event, Family, GetQuery, Id, Instant, Node, Outcome, Path,
+};
 
 const NOW: Instant = Instant::from_secs(1);
 const STRANGER: Id = Id::new([7; 20]);
@@ -125,4 +127,34 @@ fn an_error_says_what_its_sender_can_do() {
     assert_eq!(code, ErrorCode::UnknownMethod);
     assert_eq!(capabilities, Config::default().capabilities);
     assert_ne!(capabilities, Capabilities::NONE);
+}
+
+/// Mistake 25: an error reply to an unknown extension counted as a dead node. Who answers with one
+/// is found by the lookup, and stays in the table.
+#[test]
+fn who_answers_with_an_error_is_alive() {
+    let Asked { mut node, wire } = Asked::new();
+    let path = Path::direct("127.0.0.1:7".parse().expect("an address"));
+    let answer_all = |node: &mut Node, with: fn() -> Body<'static>| {
+        while let Some(transmit) = node.poll_transmit() {
+            let question = wire.decode(&transmit.payload).expect("a question");
+            let mut message = Message::new(question.transaction, STRANGER, with());
+            message.capabilities = Some(Config::default().capabilities);
+            let mut answer = Vec::new();
+            wire.encode(&message, None, &mut answer);
+            node.handle_datagram(NOW, path, &answer).expect("an answer");
+        }
+        core::iter::from_fn(|| node.poll_event()).last()
+    };
+    node.bootstrap(NOW, &[path]);
+    answer_all(&mut node, || Body::Response(Response::default()));
+    let operation = node.get(NOW, GetQuery::new(STRANGER));
+    let end = answer_all(&mut node, || Body::Error(Failure::new(ErrorCode::UnknownMethod)));
+    let Some(Event::Done { operation: done, closest, outcome, .. }) = end else {
+        panic!("{end:?}")
+    };
+    assert_eq!((done, outcome), (operation, Outcome::Absent));
+    assert_eq!(closest.iter().map(|it| it.id).collect::<Vec<_>>(), [STRANGER]);
+    let entry = node.table(Family::V4).get(STRANGER).expect("a contact");
+    assert!(entry.live && entry.failures == 0);
 }

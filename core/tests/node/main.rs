@@ -54,6 +54,9 @@ fn a_value_put_by_one_is_got_by_all() {
         let (outcome, events) =
             net.run(*addr, |node, now| node.get(now, GetQuery::new(item.key())));
         assert_eq!((outcome, values(&events)), (Outcome::Success, vec![&item]));
+        // The first that has it is enough: the others of the k closest are not asked.
+        let asked = events.iter().filter(|event| matches!(event, Event::Asked { .. })).count();
+        assert!(asked <= 6, "{asked} asked");
     }
     let absent = GetQuery::new(Id::random(&mut net.rng));
     let (outcome, _) = net.run(addrs[5], |node, now| node.get(now, absent));
