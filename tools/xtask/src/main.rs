@@ -10,6 +10,8 @@
     reason = "a program for people at a terminal"
 )]
 
+extern crate alloc;
+
 mod context;
 mod mutations;
 mod readme;

@@ -5,7 +5,7 @@
 //! test run there. A change that no longer fits the code, does not compile or is not noticed is a
 //! failure.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
