@@ -9,7 +9,7 @@ use kadlet::core::content::ContentId;
 use rlimit::Resource;
 
 use crate::common::{Node, network, network_of};
-use crate::files::{get, link, noise, text};
+use crate::files::{PIECE, get, link, noise, text};
 
 /// Fewer than any process has open: nothing further can be opened.
 const NONE: u64 = 3;
@@ -94,4 +94,36 @@ fn a_command_that_gets_none_says_what_to_change() {
     let mut demo = Node::spawn_limited(&name, "-n 100", &["demo", "--json"]);
     assert_eq!(demo.wait_for("error")["code"], "no_descriptors");
     assert_eq!(demo.ended(), Some(2));
+}
+
+/// Neither the file nor its provider is to blame.
+#[test]
+fn a_fetch_that_gets_none_says_what_to_change_and_goes_on_with_more() {
+    let nodes = network_of(1, "starved");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("file");
+    let bytes = noise(21, 3 * PIECE);
+    fs::write(&source, &bytes).unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let link = link(&sharer.wait_for("shared"));
+    let target = dir.path().join("target");
+    let fetch = ["get", &link, "-o", text(&target), "--json", "--no-lan"];
+    // More sockets than the runtime asks for beforehand, so that the connection is the one too many.
+    let sockets = ["--listen", "127.0.0.1:0"].repeat(12);
+    let all = [&fetch[..], &["--network", &nodes[0].network], &sockets].concat();
+    let mut refused = 0;
+    for limit in 3..64 {
+        let mut getting = Node::spawn_limited("", &format!("-n {limit}"), &all);
+        let Some(last) = core::iter::from_fn(|| getting.next()).last() else {
+            assert_eq!((refused, getting.ended()), (0, Some(127)));
+            continue;
+        };
+        if last["event"] == "done" {
+            break;
+        }
+        assert_eq!((getting.ended(), &last["code"]), (Some(2), &"no_descriptors".into()), "{last}");
+        refused += 1;
+    }
+    assert!((1..60).contains(&refused), "{refused}");
+    assert_eq!(fs::read(&target).unwrap(), bytes);
 }

@@ -2,6 +2,9 @@
 
 use std::net::UdpSocket;
 
+use kadlet::core::Announcement;
+use kadlet::{Dht, Error};
+
 use crate::common::{Node, ask, network, network_of, run};
 
 const KEY: &str = "00000000000000000000000000000000000000ff";
@@ -300,4 +303,20 @@ fn a_reader_that_leaves_is_no_failure() {
         let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
+}
+
+/// The library: what it is too busy for is no silence of others.
+#[test]
+fn a_node_that_does_all_it_may_says_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let builder = Dht::builder().listen("127.0.0.1:0".parse().unwrap());
+        let dht = builder.config(|config| config.max_operations = 0).start().await.unwrap();
+        let key = KEY.parse().unwrap();
+        assert_eq!(dht.find_node(key).await, Err(Error::Overloaded));
+        assert_eq!(dht.get(key).await, Err(Error::Overloaded));
+        let announced = dht.keep_announced(key, Announcement::http(80)).await;
+        assert_eq!(announced, Err(Error::Overloaded));
+        assert_eq!(dht.health().await.unwrap().publications, 0);
+    });
 }
