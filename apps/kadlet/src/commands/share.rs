@@ -23,6 +23,10 @@ use crate::session;
 use crate::stop::Stop;
 use crate::tree::{Tree, TreeFile};
 
+mod kept;
+
+use kept::Kept;
+
 /// Share files and folders until stopped
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kadlet share song.flac --bootstrap 192.168.1.5:4000\n  \
@@ -108,12 +112,12 @@ async fn serve(
             Err(error) => output.warning(Warning::Io, format_args!("{}: {error}", path.display())),
         }
     }
-    for (path, kept) in dht.kept_shares() {
-        let path = Path::new(path);
-        if !given.iter().any(|given| given == path) {
+    for (key, value) in dht.kept_shares() {
+        let Kept { path, listed } = Kept::read(key, value);
+        if !given.contains(&path) {
             // One that cannot be shared stays kept: its disk may be back next time. What was
             // unlisted does not come into the open by a restart.
-            sharer.share(path, kept != UNLISTED).await;
+            sharer.share(&path, listed).await;
         }
     }
     for path in given {
@@ -139,9 +143,6 @@ async fn serve(
     }
 }
 
-/// What is kept of a share that has no search words; of others nothing but their paths is kept.
-const UNLISTED: &[u8] = b"unlisted";
-
 /// What is shared, and how it is withdrawn.
 struct Sharer<'a> {
     dht: &'a Dht,
@@ -161,9 +162,9 @@ struct Shared {
 impl Sharer<'_> {
     /// Shares it from now on, over restarts: kept before it is said to be shared.
     async fn share_and_keep(&mut self, path: &Path, listed: bool) {
-        let key = path.to_string_lossy().into_owned();
-        let bytes = if listed { Vec::new() } else { UNLISTED.to_vec() };
-        let mut kept = self.dht.keep_share(&key, bytes).await;
+        let key = Kept::key(path);
+        let value = Kept { path: path.to_owned(), listed }.value();
+        let mut kept = self.dht.keep_share(&key, value).await;
         if !self.share(path, listed).await && kept.is_ok() {
             kept = self.dht.forget_share(&key).await;
         }
