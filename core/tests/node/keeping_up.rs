@@ -126,6 +126,27 @@ fn what_was_published_offline_is_stored_when_the_network_is_back() {
     assert_eq!(net.node(holder).store_stats().providers, 100);
 }
 
+/// Refused by all there was: stored within minutes of somebody coming who has room, and said.
+#[test]
+fn what_nobody_took_is_published_again_soon() {
+    let mut net = Net::new(41);
+    let mut config = Config::default();
+    config.store.max_records = 0;
+    let full = net.add("127.0.0.1:1", config);
+    let publisher = net.add("127.0.0.1:2", Config::default());
+    net.run(publisher, |node, now| node.bootstrap(now, &[Path::direct(full)]));
+    let announcement = Announcement::http(80);
+    let key = Id::new([7; 20]);
+    let (outcome, _) = net.run(publisher, |node, now| node.announce(now, key, announcement));
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    let holder = net.add("127.0.0.1:3", Config::default());
+    net.run(holder, |node, now| node.bootstrap(now, &[Path::direct(publisher)]));
+    let start = net.now;
+    net.wait_for(publisher, |event| matches!(event, Event::Renewed { stored: 1, .. }));
+    assert!(net.now.since(start) < Duration::from_secs(300), "{:?}", net.now.since(start));
+    assert_eq!(net.node(holder).store_stats().providers, 1);
+}
+
 /// Refused is heard: whoever refuses is not asked again at every answer.
 #[test]
 fn what_was_refused_is_not_hastened() {
