@@ -5,6 +5,7 @@
 //! happens of its own accord at a deadline stands in `node/upkeep.rs`, `node/renewal.rs` and
 //! `node/offline.rs`. This file holds the state, the doors to the world and the polls.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
@@ -113,7 +114,8 @@ pub struct Node {
     reach: Reach,
     /// Families that addresses we were given belong to, for a host that never names its links.
     used: Families,
-    operations: BTreeMap<u64, Operation>,
+    /// In boxes: a map keeps room for eleven, whether or not it has one.
+    operations: BTreeMap<u64, Box<Operation>>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// Operations that wait for one of the outstanding requests to end before they may ask on.
     starved: BTreeSet<u64>,
@@ -382,12 +384,12 @@ impl Node {
 impl Node {
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        take_next(&mut self.transmits)
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        take_next(&mut self.events)
     }
 
     /// The next change worth keeping, for a host that keeps state safe.
@@ -546,6 +548,17 @@ impl Node {
             self.stats.events_lost += 1;
         }
     }
+}
+
+/// The first of a queue. An empty one that was long gives its room back: between bursts a node is
+/// idle.
+fn take_next<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    const KEPT: usize = 8;
+    let next = queue.pop_front();
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+    next
 }
 
 /// Whether one who is at `other` may be told of `named`, or be believed about it: a narrower

@@ -1,5 +1,5 @@
-//! A network of which one node is real: the others are ids in a sorted list, and answer as nodes
-//! with complete knowledge would. A million of them cost 20 MB, and a real node that joins gets the
+//! A network of which one node is real: the others are ids in a sorted list, and answer out of the
+//! buckets that they would have. A million of them cost 20 MB, and a real node that joins gets the
 //! table that it would have among as many real ones.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,10 +53,12 @@ impl World {
         self.ids.get((ip.to_bits().checked_sub(FIRST)? >> 8) as usize).copied()
     }
 
-    /// The k closest to a point: in the smallest subtree around it that has as many.
-    fn closest(&self, target: Id) -> Vec<NodeInfo> {
+    /// Whom a node knows next to a point: the bucket of its table that the point falls into. Of the
+    /// ids there it has k, drawn once and for all, or all if there are no more.
+    fn known(&self, node: Id, target: Id) -> Vec<NodeInfo> {
         let mut range = 0..self.ids.len();
-        for bit in 0..Id::BITS {
+        let depth = node.common_prefix(target).saturating_add(1).min(Id::BITS);
+        for bit in 0..depth {
             let ones = range.start + self.ids[range.clone()].partition_point(|id| !id.bit(bit));
             let half = if target.bit(bit) { ones..range.end } else { range.start..ones };
             if half.len() < self.k {
@@ -65,8 +67,17 @@ impl World {
             range = half;
         }
         let mut indices: Vec<_> = range.collect();
+        if indices.len() > self.k {
+            let mut seed = [0; 32];
+            seed[..Id::LEN].copy_from_slice(node.as_bytes());
+            seed[31] = u8::try_from(depth).unwrap_or(u8::MAX);
+            let mut rng = Rng::from_seed(seed);
+            let count = indices.len() as u64;
+            let drawn = (0..self.k).map(|_| indices[rng.below(count) as usize]).collect();
+            indices = drawn;
+        }
         indices.sort_unstable_by_key(|index| self.ids[*index].distance(target));
-        indices.truncate(self.k);
+        indices.dedup();
         let info = |index: usize| {
             let (id, address) = self.node(index);
             NodeInfo { id, address, capabilities: Capabilities::STORE }
@@ -79,7 +90,7 @@ impl World {
         let sender = self.id_at(at)?;
         let question = self.wire.decode(datagram).ok()?;
         let Body::Query(query) = &question.body else { return None };
-        let nodes = query.target.map(|target| self.closest(target)).unwrap_or_default();
+        let nodes = query.target.map(|target| self.known(sender, target)).unwrap_or_default();
         let mut response = Response::default();
         response.method = query.method.code();
         response.nodes = List::new(&nodes);

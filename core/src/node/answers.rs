@@ -186,7 +186,7 @@ impl Node {
     ) -> Contact {
         self.proofs.prove(now, path.remote);
         if let Some(cookie) = message.cookie {
-            self.proofs.keep_cookie(now, path.remote, cookie);
+            self.proofs.keep_cookie(&path.remote, cookie);
         }
         let id = message.sender.or(answered.request.expected).unwrap_or(Id::ZERO);
         let capabilities = message.capabilities.unwrap_or(Capabilities::NONE);

@@ -1,5 +1,6 @@
 //! The commands: each starts an operation and gives its id at once.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -239,7 +240,7 @@ impl Node {
         let mut operation = Operation::new(kind, whose, target, lookup, now, deadline);
         operation.targets = targets;
         operation.region = region;
-        self.operations.insert(id, operation);
+        self.operations.insert(id, Box::new(operation));
         self.deadlines.insert((deadline, id));
         if whose == Whose::Callers {
             self.push_event(Event::Started { operation: OperationId(id) });

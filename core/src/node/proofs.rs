@@ -13,9 +13,8 @@ use crate::time::Instant;
 /// What is known of one address.
 #[derive(Clone, Copy, Default, Debug)]
 struct Known {
-    proven_until: Option<Instant>,
+    proven_until: Instant,
     cookie: Option<[u8; 8]>,
-    touched: Instant,
 }
 
 /// A bounded memory of addresses.
@@ -24,60 +23,61 @@ pub(super) struct Proofs {
     known: BTreeMap<SocketAddr, Known>,
     most: usize,
     lifetime: Duration,
+    /// When those whose proof has run out are forgotten.
+    sweep: Instant,
 }
 
 impl Proofs {
     pub(super) const fn new(most: usize, lifetime: Duration) -> Self {
         // At least one, or room could never be made.
         let most = if most == 0 { 1 } else { most };
-        Self { known: BTreeMap::new(), most, lifetime }
+        Self { known: BTreeMap::new(), most, lifetime, sweep: Instant::EPOCH }
     }
 
     /// `addr` answered us, or showed a cookie of ours.
     pub(super) fn prove(&mut self, now: Instant, addr: SocketAddr) {
-        let until = now + self.lifetime;
-        self.entry(now, addr).proven_until = Some(until);
+        if self.sweep <= now {
+            // Once in a lifetime: an idle node remembers whom it heard of lately, and nobody else.
+            self.known.retain(|_, known| now < known.proven_until);
+            self.sweep = now + self.lifetime;
+        }
+        if self.known.len() >= self.most && !self.known.contains_key(&addr) {
+            self.make_room();
+        }
+        self.known.entry(addr).or_default().proven_until = now + self.lifetime;
     }
 
     pub(super) fn is_proven(&self, now: Instant, addr: &SocketAddr) -> bool {
-        self.known
-            .get(addr)
-            .is_some_and(|known| known.proven_until.is_some_and(|until| now < until))
+        self.known.get(addr).is_some_and(|known| now < known.proven_until)
     }
 
-    /// `addr` gave us this cookie to show with the next question.
-    pub(super) fn keep_cookie(&mut self, now: Instant, addr: SocketAddr, cookie: [u8; 8]) {
-        self.entry(now, addr).cookie = Some(cookie);
+    /// `addr`, which answered us, gave us this cookie to show with the next question.
+    pub(super) fn keep_cookie(&mut self, addr: &SocketAddr, cookie: [u8; 8]) {
+        if let Some(known) = self.known.get_mut(addr) {
+            known.cookie = Some(cookie);
+        }
     }
 
     pub(super) fn cookie(&self, addr: &SocketAddr) -> Option<[u8; 8]> {
         self.known.get(addr).and_then(|known| known.cookie)
     }
 
-    fn entry(&mut self, now: Instant, addr: SocketAddr) -> &mut Known {
-        if self.known.len() >= self.most && !self.known.contains_key(&addr) {
-            self.make_room(now);
-        }
-        let known = self.known.entry(addr).or_default();
-        known.touched = now;
-        known
-    }
-
-    /// Forgets the eighth that was touched longest ago: rarely, so that the scan costs little for
+    /// Forgets the eighth that was heard of longest ago: rarely, so that the scan costs little for
     /// each address.
-    fn make_room(&mut self, now: Instant) {
-        let mut ages: alloc::vec::Vec<_> = self.known.values().map(|known| known.touched).collect();
-        ages.sort_unstable();
-        let cut = ages.get(self.most / 8).copied().unwrap_or(now);
+    fn make_room(&mut self) {
+        let mut ends: alloc::vec::Vec<_> = self.known.values().map(|it| it.proven_until).collect();
+        ends.sort_unstable();
+        let cut = ends.get(self.most / 8).copied().unwrap_or_default();
         let mut spare = self.most - self.most / 8;
         self.known.retain(|_, known| {
-            let keep = known.touched > cut || (known.touched == cut && spare > self.most / 2);
+            let until = known.proven_until;
+            let keep = until > cut || (until == cut && spare > self.most / 2);
             if keep {
                 spare = spare.saturating_sub(1);
             }
             keep
         });
-        // Everything touched in one instant: order is by address, and any half will do.
+        // Everything heard of in one instant: order is by address, and any half will do.
         while self.known.len() >= self.most {
             self.known.pop_first();
         }
@@ -100,6 +100,16 @@ mod tests {
         assert!(proofs.is_proven(Instant::from_secs(59), &addr(1)));
         assert!(!proofs.is_proven(Instant::from_secs(60), &addr(1)));
         assert!(!proofs.is_proven(Instant::EPOCH, &addr(2)));
+    }
+
+    /// An idle node does not keep everybody it ever heard of.
+    #[test]
+    fn what_has_run_out_is_forgotten() {
+        let mut proofs = Proofs::new(1_000, Duration::from_secs(600));
+        for n in 0..900 {
+            proofs.prove(Instant::from_secs(u64::from(n) * 10), addr(n));
+            assert!(proofs.known.len() <= 120, "those of the last two lifetimes");
+        }
     }
 
     #[test]
