@@ -37,6 +37,7 @@ mod proofs;
 mod queries;
 mod reach;
 mod renewal;
+mod results;
 mod state;
 mod stats;
 mod upkeep;

@@ -6,21 +6,17 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::drive::{secs, travelling};
-use super::operation::{Kind, Operation, Purpose, Stage, Whose};
+use super::operation::{Operation, Purpose, Stage, Whose, secs, travelling};
 use super::{Node, within_scope};
 use crate::contact::{Capabilities, Contact, Path, is_usable};
 use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
-use crate::record::{InvalidRecord, Item, SearchEntry, SignedValue, Transports, Value, Verified};
+use crate::record::Item;
 use crate::requests::{Answered, Expired, Mismatch, Request};
 use crate::table::Admission;
 use crate::time::Instant;
-use crate::wire::{
-    Body, ErrorCode, Failure, Item as WireItem, List, Message, Method, NodeInfo, Peer, Query,
-    Response, SignedItem,
-};
+use crate::wire::{Body, ErrorCode, Failure, List, Message, Method, NodeInfo, Query, Response};
 
 impl Node {
     pub(super) fn handle_response(
@@ -336,212 +332,6 @@ impl Node {
         self.ask(now, sender.path, Some(sender.id), Query::about(key, method), Purpose::Forward);
     }
 
-    /// Providers, values and hits in an answer, and the next page of a long list.
-    fn take_results(
-        &mut self,
-        now: Instant,
-        id: u64,
-        operation: &mut Operation,
-        sender: Contact,
-        page: u32,
-        response: &Response<'_>,
-    ) {
-        let known = operation.totals.found;
-        match &operation.kind {
-            Kind::Providers => {
-                for mut peer in &response.providers {
-                    // Whoever names no address means itself.
-                    if peer.address.ip().is_unspecified() {
-                        peer.address.set_ip(sender.addr().ip());
-                    }
-                    if is_usable(peer.address) && within_scope(peer.address, sender.addr()) {
-                        self.take_provider(id, operation, sender.id, peer);
-                    }
-                }
-            }
-            Kind::Search { .. } => {
-                for hit in &response.hits {
-                    if let Ok(entry) =
-                        SearchEntry::with_extra(hit.name, hit.size, *hit.content, hit.extra)
-                    {
-                        self.take_hit(id, operation, sender.id, entry);
-                    }
-                }
-            }
-            Kind::Get { .. } => {
-                if let Some(item) = response.item {
-                    self.take_item(now, id, operation, sender, &item);
-                }
-            }
-            _ => return,
-        }
-        let news = operation.totals.found > known;
-        let next = response.next_page.filter(|next| *next > page);
-        if next.is_none() {
-            operation.list_ends(sender.id);
-        }
-        if let Some(next) =
-            next.filter(|_| operation.turns_page(sender.id, news, self.config.max_pages))
-        {
-            operation.to_read.push_back((sender, next));
-        }
-    }
-
-    pub(super) fn take_provider(
-        &mut self,
-        id: u64,
-        operation: &mut Operation,
-        holder: Id,
-        peer: Peer,
-    ) {
-        if !operation.is_new_provider(peer.address, self.config.max_found) {
-            return;
-        }
-        operation.totals.found += 1;
-        self.push_event(Event::Provider {
-            operation: OperationId(id),
-            address: peer.address,
-            transports: Transports(peer.transports),
-            holder,
-        });
-    }
-
-    pub(super) fn take_hit(
-        &mut self,
-        id: u64,
-        operation: &mut Operation,
-        holder: Id,
-        entry: SearchEntry,
-    ) {
-        let Kind::Search { query, .. } = &operation.kind else { return };
-        // A holder that does not filter, or lies, makes more work and no wrong results.
-        if !query.matches(&entry) || operation.hits.len() >= self.config.max_found {
-            return;
-        }
-        let mut fingerprint = blake3::Hasher::new();
-        fingerprint.update(entry.content()).update(entry.name().as_bytes());
-        if !operation.hits.insert(*fingerprint.finalize().as_bytes()) {
-            return;
-        }
-        operation.totals.found += 1;
-        self.push_event(Event::Hit { operation: OperationId(id), entry, holder });
-    }
-
-    /// A value counts if it certifies itself under the key that was asked for.
-    fn take_item(
-        &mut self,
-        now: Instant,
-        id: u64,
-        operation: &mut Operation,
-        sender: Contact,
-        item: &WireItem<'_>,
-    ) {
-        let Kind::Get { salt, newer_than } = &operation.kind else { return };
-        let best = operation.best.as_ref().and_then(Item::seq).or(*newer_than);
-        let found = match item {
-            WireItem::Immutable(bytes) => Value::new(*bytes).ok().map(Item::Immutable),
-            WireItem::Signed(signed) => {
-                // A signature costs 37 µs to check: only one that would beat the best is.
-                if best.is_some_and(|best| signed.seq <= best) {
-                    return;
-                }
-                let salt = if signed.salt.is_empty() { salt.as_slice() } else { signed.salt };
-                let signed =
-                    read_signed(signed, salt).ok().filter(|it| it.key() == operation.target);
-                // Our own budget spent is not the peer's fault.
-                if signed.is_some() && !self.limits.allow(now, Cost::Signature, sender.addr()) {
-                    return;
-                }
-                signed
-                    .and_then(Verified::check)
-                    .map(|verified| Item::Signed(verified.into_signed()))
-            }
-        };
-        match found.filter(|item| item.key() == operation.target) {
-            Some(item) => self.found_item(id, operation, item, sender.id),
-            None => {
-                let peer = Asked { id: Some(sender.id), path: sender.path };
-                let (operation_id, reason) = (OperationId(id), PeerFailure::Invalid);
-                self.tell(operation, Event::Failed { operation: operation_id, peer, reason });
-            }
-        }
-    }
-
-    pub(super) fn found_item(
-        &mut self,
-        id: u64,
-        operation: &mut Operation,
-        item: Item,
-        holder: Id,
-    ) {
-        if operation.best.as_ref() == Some(&item) {
-            return;
-        }
-        operation.totals.found += 1;
-        if let Item::Immutable(value) = &item {
-            self.copy_to_path(operation, value);
-            operation.lookup.finish_early();
-        }
-        let event = Event::Value { operation: OperationId(id), item: item.clone(), holder };
-        operation.best = Some(item);
-        self.push_event(event);
-    }
-
-    /// What we hold ourselves counts first.
-    pub(super) fn answer_from_own_store(&mut self, now: Instant, id: u64) {
-        let Some(mut operation) = self.operations.remove(&id) else { return };
-        let (own, key) = (self.id(), operation.target);
-        match &operation.kind {
-            Kind::Providers => {
-                let held: Vec<_> = self.store.providers(now, key, 0).collect();
-                for (_, provider) in held {
-                    let peer = Peer { address: provider.addr, transports: provider.transports.0 };
-                    self.take_provider(id, &mut operation, own, peer);
-                }
-            }
-            Kind::Search { query, .. } => {
-                let filter = query.filter().clone();
-                let held = self.store.search(now, key, &filter, 0);
-                let held: Vec<_> = held.map(|(_, entry)| entry.clone()).collect();
-                for entry in held {
-                    self.take_hit(id, &mut operation, own, entry);
-                }
-            }
-            Kind::Get { newer_than, .. } => {
-                let newer_than = *newer_than;
-                let held = self.held_item(now, key);
-                // An immutable value is as new as any.
-                let fits = |item: &Item| {
-                    newer_than.is_none_or(|than| item.seq().is_none_or(|seq| seq > than))
-                };
-                if let Some(item) = held.filter(fits) {
-                    self.found_item(id, &mut operation, item, own);
-                }
-            }
-            _ => {}
-        }
-        self.operations.insert(id, operation);
-    }
-
-    /// A copy for the closest contact that did not have the value (section 4.1), with a lifetime
-    /// that halves for every node between it and the key.
-    fn copy_to_path(&mut self, operation: &Operation, value: &Value) {
-        if !self.config.path_copies {
-            return;
-        }
-        let mut answered = operation.lookup.closest().map(|found| found.contact);
-        let nearest = answered.by_ref().zip(0_u32..).find_map(|(contact, between)| {
-            let token = operation.tokens.get(&(contact.id, contact.addr()))?;
-            Some((contact, between, token))
-        });
-        let Some((contact, between, token)) = nearest else { return };
-        let lifetime = Some(secs(self.config.store.copy_lifetime(between)));
-        let item = WireItem::Immutable(value.as_bytes());
-        let method = Method::Put { token, item, cas: None, age: 0, lifetime };
-        let query = Query::about(operation.target, method);
-        self.ask(self.now, contact.path, Some(contact.id), query, Purpose::Forward);
-    }
-
     /// The contacts in an answer that may be believed for now: a usable address of a scope that its
     /// sender may name, of a family we reach, and not ourselves.
     fn usable(&self, from: Path, nodes: &List<'_, NodeInfo>) -> Vec<Contact> {
@@ -684,15 +474,6 @@ impl Node {
         self.operations.insert(id, operation);
         self.drive(now, id);
     }
-}
-
-/// A signed value as it arrived, under the salt it is looked for with.
-pub(super) fn read_signed(
-    signed: &SignedItem<'_>,
-    salt: &[u8],
-) -> Result<SignedValue, InvalidRecord> {
-    let SignedItem { public_key, seq, value, signature, extra, .. } = *signed;
-    SignedValue::new(*public_key, salt, seq, value, *signature, extra)
 }
 
 /// Our own transaction ids are big-endian numbers of 4 or 8 bytes.

@@ -1,21 +1,18 @@
 //! Carrying operations on: whom to ask next, what follows a lookup, how it ends.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::Node;
 use super::operation::{Kind, Operation, Purpose, Stage, Whose};
-use super::queries::hit;
 use crate::contact::{Capabilities, Contact, Families, Family, Path};
 use crate::event::{Asked, Event, OperationId, Outcome, PeerFailure, Transmit};
 use crate::id::{Distance, Id};
 use crate::limit::Cost;
 use crate::lookup::{Lookup, Step};
-use crate::record::Item;
 use crate::table::Filter;
 use crate::time::Instant;
 use crate::wire::native::Native;
-use crate::wire::{Body, Item as WireItem, Message, Method, Query, SignedItem};
+use crate::wire::{Body, Message, Method, Query};
 
 /// Starved operations that go on in one call: each may ask k contacts.
 const AT_ONCE: usize = 16;
@@ -467,135 +464,4 @@ impl Node {
             self.push_event(event);
         }
     }
-}
-
-impl Operation {
-    /// How it ended, going by what came of it.
-    fn outcome(&self) -> Outcome {
-        let totals = &self.totals;
-        let silent = if totals.asked == 0 { Outcome::NoPeers } else { Outcome::NoAnswer };
-        match &self.kind {
-            Kind::Bootstrap | Kind::FindNode | Kind::Refresh => {
-                if totals.answered > 0 {
-                    Outcome::Success
-                } else {
-                    silent
-                }
-            }
-            Kind::Providers | Kind::Search { .. } | Kind::Get { .. } => match totals.found {
-                0 if totals.answered == 0 => silent,
-                0 => Outcome::Absent,
-                _ => Outcome::Success,
-            },
-            Kind::Announce(_)
-            | Kind::Put { .. }
-            | Kind::Republish { .. }
-            | Kind::Publish(_)
-            | Kind::Signal(_) => {
-                if totals.stored > 0 {
-                    return Outcome::Success;
-                }
-                let most = self.refusals.iter().max_by_key(|(_, count)| **count);
-                match most {
-                    Some((code, _)) => Outcome::Refused { code: *code, seq: self.refused_seq },
-                    // A signal whose target nobody knows.
-                    None if matches!(self.kind, Kind::Signal(_))
-                        && totals.answered > 0
-                        && totals.store_attempts == 0 =>
-                    {
-                        Outcome::Absent
-                    }
-                    None if totals.answered > 0 => Outcome::NoAnswer,
-                    None => silent,
-                }
-            }
-        }
-    }
-
-    /// Keeps the k closest of either family that answered, and all within the region; nearest first.
-    fn keep_closest(&mut self, k: usize) {
-        let mut left = [k, k];
-        self.closest = self
-            .lookup
-            .closest()
-            .map(|found| found.contact)
-            .filter(|contact| {
-                let distance = contact.id.distance(self.target);
-                if self.region.is_some_and(|bound| distance <= bound) {
-                    return true;
-                }
-                let left = match (contact.path.family(), &mut left) {
-                    (Family::V4, [v4, _]) => v4,
-                    (Family::V6, [_, v6]) => v6,
-                };
-                let keep = *left > 0;
-                *left = left.saturating_sub(1);
-                keep
-            })
-            .collect();
-    }
-
-    /// Counts a question of so many bytes; false if there was none.
-    pub(super) fn count_sent(&mut self, bytes: Option<usize>) -> bool {
-        if let Some(bytes) = bytes {
-            self.totals.datagrams += 1;
-            self.totals.bytes_sent += bytes as u64;
-        }
-        bytes.is_some()
-    }
-}
-
-impl Kind {
-    /// How the record is handed to a holder.
-    fn store_method<'a>(&'a self, token: &'a [u8]) -> Method<'a> {
-        match self {
-            Self::Announce(announcement) => Method::Announce {
-                token,
-                port: announcement.port,
-                implied_port: announcement.port.is_none(),
-                transports: announcement.transports.0,
-                seed: true,
-            },
-            Self::Put { item, cas, age } => Method::Put {
-                token,
-                item: travelling(item),
-                cas: *cas,
-                age: secs(*age),
-                lifetime: None,
-            },
-            Self::Republish { item, age } => Method::Put {
-                token,
-                item: travelling(item),
-                cas: None,
-                age: secs(*age),
-                lifetime: None,
-            },
-            Self::Publish(entry) => Method::Publish { token, entry: hit(entry) },
-            _ => Method::FindNode,
-        }
-    }
-}
-
-/// A value as it travels.
-pub(super) fn travelling(item: &Item) -> WireItem<'_> {
-    match item {
-        Item::Immutable(value) => WireItem::Immutable(value.as_bytes()),
-        Item::Signed(signed) => {
-            let mut item = SignedItem::new(
-                signed.public_key(),
-                signed.seq(),
-                signed.value(),
-                signed.signature(),
-            );
-            item.salt = signed.salt();
-            item.extra = signed.extra();
-            WireItem::Signed(item)
-        }
-    }
-}
-
-/// Whole seconds, as ages travel: rounded up, or a record would get younger on its way.
-pub(super) fn secs(age: Duration) -> u32 {
-    let secs = age.as_secs() + u64::from(age.subsec_nanos() > 0);
-    u32::try_from(secs).unwrap_or(u32::MAX)
 }

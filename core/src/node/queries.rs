@@ -10,9 +10,8 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::answers::read_signed;
-use super::drive::travelling;
-use super::operation::{Announcement, NO_LIST, ONLY_TOKEN, Purpose};
+use super::operation::{Announcement, NO_LIST, ONLY_TOKEN, Purpose, travelling};
+use super::results::read_signed;
 use super::{Node, within_scope};
 use crate::contact::{Capabilities, Contact, Families, Family, Path, is_usable};
 use crate::event::{Event, Rejected};
