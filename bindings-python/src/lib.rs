@@ -12,6 +12,7 @@ mod convert;
 
 use std::sync::{Mutex, MutexGuard};
 
+use kadlet_core::content::ContentId;
 use kadlet_core::record::{SearchQuery, SignedValue};
 use kadlet_core::{Announcement, Entry, GetQuery, LinkId, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -354,8 +355,15 @@ fn signed_key_of<'py>(
     Ok(PyBytes::new(py, key.as_bytes()))
 }
 
+/// The key under which the providers of a file with this BLAKE3 hash (32 bytes) are announced.
+#[pyfunction]
+fn content_key_of<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let key = ContentId::new(array("a content", content)?).key();
+    Ok(PyBytes::new(py, key.as_bytes()))
+}
+
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::{Node, key_of, sign, signed_key_of};
+    use super::{Node, content_key_of, key_of, sign, signed_key_of};
 }

@@ -1,11 +1,14 @@
-"""A Kademlia distributed hash table: the core's verbs, and nothing more.
+"""A Kademlia distributed hash table: a node for asyncio, and the core's verbs.
 
-Give a `Node` time, bytes and a seed; it gives back bytes, events and a deadline. It has no sockets,
-no clock, no threads and no entropy. After any call that is given `now`, poll until the polls give
-`None`, and read `poll_timeout` again.
+`open_node` is a running node. For a loop of your own there is the core: give a `Node` time, bytes
+and a seed; it gives back bytes, events and a deadline. It has no sockets, no clock, no threads and
+no entropy. After any call that is given `now`, poll until the polls give `None`, and read
+`poll_timeout` again.
 """
 
-from ._native import Node, key_of, sign, signed_key_of
+from ._addresses import Attempt
+from ._id import Id, Key
+from ._native import Node, content_key_of, key_of, sign, signed_key_of
 from ._types import (
     Address,
     AddressSeen,
@@ -50,17 +53,37 @@ from ._types import (
     Transmit,
     Value,
 )
+from .errors import (
+    BootstrapError,
+    ClosedError,
+    DhtError,
+    InvalidRecord,
+    InvalidState,
+    NoAnswerError,
+    NoPeersError,
+    OverloadedError,
+    QueryTimeout,
+    QuorumError,
+    RefusedError,
+    StaleSequence,
+    ValueTooLarge,
+)
+from .host import LookupStep, PutResult, Results, RunningNode, open_node
 
 __all__ = [
     "Address",
     "AddressSeen",
     "Answered",
     "Asked",
+    "Attempt",
+    "BootstrapError",
     "Bucket",
     "Change",
+    "ClosedError",
     "Config",
     "Contact",
     "Contacts",
+    "DhtError",
     "Done",
     "Dropped",
     "Entry",
@@ -69,25 +92,40 @@ __all__ = [
     "Family",
     "Health",
     "Hit",
+    "Id",
+    "InvalidRecord",
+    "InvalidState",
     "Item",
+    "Key",
+    "LookupStep",
+    "NoAnswerError",
+    "NoPeersError",
     "Node",
     "Offline",
     "OperationProgress",
     "Outcome",
+    "OverloadedError",
     "Path",
     "Peer",
     "PeerFailure",
     "Provider",
+    "PutResult",
+    "QueryTimeout",
+    "QuorumError",
     "Reachable",
     "RecordRemoved",
     "RecordStored",
     "RecordsLost",
     "Refused",
+    "RefusedError",
     "Renewed",
+    "Results",
     "Role",
+    "RunningNode",
     "SearchEntry",
     "Signal",
     "SignedValue",
+    "StaleSequence",
     "Started",
     "Stats",
     "StoreStats",
@@ -95,7 +133,10 @@ __all__ = [
     "Totals",
     "Transmit",
     "Value",
+    "ValueTooLarge",
+    "content_key_of",
     "key_of",
+    "open_node",
     "sign",
     "signed_key_of",
 ]
