@@ -14,6 +14,7 @@ import uvloop
 
 import kadlet
 from kadlet import RunningNode
+from kadlet._sockets import SocketDriver
 
 LOOPBACK = "127.0.0.1:0"
 CONTENT = bytes(range(32))
@@ -292,11 +293,13 @@ def test_both_families_are_one_node() -> None:
 def test_a_send_that_fails_ends_nothing() -> None:
     async def test() -> None:
         async with network(2) as (a, b):
-            link = a._driver.links[0]
+            driver = a._driver
+            assert isinstance(driver, SocketDriver)
+            link = driver._links[0]
             works, link.socket = link.socket, Unplugged()  # type: ignore[assignment]
             with pytest.raises(kadlet.NoAnswerError):
                 await a.find_node(b.id)
-            assert a._driver.send_errors >= 1
+            assert driver.send_errors >= 1
             link.socket = works
             assert await a.find_node(b.id)
 

@@ -6,6 +6,7 @@ no entropy. After any call that is given `now`, poll until the polls give `None`
 `poll_timeout` again.
 """
 
+from . import testing
 from ._addresses import Attempt
 from ._id import Id, Key
 from ._native import Node, content_key_of, key_of, sign, signed_key_of
@@ -139,4 +140,5 @@ __all__ = [
     "open_node",
     "sign",
     "signed_key_of",
+    "testing",
 ]

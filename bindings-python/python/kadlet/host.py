@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import socket
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path as File
@@ -18,12 +17,12 @@ from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
 from . import _state
-from ._addresses import Attempt, AttemptResult, numeric, resolve, result_of, split, text_of
-from ._driver import Driver, Link, Operation, open_links
+from ._addresses import Attempt, AttemptResult, resolve, result_of, split
+from ._driver import Driver, Operation
 from ._id import Id, Key
 from ._native import Node, content_key_of, key_of, signed_key_of
+from ._sockets import SocketDriver, open_links
 from ._types import (
-    Address,
     Answered,
     Asked,
     Config,
@@ -165,7 +164,6 @@ class RunningNode:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._id = Id(driver.node.id())
-        self._addrs = tuple(text_of(_reached(link)) for link in driver.links.values())
 
     @property
     def id(self) -> Id:
@@ -175,12 +173,12 @@ class RunningNode:
     @property
     def addr(self) -> str:
         """HOST:PORT at which others reach the first socket: never a wildcard."""
-        return self._addrs[0]
+        return self._driver.addrs[0]
 
     @property
     def addrs(self) -> tuple[str, ...]:
         """The same for each socket: there are two where `bind` was `[::]`."""
-        return self._addrs
+        return self._driver.addrs
 
     @property
     def closed(self) -> bool:
@@ -217,7 +215,7 @@ class RunningNode:
             if not resolved:
                 attempts.append((Attempt(text, None, "unresolved", why), None))
             for address in resolved:
-                path = self._path_to(address)
+                path = self._driver.path_to(address)
                 result: AttemptResult = "out_of_reach" if path is None else "timeout"
                 attempts.append((Attempt(text, address, result), path))
         paths = [path for _, path in attempts if path is not None]
@@ -387,12 +385,6 @@ class RunningNode:
             raise ClosedError("the node is closed")
         return self._driver
 
-    def _path_to(self, address: Address) -> Path | None:
-        for link in self._driver.links.values():
-            if link.reaches(address):
-                return Path(address, link.number)
-        return None
-
     async def _read(
         self, key: Id, salt: bytes, newer_than: int | None, timeout: float | None
     ) -> Item | None:
@@ -509,7 +501,7 @@ def open_node(
             links = open_links(str(ip), port)
         except OSError as error:
             raise OSError(error.errno, f"no socket on {bind}: {error.strerror}") from None
-        driver = Driver(node, links, file)
+        driver = SocketDriver(node, links, file)
         try:
             await driver.start()
             running = RunningNode(driver)
@@ -562,19 +554,3 @@ def _step(event: Event) -> LookupStep | None:
             return event
         case _:
             return None
-
-
-def _reached(link: Link) -> Address:
-    """Where others reach a socket: a wildcard is no address that one could type elsewhere."""
-    if link.bound[0] not in ("0.0.0.0", "::"):
-        return link.bound
-    v4 = link.family == "ipv4"
-    probe = socket.socket(link.socket.family, socket.SOCK_DGRAM)
-    with probe:
-        try:
-            # Connecting a UDP socket sends nothing; it asks for the route.
-            probe.connect(("1.1.1.1" if v4 else "2606:4700:4700::1111", 53))
-            outward = probe.getsockname()[0]
-        except OSError:
-            outward = "127.0.0.1" if v4 else "::1"
-    return numeric(outward, link.bound[1])

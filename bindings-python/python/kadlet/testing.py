@@ -1,0 +1,229 @@
+"""A network of real nodes in memory, in virtual time: for tests of what is built on Kadlet.
+
+```
+async with kadlet.testing.network(50, seed=1, loss=0.05) as nodes:
+    stored = await nodes[0].put(b"hello")
+    await nodes.sleep(3600.0)
+    assert await nodes[49].get(stored.key) == b"hello"
+```
+
+Nothing is random but what the seed says, and nothing takes time but computing: the same calls in
+the same order give the same run, to the byte. Time stands still while nobody waits for a node, and
+jumps to what comes next while somebody does; `timeout=` of the operations is in that time, unlike
+`asyncio.timeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Self, overload
+
+from ._addresses import text_of
+from ._driver import Driver
+from ._native import Node
+from ._types import Address, Config, Path
+from .errors import BootstrapError
+from .host import RunningNode
+
+DELAY = (0.01, 0.05)
+"""A datagram is on its way for so many seconds, at least and at most."""
+
+BATCH = 1000
+"""What happens at most before the loop's other tasks get a turn."""
+
+ATTEMPTS = 20
+"""A node that loss keeps from joining tries again so often."""
+
+
+class Network(Sequence[RunningNode]):
+    """The nodes that were there from the beginning, in order; closed ones among them."""
+
+    def __init__(self, n: int, seed: int, loss: float, config: Config) -> None:
+        self._n = n
+        self._random = Random(seed)
+        self._loss = loss
+        self._config = config
+        self._now = 0.0
+        self._nodes: list[RunningNode] = []
+        self._drivers: dict[Address, _Driver] = {}
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._waiting = 0
+        self._woken = False
+        self._scheduled = False
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the network was made."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets so much virtual time pass."""
+        if not seconds >= 0.0:
+            raise ValueError(f"a time is a number of seconds from 0 on, this is {seconds}")
+        waiter = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+                self.woken()
+
+        self.at(self._now + seconds, wake)
+        self.wait()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                self.woken()
+            raise
+
+    async def join(self) -> RunningNode:
+        """One more node, which joins by one of those that are open; it is not in the sequence."""
+        address = self._address(len(self._drivers))
+        seeds = self._random.randbytes(20), self._random.randbytes(32)
+        node = Node(self._config, *seeds, self._now)
+        driver = self._drivers[address] = _Driver(self, node, address)
+        running = RunningNode(driver)
+        driver.pump()
+        known = [d.addrs[0] for d in self._drivers.values() if d is not driver and not d.closed]
+        for attempt in range(ATTEMPTS if known else 0):
+            try:
+                await running.bootstrap([self._random.choice(known)])
+                break
+            except BootstrapError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        return running
+
+    async def __aenter__(self) -> Self:
+        try:
+            for _ in range(self._n):
+                self._nodes.append(await self.join())
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes every node."""
+        for driver in self._drivers.values():
+            await driver.close()
+        self._queue.clear()
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> RunningNode: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RunningNode]: ...
+    def __getitem__(self, index: int | slice) -> RunningNode | list[RunningNode]:
+        return self._nodes[index]
+
+    @staticmethod
+    def _address(n: int) -> Address:
+        # Each in a /24 of its own, for the core limits what comes from one.
+        return (f"10.{n >> 8}.{n & 255}.1", 7611)
+
+    def at(self, time: float, do: Callable[[], None]) -> None:
+        """What happens at that time, after what was to happen then before."""
+        self._order += 1
+        heapq.heappush(self._queue, (time, self._order, do))
+
+    def carry(self, sender: Address, path: Path, payload: bytes) -> None:
+        """Delivers a datagram later, or never."""
+        delay, lost = self._random.uniform(*DELAY), self._random.random() < self._loss
+        receiver = self._drivers.get(path.remote)
+        if receiver is not None and not lost:
+            self.at(self._now + delay, lambda: receiver.receive(sender, payload))
+
+    def wait(self) -> None:
+        """Somebody waits: time goes on."""
+        self._waiting += 1
+        self._schedule()
+
+    def woken(self) -> None:
+        """Somebody has what was waited for."""
+        self._waiting -= 1
+        self._woken = True
+
+    def _schedule(self) -> None:
+        if self._waiting and self._queue and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = self._woken = False
+        for _ in range(BATCH):
+            # Whoever was woken acts before time goes on.
+            if self._woken or not self._waiting or not self._queue:
+                break
+            time, _, do = heapq.heappop(self._queue)
+            self._now = max(self._now, time)
+            do()
+        self._schedule()
+
+
+class _Driver(Driver):
+    """A node whose socket and clock are the network."""
+
+    def __init__(self, network: Network, node: Node, address: Address) -> None:
+        super().__init__(node, (text_of(address),))
+        self._network = network
+        self._address = address
+        self._deadline: float | None = None
+
+    def now(self) -> float:
+        return self._network.now
+
+    def path_to(self, address: Address) -> Path | None:
+        return Path(address)
+
+    def set_timer(self, deadline: float | None) -> None:
+        if deadline != self._deadline and deadline is not None:
+            self._network.at(deadline, lambda: self._fire(deadline))
+        self._deadline = deadline
+
+    def _fire(self, deadline: float) -> None:
+        if self._deadline == deadline:
+            self._deadline = None
+            self.due()
+
+    def send(self, path: Path, payload: bytes) -> None:
+        self._network.carry(self._address, path, payload)
+
+    def receive(self, sender: Address, payload: bytes) -> None:
+        """A datagram arrives."""
+        if not self.closed:
+            self.node.handle_datagram(self.now(), Path(sender), payload)
+            self.pump()
+
+    def close_sockets(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        self._network.wait()
+
+    def woken(self) -> None:
+        self._network.woken()
+
+
+def network(n: int, *, seed: int = 0, loss: float = 0.0, config: Config | None = None) -> Network:
+    """A network of `n` nodes that have joined, for `async with`.
+
+    `loss` of the datagrams, from 0 to 1, never arrive. Closing a node is its death: it says no
+    goodbye. At most 65,536 nodes.
+    """
+    if not isinstance(n, int):
+        raise TypeError(f"the number of nodes is an int, this is {type(n).__name__}")
+    if not 1 <= n <= 1 << 16:
+        raise ValueError(f"a network has 1 to 65536 nodes, this has {n}")
+    if not 0.0 <= loss <= 1.0:
+        raise ValueError(f"loss is a number from 0 to 1, this is {loss}")
+    return Network(n, seed, loss, config or Config())
