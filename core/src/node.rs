@@ -296,9 +296,10 @@ impl Node {
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += datagram.len() as u64;
         let result = self.receive(now, path, datagram);
-        self.feed_starved(now);
-        if let Err(reason) = result {
-            *self.stats.rejected.entry(reason).or_insert(0) += 1;
+        match result {
+            Ok(()) => self.feed_starved(now),
+            // Nothing comes of it; what waits for room has a deadline that has come.
+            Err(reason) => *self.stats.rejected.entry(reason).or_insert(0) += 1,
         }
         result
     }
