@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 import uvloop
 
 import kadlet
-from kadlet import RunningNode
+from kadlet import RunningNode, _driver, _state
 from kadlet._sockets import SocketDriver
 
 LOOPBACK = "127.0.0.1:0"
@@ -249,9 +250,14 @@ def test_the_state_is_there_after_a_restart(tmp_path: Path) -> None:
             assert [file.name for file in tmp_path.iterdir()] == ["state"]
             async with kadlet.open_node(LOOPBACK, state=state) as node:
                 assert node.id == ours
+                assert node.health().operations == 1, "it joins again by the contact it had"
                 # The contact is asked as well as the own store.
                 assert await node.get(key) == b"kept"
                 assert await node.find_node(other.id)
+            with silent() as deaf:
+                dead = f"127.0.0.1:{deaf.getsockname()[1]}"
+                async with kadlet.open_node(LOOPBACK, [dead], state=state, timeout=0.01) as node:
+                    assert await node.get(key) == b"kept"
 
         data = bytearray(state.read_bytes())
         data[-1] ^= 1
@@ -263,15 +269,49 @@ def test_the_state_is_there_after_a_restart(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     async def test() -> None:
         folder = tmp_path / "folder"
         folder.mkdir()
+        with pytest.raises(OSError):
+            await kadlet.open_node(LOOPBACK, state=folder / "missing" / "state")
         node = await kadlet.open_node(LOOPBACK, state=folder / "state")
-        folder.rmdir()
+        shutil.rmtree(folder)
         with pytest.raises(OSError):
             await node.aclose()
         assert node.closed
+
+    run(test())
+
+
+def test_the_state_is_written_while_the_node_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        loop, written = asyncio.get_running_loop(), asyncio.Event()
+        full = True
+
+        def write(path: Path, state: bytes) -> None:
+            loop.call_soon_threadsafe(written.set)
+            if full:
+                raise OSError(errno.ENOSPC, "the disk is full")
+
+        async def until_saved(well: bool) -> None:
+            while (node.save_error is None) != well:
+                await written.wait()
+                written.clear()
+                if node._driver._saving is not None:
+                    await node._driver._saving
+
+        monkeypatch.setattr(_driver, "SAVE_EVERY", 0.0)
+        async with kadlet.open_node(LOOPBACK, state=tmp_path / "state") as node:
+            monkeypatch.setattr(_state, "write", write)
+            async with kadlet.open_node(LOOPBACK, [node.addr]) as second:
+                await until_saved(False)
+                assert await node.find_node(second.id), "it goes on"
+                full = False
+                async with kadlet.open_node(LOOPBACK, [node.addr]):
+                    await until_saved(True)
 
     run(test())
 
@@ -297,8 +337,11 @@ def test_a_send_that_fails_ends_nothing() -> None:
             assert isinstance(driver, SocketDriver)
             link = driver._links[0]
             works, link.socket = link.socket, Unplugged()  # type: ignore[assignment]
+            steps = []
             with pytest.raises(kadlet.NoAnswerError):
-                await a.find_node(b.id)
+                async for step in a.lookup(b.id):
+                    steps.append(step)
+            assert [s.reason for s in steps if isinstance(s, kadlet.Failed)] == ["path_failed"]
             assert driver.send_errors >= 1
             link.socket = works
             assert await a.find_node(b.id)

@@ -35,6 +35,12 @@ def test_time_passes_only_while_somebody_waits() -> None:
             assert nodes.now == before
             await nodes[0].get(bytes(20))
             assert before < nodes.now < before + 1.0, "nobody is woken late"
+            sleeper = asyncio.create_task(nodes.sleep(1000.0))
+            before = nodes.now
+            for _ in range(3):
+                await nodes[0].get(bytes(20))
+            assert nodes.now < before + 1.0, "though another one waits for longer"
+            sleeper.cancel()
             before = nodes.now
             await nodes.sleep(10.0)
             assert nodes.now == pytest.approx(before + 10.0)

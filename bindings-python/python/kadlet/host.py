@@ -497,6 +497,9 @@ def open_node(
         if file is not None:
             saved = await loop.run_in_executor(None, _state.read, file, settings, seed)
         node = saved or Node(settings, os.urandom(20), seed, 0.0)
+        if file is not None and saved is None:
+            # That it cannot be written is better said now than when there is something to lose.
+            await loop.run_in_executor(None, _state.write, file, node.export_state(0.0))
         try:
             links = open_links(str(ip), port)
         except OSError as error:
