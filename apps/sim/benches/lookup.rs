@@ -13,7 +13,10 @@ fn lookups(c: &mut Criterion) {
         let net = core::cell::RefCell::new(net);
         group.bench_function(format!("{nodes} nodes"), |b| {
             b.iter_batched(
-                || (net.borrow_mut().random_live(), net.borrow_mut().random_id()),
+                || {
+                    let mut net = net.borrow_mut();
+                    (net.random_live(), net.random_id())
+                },
                 |(asker, target)| {
                     let mut net = net.borrow_mut();
                     let lookup = net.command(asker, |node, now| node.find_node(now, target));
