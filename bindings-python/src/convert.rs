@@ -9,9 +9,9 @@ use core::time::Duration;
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Asked, Capabilities, Change, Config, Contact, Dropped, Entry, Event, Families, Family, Health,
-    Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure, Role, Stats,
-    StoreChange, StoreStats, Totals, Transmit,
+    Asked, Change, Contact, Dropped, Entry, Event, Families, Family, Health, Id, Instant, LinkId,
+    OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange, StoreStats, Totals,
+    Transmit,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyNotImplementedError;
@@ -19,6 +19,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
+use crate::settings::number;
 use crate::{Any, invalid};
 
 /// A dataclass of `kadlet._types` with these fields.
@@ -27,9 +28,14 @@ pub(crate) fn make<'py>(
     class: &str,
     fields: impl PyCallArgs<'py>,
 ) -> PyResult<Any<'py>> {
+    self::class(py, class)?.call1(fields)
+}
+
+/// One of the classes of `kadlet._types`.
+pub(crate) fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Any<'py>> {
     static TYPES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let types = TYPES.get_or_try_init(py, || py.import("kadlet._types").map(Bound::unbind))?;
-    types.bind(py).getattr(class)?.call1(fields)
+    types.bind(py).getattr(name)
 }
 
 pub(crate) fn tuple<'py, T>(
@@ -63,7 +69,7 @@ pub(crate) const fn seconds(instant: Instant) -> f64 {
     instant.as_micros() as f64 / 1e6
 }
 
-const fn elapsed(duration: Duration) -> f64 {
+pub(crate) const fn elapsed(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
 
@@ -94,7 +100,7 @@ pub(crate) fn families(names: &[String]) -> PyResult<Families> {
 /// An address as the `socket` module has it; a scope in the host's text gives way to its number.
 pub(crate) fn address_from(value: &Any<'_>) -> PyResult<SocketAddr> {
     let host: String = value.get_item(0)?.extract()?;
-    let port = value.get_item(1)?.extract()?;
+    let port = number(&value.get_item(1)?, u16::MAX)?;
     let bare = host.split('%').next().unwrap_or_default();
     let not_ip = |why| invalid(format_args!("{host} is no IP address: {why}"));
     let ip: IpAddr = bare.parse().map_err(not_ip)?;
@@ -120,7 +126,7 @@ fn address<'py>(py: Python<'py>, address: &SocketAddr) -> PyResult<Any<'py>> {
 
 pub(crate) fn path_from(value: &Any<'_>) -> PyResult<Path> {
     let remote = address_from(&value.getattr("remote")?)?;
-    Ok(Path { link: LinkId(value.getattr("link")?.extract()?), remote })
+    Ok(Path { link: LinkId(number(&value.getattr("link")?, u16::MAX)?), remote })
 }
 
 fn path<'py>(py: Python<'py>, path: &Path) -> PyResult<Any<'py>> {
@@ -151,7 +157,7 @@ pub(crate) fn item_from(value: &Any<'_>) -> PyResult<Item> {
     let signed = SignedValue::new(
         array("a public key", &bytes("public_key")?)?,
         bytes("salt")?,
-        value.getattr("seq")?.extract()?,
+        number(&value.getattr("seq")?, u64::MAX)?,
         bytes("value")?,
         array("a signature", &bytes("signature")?)?,
         bytes("extra")?,
@@ -183,7 +189,7 @@ pub(crate) fn search_entry_from(value: &Any<'_>) -> PyResult<SearchEntry> {
     let name: String = value.getattr("name")?.extract()?;
     let content: Vec<u8> = value.getattr("content")?.extract()?;
     let extra: Vec<u8> = value.getattr("extra")?.extract()?;
-    let size = value.getattr("size")?.extract()?;
+    let size = number(&value.getattr("size")?, u64::MAX)?;
     SearchEntry::with_extra(name, size, array("a content", &content)?, extra).map_err(invalid)
 }
 
@@ -293,36 +299,7 @@ pub(crate) fn change<'py>(py: Python<'py>, change: &Change) -> PyResult<Any<'py>
     }
 }
 
-// ---- settings and reads -----------------------------------------------------------------------
-
-const ROLES: [(Role, &str); 3] =
-    [(Role::Auto, "auto"), (Role::Client, "client"), (Role::Server, "server")];
-
-pub(crate) fn config(value: &Any<'_>) -> PyResult<Config> {
-    let mut config = Config::default();
-    config.network = match value.getattr("network")?.extract::<Option<String>>()? {
-        Some(name) => Network::Native(name),
-        None => Network::Mainline,
-    };
-    let role: String = value.getattr("role")?.extract()?;
-    let known = ROLES.into_iter().find(|(_, name)| *name == role);
-    let unknown = || invalid(format_args!("a role is auto, client or server, this is {role}"));
-    config.role = known.ok_or_else(unknown)?.0;
-    config.capabilities = Capabilities(value.getattr("capabilities")?.extract()?);
-    config.deadline = duration(value.getattr("deadline")?.extract()?)?;
-    config.store.max_changes = value.getattr("max_changes")?.extract()?;
-    Ok(config)
-}
-
-pub(crate) fn config_to<'py>(py: Python<'py>, config: &Config) -> PyResult<Any<'py>> {
-    let network = match &config.network {
-        Network::Native(name) => Some(name),
-        _ => None,
-    };
-    let role = ROLES.into_iter().find(|(role, _)| *role == config.role).map(|(_, name)| name);
-    let (deadline, changes) = (elapsed(config.deadline), config.store.max_changes);
-    make(py, "Config", (network, role, config.capabilities.0, deadline, changes))
-}
+// ---- reads ------------------------------------------------------------------------------------
 
 pub(crate) fn progress<'py>(py: Python<'py>, progress: &OperationProgress) -> PyResult<Any<'py>> {
     let remaining = elapsed(progress.remaining);

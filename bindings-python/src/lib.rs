@@ -9,17 +9,19 @@
 //! the one with the other in hand would wait for ever.
 
 mod convert;
+mod settings;
 
 use std::sync::{Mutex, MutexGuard};
 
 use kadlet_core::content::ContentId;
 use kadlet_core::record::{SearchQuery, SignedValue};
-use kadlet_core::{Announcement, Entry, GetQuery, LinkId, OperationId, PutOptions};
+use kadlet_core::{Announcement, Config, Entry, GetQuery, LinkId, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use convert::{array, duration, id, instant, make, seconds};
+use settings::{Number, Setting};
 
 /// The caller's fault, in the core's words.
 fn invalid(why: impl core::fmt::Display) -> PyErr {
@@ -46,7 +48,7 @@ impl Node {
 impl Node {
     #[new]
     fn new(config: &Any<'_>, id: &[u8], seed: &[u8], now: f64) -> PyResult<Self> {
-        let (config, id) = (convert::config(config)?, convert::id(id)?);
+        let (config, id) = (Config::read(config)?, convert::id(id)?);
         let node = kadlet_core::Node::new(config, id, array("a seed", seed)?, instant(now)?);
         Ok(Self(Mutex::new(node)))
     }
@@ -60,7 +62,7 @@ impl Node {
         now: f64,
         elapsed: f64,
     ) -> PyResult<Self> {
-        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+        let (config, seed) = (Config::read(config)?, array("a seed", seed)?);
         let (now, elapsed) = (instant(now)?, duration(elapsed)?);
         let node = kadlet_core::Node::restore(config, state, seed, now, elapsed);
         Ok(Self(Mutex::new(node.map_err(invalid)?)))
@@ -95,20 +97,20 @@ impl Node {
     fn link_up(
         &self,
         now: f64,
-        link: u16,
+        link: Number<u16>,
         local: &Any<'_>,
         families: Vec<String>,
-        mtu: u16,
+        mtu: Number<u16>,
     ) -> PyResult<()> {
         let (now, local) = (instant(now)?, convert::address_from(local)?);
         let families = convert::families(&families)?;
-        self.lock()?.link_up(now, LinkId(link), local, families, mtu);
+        self.lock()?.link_up(now, LinkId(link.0), local, families, mtu.0);
         Ok(())
     }
 
     /// A socket is closed.
-    fn link_down(&self, now: f64, link: u16) -> PyResult<()> {
-        self.lock()?.link_down(instant(now)?, LinkId(link));
+    fn link_down(&self, now: f64, link: Number<u16>) -> PyResult<()> {
+        self.lock()?.link_down(instant(now)?, LinkId(link.0));
         Ok(())
     }
 
@@ -129,36 +131,54 @@ impl Node {
     }
 
     /// Tells the nodes closest to `key` that the content is to be had from us.
-    #[pyo3(signature = (now, key, port=None, transports=0, renew=false))]
+    #[pyo3(
+        signature = (now, key, port=None, transports=Number(0), renew=false),
+        text_signature = "($self, now, key, port=None, transports=0, renew=False)"
+    )]
     fn announce(
         &self,
         now: f64,
         key: &[u8],
-        port: Option<u16>,
-        transports: u8,
+        port: Option<Number<u16>>,
+        transports: Number<u8>,
         renew: bool,
     ) -> PyResult<u64> {
         let mut announcement = Announcement::http(0);
-        announcement.port = port;
-        announcement.transports = kadlet_core::record::Transports(transports);
+        announcement.port = port.map(|Number(port)| port);
+        announcement.transports = kadlet_core::record::Transports(transports.0);
         announcement.renew = renew;
         Ok(self.lock()?.announce(instant(now)?, id(key)?, announcement).0)
     }
 
     /// Reads the value under a key.
-    #[pyo3(signature = (now, key, salt=vec![], newer_than=None))]
-    fn get(&self, now: f64, key: &[u8], salt: Vec<u8>, newer_than: Option<u64>) -> PyResult<u64> {
+    #[pyo3(
+        signature = (now, key, salt=vec![], newer_than=None),
+        text_signature = "($self, now, key, salt=b'', newer_than=None)"
+    )]
+    fn get(
+        &self,
+        now: f64,
+        key: &[u8],
+        salt: Vec<u8>,
+        newer_than: Option<Number<u64>>,
+    ) -> PyResult<u64> {
         let mut query = GetQuery::new(id(key)?);
-        (query.salt, query.newer_than) = (salt, newer_than);
+        (query.salt, query.newer_than) = (salt, newer_than.map(|Number(seq)| seq));
         Ok(self.lock()?.get(instant(now)?, query).0)
     }
 
     /// Stores a value: bytes, or a signed one; `cas` only over the one with this sequence number.
     #[pyo3(signature = (now, item, cas=None, renew=false))]
-    fn put(&self, now: f64, item: &Any<'_>, cas: Option<u64>, renew: bool) -> PyResult<u64> {
+    fn put(
+        &self,
+        now: f64,
+        item: &Any<'_>,
+        cas: Option<Number<u64>>,
+        renew: bool,
+    ) -> PyResult<u64> {
         let (now, item) = (instant(now)?, convert::item_from(item)?);
         let mut options = PutOptions::default();
-        (options.cas, options.renew) = (cas, renew);
+        (options.cas, options.renew) = (cas.map(|Number(seq)| seq), renew);
         let operation = self.lock()?.put(now, item, options);
         Ok(operation.map_err(invalid)?.0)
     }
@@ -184,14 +204,14 @@ impl Node {
     }
 
     /// Ends an operation and the renewal of what it published. False if there was neither.
-    fn cancel(&self, now: f64, operation: u64) -> PyResult<bool> {
-        Ok(self.lock()?.cancel(instant(now)?, OperationId(operation)))
+    fn cancel(&self, now: f64, operation: Number<u64>) -> PyResult<bool> {
+        Ok(self.lock()?.cancel(instant(now)?, OperationId(operation.0)))
     }
 
     /// Gives an operation so many seconds from now on. False if it is not running.
-    fn set_deadline(&self, now: f64, operation: u64, after: f64) -> PyResult<bool> {
+    fn set_deadline(&self, now: f64, operation: Number<u64>, after: f64) -> PyResult<bool> {
         let (now, after) = (instant(now)?, duration(after)?);
-        Ok(self.lock()?.set_deadline(now, OperationId(operation), after))
+        Ok(self.lock()?.set_deadline(now, OperationId(operation.0), after))
     }
 
     /// Takes another id.
@@ -251,7 +271,7 @@ impl Node {
     /// The settings the node was made with.
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
         let config = self.lock()?.config().clone();
-        convert::config_to(py, &config)
+        config.write(py)
     }
 
     /// The buckets of a family's routing table, nearest first.
@@ -288,8 +308,12 @@ impl Node {
     }
 
     /// How far an operation is; None if it has ended.
-    fn operation<'py>(&self, py: Python<'py>, operation: u64) -> PyResult<Option<Any<'py>>> {
-        let progress = self.lock()?.operation(OperationId(operation));
+    fn operation<'py>(
+        &self,
+        py: Python<'py>,
+        operation: Number<u64>,
+    ) -> PyResult<Option<Any<'py>>> {
+        let progress = self.lock()?.operation(OperationId(operation.0));
         progress.map(|progress| convert::progress(py, &progress)).transpose()
     }
 
@@ -329,11 +353,11 @@ fn sign<'py>(
     py: Python<'py>,
     secret: &[u8],
     salt: &[u8],
-    seq: u64,
+    seq: Number<u64>,
     value: &[u8],
 ) -> PyResult<Any<'py>> {
     let secret = array("a secret", secret)?;
-    let signed = SignedValue::sign(&secret, salt, seq, value).map_err(invalid)?;
+    let signed = SignedValue::sign(&secret, salt, seq.0, value).map_err(invalid)?;
     convert::signed_value(py, &signed)
 }
 
@@ -362,8 +386,14 @@ fn content_key_of<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, P
     Ok(PyBytes::new(py, key.as_bytes()))
 }
 
+/// The settings as the core has them, where `Config()` says them in Python.
+#[pyfunction]
+fn default_config(py: Python<'_>) -> PyResult<Any<'_>> {
+    Config::default().write(py)
+}
+
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::{Node, content_key_of, key_of, sign, signed_key_of};
+    use super::{Node, content_key_of, default_config, key_of, sign, signed_key_of};
 }

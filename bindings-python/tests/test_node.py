@@ -1,8 +1,7 @@
 """Two nodes that share nothing but a queue, and what the boundary promises."""
 
-import re
 from collections import deque
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +87,13 @@ def test_what_is_wrong_with_an_argument_is_an_exception() -> None:
         node.find_node(1.0, b"short")
     with pytest.raises(ValueError, match="no IP address"):
         node.bootstrap(1.0, [kadlet.Path(("localhost", 1))])
+    with pytest.raises(ValueError, match="0 to 65535 is expected, this is 65536"):
+        node.announce(1.0, bytes(20), 65_536)
+    with pytest.raises(ValueError, match="0 to 18446744073709551615"):
+        node.cancel(1.0, -1)
+    wrong: Any = "key"
+    with pytest.raises(TypeError, match="key"):
+        node.get(1.0, wrong)
     with pytest.raises(ValueError, match="896"):
         node.put(1.0, bytes(897))
 
@@ -113,27 +119,20 @@ def test_addresses_of_either_family_pass() -> None:
     assert transmit is not None and transmit.path == path
 
 
-def rust_verbs() -> set[str]:
-    """The public functions of `impl Node` in the core."""
-    core = Path(__file__).resolve().parents[2] / "core" / "src"
-    verbs = set()
-    for file in [core / "node.rs", *sorted((core / "node").rglob("*.rs"))]:
-        ours = False
-        for line in file.read_text("utf-8").splitlines():
-            if line.startswith("impl"):
-                ours = line == "impl Node {"
-            elif ours and (verb := re.match(r"    pub (?:const )?fn (\w+)", line)):
-                verbs.add(verb[1])
-    return verbs
+def test_what_is_wrong_with_a_setting_is_said_with_its_name() -> None:
+    def node(**settings: Any) -> None:
+        kadlet.Node(kadlet.Config(**settings), bytes(20), bytes(32), 0.0)
 
-
-def test_the_verbs_are_the_core_s() -> None:
-    """A verb that is added, renamed or dropped on one side alone does not pass."""
-    ours = {name for name in vars(kadlet.Node) if not name.startswith("_")}
-    assert ours | {"new"} == rust_verbs()
-
-
-def test_the_stub_has_the_same_verbs() -> None:
-    stub = Path(kadlet.__file__).with_name("_native.pyi").read_text("utf-8")
-    verbs = set(re.findall(r"    def ([a-z]\w+)", stub))
-    assert verbs == {name for name in vars(kadlet.Node) if not name.startswith("_")}
+    wrong: Any = "20"
+    with pytest.raises(TypeError, match="^table: k: an int is expected, this is str$"):
+        node(table=kadlet.TableConfig(k=wrong))
+    with pytest.raises(ValueError, match="^table: b: a number from 0 to 4294967295 is expected"):
+        node(table=kadlet.TableConfig(b=-1))
+    with pytest.raises(ValueError, match="^tokens: lifetime: .* seconds from 0 on, this is -1$"):
+        node(tokens=kadlet.TokenConfig(lifetime=-1.0))
+    with pytest.raises(ValueError, match="^role: a role is one of auto, client, server, not king"):
+        node(role="king")
+    with pytest.raises(TypeError, match="^limits: a LimitConfig is expected, this is str"):
+        node(limits=wrong)
+    with pytest.raises(TypeError, match="^network: a network is a str"):
+        node(network=5)

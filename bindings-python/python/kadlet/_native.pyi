@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import final
 
 from ._types import (
     Address,
@@ -6,13 +7,14 @@ from ._types import (
     Change,
     Config,
     Contact,
+    Dropped,
     Event,
     Family,
-    Dropped,
     Health,
     Item,
     OperationProgress,
     Path,
+    Rejected,
     SearchEntry,
     SignedValue,
     Stats,
@@ -20,11 +22,12 @@ from ._types import (
     Transmit,
 )
 
+@final
 class Node:
     def __new__(cls, config: Config, id: bytes, seed: bytes, now: float) -> Node: ...
     @staticmethod
     def restore(config: Config, state: bytes, seed: bytes, now: float, elapsed: float) -> Node: ...
-    def handle_datagram(self, now: float, path: Path, datagram: bytes) -> str | None: ...
+    def handle_datagram(self, now: float, path: Path, datagram: bytes) -> Rejected | None: ...
     def handle_path_failed(self, now: float, path: Path) -> None: ...
     def handle_timeout(self, now: float) -> None: ...
     def link_up(
@@ -74,3 +77,13 @@ def sign(secret: bytes, salt: bytes, seq: int, value: bytes) -> SignedValue: ...
 def key_of(item: Item) -> bytes: ...
 def signed_key_of(public_key: bytes, salt: bytes) -> bytes: ...
 def content_key_of(content: bytes) -> bytes: ...
+def default_config() -> Config: ...
+
+__all__ = [
+    "Node",
+    "content_key_of",
+    "default_config",
+    "key_of",
+    "sign",
+    "signed_key_of",
+]

@@ -9,27 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ._config import Config as Config
+from ._config import Enforce as Enforce
+from ._config import EstimateConfig as EstimateConfig
+from ._config import FetchConfig as FetchConfig
+from ._config import LimitConfig as LimitConfig
+from ._config import LookupConfig as LookupConfig
+from ._config import Rate as Rate
+from ._config import RequestConfig as RequestConfig
+from ._config import Role as Role
+from ._config import StoreConfig as StoreConfig
+from ._config import TableConfig as TableConfig
+from ._config import TokenConfig as TokenConfig
+
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """An address as the `socket` module has it: two fields for IPv4, four for IPv6."""
 
 Family: TypeAlias = Literal["ipv4", "ipv6"]
-Role: TypeAlias = Literal["auto", "client", "server"]
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The settings of a node that Python hosts choose."""
-
-    network: str | None = "kadlet"
-    """The network's name; None: BitTorrent's Mainline DHT."""
-    role: Role = "auto"
-    """Whether others may rely on us."""
-    capabilities: int = 3
-    """What we tell others we can do: 1 keeps records, 2 hands on signals."""
-    deadline: float = 60.0
-    """An operation without a deadline of its own ends after so many seconds."""
-    max_changes: int = 0
-    """Changes of records that wait to be polled; 0 keeps no journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +89,51 @@ class SearchEntry:
     extra: bytes = b""
 
 
+Rejected: TypeAlias = Literal[
+    "malformed_not_ours",
+    "malformed_other_version",
+    "malformed_other_network",
+    "malformed_too_long",
+    "malformed_truncated",
+    "malformed_trailing",
+    "malformed_bad_number",
+    "malformed_missing",
+    "malformed_bad_field",
+    "malformed_duplicate",
+    "malformed_too_deep",
+    "malformed_critical",
+    "bad_source",
+    "own_id",
+    "unsolicited",
+    "wrong_address",
+    "wrong_id",
+    "rate_limited",
+    "closed",
+]
+"""Why a datagram was dropped: its sender's fault, counted in `Stats.rejected`."""
+
+ErrorCode: TypeAlias = Literal[
+    "generic",
+    "server",
+    "protocol",
+    "unknown_method",
+    "value_too_large",
+    "bad_signature",
+    "salt_too_large",
+    "cas_mismatch",
+    "stale_sequence",
+    "bad_token",
+    "no_room",
+    "other",
+]
+"""Why a peer refused; `other` is a number of a later version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A refusal: the reason's name and number, and the sequence number held, where it matters."""
 
-    code: str
+    code: ErrorCode
     number: int
     seq: int | None
 
@@ -360,7 +396,7 @@ class Stats:
     transmits_lost: int
     events_lost: int
     operations: int
-    rejected: dict[str, int] = field(default_factory=dict)
+    rejected: dict[Rejected, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

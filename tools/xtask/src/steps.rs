@@ -135,6 +135,9 @@ fn python(cx: &Context) -> Result<(), Stop> {
     let maturin = ["-m", "maturin", "develop", "--locked", "--quiet"];
     run(cx.command(&python).args(maturin).env("VIRTUAL_ENV", venv).current_dir(&bindings))?;
     run(cx.command(&python).args(["-m", "mypy"]).current_dir(&bindings))?;
+    let stubtest =
+        ["-m", "mypy.stubtest", "kadlet._native", "--mypy-config-file", "pyproject.toml"];
+    run(cx.command(&python).args(stubtest).current_dir(&bindings))?;
     run(cx.command(&python).args(["-m", "pytest", "--quiet"]).current_dir(&bindings))
 }
 

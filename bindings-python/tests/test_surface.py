@@ -1,0 +1,292 @@
+"""The Python surface against the core's public API: neither moves alone.
+
+The core's side is read from its source. Whatever is public there is offered here under a name of
+this table, or stands below with the reason why it is not.
+"""
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kadlet
+import pytest
+from kadlet import _native
+
+CORE = Path(__file__).resolve().parents[2] / "core" / "src"
+
+STRUCTS: dict[str, type] = {
+    "Asked": kadlet.Peer,
+    "Config": kadlet.Config,
+    "Contact": kadlet.Contact,
+    "Dropped": kadlet.Dropped,
+    "Entry": kadlet.Entry,
+    "EstimateConfig": kadlet.EstimateConfig,
+    "FetchConfig": kadlet.FetchConfig,
+    "Health": kadlet.Health,
+    "LimitConfig": kadlet.LimitConfig,
+    "LookupConfig": kadlet.LookupConfig,
+    "OperationProgress": kadlet.OperationProgress,
+    "Path": kadlet.Path,
+    "Rate": kadlet.Rate,
+    "RequestConfig": kadlet.RequestConfig,
+    "Stats": kadlet.Stats,
+    "StoreConfig": kadlet.StoreConfig,
+    "StoreStats": kadlet.StoreStats,
+    "TableConfig": kadlet.TableConfig,
+    "TokenConfig": kadlet.TokenConfig,
+    "Totals": kadlet.Totals,
+    "Transmit": kadlet.Transmit,
+}
+"""Structs whose public fields are the fields of a dataclass."""
+
+TAGS: dict[str, Any] = {
+    "Enforce": kadlet.Enforce,
+    "ErrorCode": kadlet.ErrorCode,
+    "Malformed": kadlet.Rejected,
+    "Outcome": kadlet.Outcome,
+    "PeerFailure": kadlet.PeerFailure,
+    "Rejected": kadlet.Rejected,
+    "Role": kadlet.Role,
+}
+"""Enums whose variants are strings; those with fields are dataclasses."""
+
+UNIONS: dict[str, Any] = {"Event": kadlet.Event}
+"""Enums whose variants are dataclasses of their name."""
+
+OFFERED: dict[str, Any] = {
+    "Change": kadlet.Change,
+    "Id": kadlet.Id,
+    "Node": kadlet.Node,
+    "StoreChange": kadlet.Change,
+    "BucketView": kadlet.Bucket,
+    "Family": kadlet.Family,
+}
+"""Of a form of their own, which tests and traces hold."""
+
+SPOKEN_OTHERWISE = {
+    "Announcement": "its fields are arguments of Node.announce",
+    "Capabilities": "an int of bits",
+    "CommandError": "ValueError, in the core's words",
+    "Distance": "the int of Id.distance",
+    "Families": "a sequence of families",
+    "GetQuery": "its fields are arguments of Node.get",
+    "Instant": "seconds",
+    "LinkId": "an int",
+    "Network": "the name, None for Mainline",
+    "OperationId": "an int",
+    "ParseIdError": "ValueError",
+    "PutOptions": "its fields are arguments of Node.put",
+    "RecordName": "bytes",
+    "StateError": "ValueError",
+}
+"""What Python says with a type of its own."""
+
+PARTS = {
+    "table": "Admission Closest Diverse Failure Filter Heard Refusal RoutingTable SavedContact",
+    "lookup": "Found Lookup Progress Step",
+    "requests": "Answered Expired Mismatch Request Requests Timeouts",
+    "limits": "Cost Limits Prefix Scope is_usable",
+    "estimate": "Estimate",
+    "tokens": "Token Tokens",
+    "store": "BadRecord Certified Due Handover HeldValue Imported NewerVersion Origin Refused Store "
+    "Stored",
+    "random": "Rng",
+}
+"""Parts of a node that are for Rust alone."""
+
+
+def sources() -> Iterator[str]:
+    for file in sorted(CORE.rglob("*.rs")):
+        if "tests" not in file.parts and file.name != "tests.rs":
+            yield file.read_text("utf-8")
+
+
+def body_of(kind: str, name: str) -> str:
+    """What stands between the braces of a struct or an enum."""
+    for text in sources():
+        if found := re.search(rf"^pub {kind} {name}\b[^{{;(]*\{{\n(.*?)^\}}", text, re.M | re.S):
+            return found[1]
+    pytest.fail(f"the core has no {kind} {name}")
+
+
+def fields_of_struct(name: str) -> list[str]:
+    return re.findall(r"^    pub (\w+):", body_of("struct", name), re.M)
+
+
+def variants_of_enum(name: str) -> dict[str, list[str]]:
+    """The variants, each with the names of its fields."""
+    variants: dict[str, list[str]] = {}
+    for line in body_of("enum", name).splitlines():
+        if variant := re.match(r"    ([A-Z]\w*)", line):
+            variants[variant[1]] = []
+        elif inner := re.match(r"        (\w+):", line):
+            variants[next(reversed(variants))].append(inner[1])
+    return variants
+
+
+def snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def names_of(cls: type) -> list[str]:
+    return [field.name.rstrip("_") for field in dataclasses.fields(cls)]
+
+
+def members(union: Any) -> Iterator[Any]:
+    """The classes and strings of a union."""
+    match typing.get_args(union):
+        case ():
+            yield union
+        case arguments:
+            for one in arguments:
+                yield from members(one)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_a_dataclass_has_the_fields_of_its_struct(name: str) -> None:
+    assert sorted(names_of(STRUCTS[name])) == sorted(fields_of_struct(name))
+
+
+@pytest.mark.parametrize("name", TAGS)
+def test_a_tag_has_the_names_of_its_enum(name: str) -> None:
+    theirs = {snake(variant) for variant in variants_of_enum(name)}
+    ours = {member.lower() if isinstance(member, str) else snake(member.__name__)
+            for member in members(TAGS[name])}  # fmt: skip
+    match name:
+        case "Malformed":
+            assert {f"malformed_{one}" for one in theirs} == {
+                one for one in ours if one.startswith("malformed_")
+            }
+        case "Rejected":
+            assert theirs - {"malformed"} == {
+                one for one in ours if not one.startswith("malformed_")
+            }
+        case _:
+            assert ours == theirs
+
+
+@pytest.mark.parametrize("name", UNIONS)
+def test_a_union_has_the_variants_of_its_enum(name: str) -> None:
+    ours = {member.__name__: sorted(names_of(member)) for member in members(UNIONS[name])}
+    theirs = variants_of_enum(name)
+    assert ours == {variant: sorted(fields) for variant, fields in theirs.items()}
+
+
+def test_changes_are_the_core_s() -> None:
+    ours = {member.__name__: sorted(names_of(member)) for member in members(kadlet.Change)}
+    theirs = variants_of_enum("StoreChange")
+    lost = {"Lost": "RecordsLost"}
+    expected = {lost.get(name, f"Record{name}"): sorted(of) for name, of in theirs.items()}
+    assert ours == {**expected, "Contacts": []}
+    assert set(variants_of_enum("Change")) == {"Record", "Contacts"}
+
+
+def test_defaults_are_the_core_s() -> None:
+    assert kadlet.Config() == _native.default_config()
+
+
+def test_every_setting_reaches_the_core() -> None:
+    """Each is changed in turn: it comes back changed, and nothing else does."""
+
+    def changed(value: Any) -> Iterator[Any]:
+        match value:
+            case bool():
+                yield not value
+            case int() | float():
+                yield type(value)(value + 1)
+            case "public" | "auto":
+                yield {"public": "everybody", "auto": "server"}[value]
+            case "kadlet":
+                yield from ("other", None)
+            case _:
+                for field in dataclasses.fields(value):
+                    for other in changed(getattr(value, field.name)):
+                        yield dataclasses.replace(value, **{field.name: other})
+
+    seen = 0
+    for config in changed(kadlet.Config()):
+        node = kadlet.Node(config, bytes(20), bytes(32), 0.0)
+        assert node.config() == config
+        seen += 1
+    assert seen > 80
+
+
+def rust_verbs() -> dict[str, list[str]]:
+    """The public functions of `impl Node` in the core, with their arguments."""
+    verbs: dict[str, list[str]] = {}
+    for file in [CORE / "node.rs", *sorted((CORE / "node").rglob("*.rs"))]:
+        for block in re.findall(r"^impl Node \{\n(.*?)^\}", file.read_text("utf-8"), re.M | re.S):
+            for verb, arguments in re.findall(
+                r"^    pub (?:const )?fn (\w+)\((.*?)\)(?: ->|\s*\{)", block, re.M | re.S
+            ):
+                verbs[verb] = re.findall(r"(\w+): ", arguments)
+    return verbs
+
+
+# Structs that Rust takes whole, and Python field by field.
+SPREAD = {"query": "GetQuery", "announcement": "Announcement", "options": "PutOptions"}
+
+
+def test_the_verbs_are_the_core_s() -> None:
+    """A verb or an argument that is added, renamed or dropped on one side alone does not pass."""
+    theirs = rust_verbs()
+    ours = {name for name in vars(kadlet.Node) if not name.startswith("_")}
+    assert ours | {"new"} == set(theirs)
+    for verb, arguments in theirs.items():
+        if verb == "search":
+            # A SearchQuery is what the words are parsed into.
+            expected = ["now", "query"]
+        else:
+            expected = [
+                name
+                for argument in arguments
+                for name in (
+                    fields_of_struct(SPREAD[argument]) if argument in SPREAD else [argument]
+                )
+            ]
+        python = kadlet.Node if verb == "new" else getattr(kadlet.Node, verb)
+        given = [name for name in inspect.signature(python).parameters if name != "self"]
+        renamed = {"id": "operation"} if verb == "operation" else {}
+        renamed |= {"data": "datagram", "bytes": {"restore": "state"}.get(verb, "record")}
+        expected = [renamed.get(name, name) for name in expected]
+        assert sorted(given) == sorted(expected), verb
+
+
+def test_the_stub_has_the_same_verbs() -> None:
+    stub = Path(kadlet.__file__).with_name("_native.pyi").read_text("utf-8")
+    classes = re.findall(r"^class (\w+):\n(.*?)(?=^\S|\Z)", stub, re.M | re.S)
+    assert {name for name, _ in classes} == {
+        name for name, value in vars(_native).items() if isinstance(value, type)
+    }
+    for name, body in classes:
+        verbs = set(re.findall(r"    def ([a-z]\w+)", body))
+        assert verbs == {verb for verb in vars(getattr(_native, name)) if not verb.startswith("_")}
+
+
+def test_everything_public_in_the_core_is_offered_or_has_a_reason() -> None:
+    text = (CORE / "lib.rs").read_text("utf-8")
+    public: set[str] = set()
+    for items in re.findall(r"^pub use [\w:]+::(?:\{([^}]*)\}|(?=(\w+);))", text, re.M):
+        public |= set(re.findall(r"\w+", " ".join(items)))
+    ours = [STRUCTS, TAGS, UNIONS, OFFERED, SPOKEN_OTHERWISE]
+    known = {name for table in ours for name in table}
+    known |= {name for part in PARTS.values() for name in part.split()}
+    assert public - known == set(), "not offered, and no reason said"
+    in_modules = {
+        name for name in known - public if not any(re.search(rf"\b(struct|enum) {name}\b", source)
+                                                   for source in sources())
+    }  # fmt: skip
+    assert in_modules == set(), "the core has these no more"
+
+
+def test_all_names_what_there_is() -> None:
+    named = set(kadlet.__all__)
+    assert all(hasattr(kadlet, name) for name in named)
+    there = {
+        n for n, v in vars(kadlet).items() if not n.startswith("_") and not inspect.ismodule(v)
+    }
+    assert there - named == set()
