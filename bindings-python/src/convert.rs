@@ -6,6 +6,7 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
+use kadlet_core::content::ContentId;
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
@@ -84,6 +85,10 @@ pub(crate) fn id(bytes: &[u8]) -> PyResult<Id> {
     array("an id", bytes).map(Id::new)
 }
 
+pub(crate) fn id_of_content(bytes: &[u8]) -> PyResult<ContentId> {
+    array("a content", bytes).map(ContentId::new)
+}
+
 fn id_to<'py>(py: Python<'py>, id: &Id) -> Bound<'py, PyBytes> {
     PyBytes::new(py, id.as_bytes())
 }
@@ -113,7 +118,7 @@ pub(crate) fn address_from(value: &Any<'_>) -> PyResult<SocketAddr> {
     })
 }
 
-fn address<'py>(py: Python<'py>, address: &SocketAddr) -> PyResult<Any<'py>> {
+pub(crate) fn address<'py>(py: Python<'py>, address: &SocketAddr) -> PyResult<Any<'py>> {
     let tuple = match address {
         SocketAddr::V4(v4) => (v4.ip().to_string(), v4.port()).into_pyobject(py)?,
         SocketAddr::V6(v6) => {

@@ -8,12 +8,12 @@
 //! The node stands behind a mutex, which is never held while Python is called: whoever waited for
 //! the one with the other in hand would wait for ever.
 
+mod content;
 mod convert;
 mod settings;
 
 use std::sync::{Mutex, MutexGuard};
 
-use kadlet_core::content::ContentId;
 use kadlet_core::record::{SearchQuery, SignedValue};
 use kadlet_core::{Announcement, Config, Entry, GetQuery, LinkId, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -379,13 +379,6 @@ fn signed_key_of<'py>(
     Ok(PyBytes::new(py, key.as_bytes()))
 }
 
-/// The key under which the providers of a file with this BLAKE3 hash (32 bytes) are announced.
-#[pyfunction]
-fn content_key_of<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let key = ContentId::new(array("a content", content)?).key();
-    Ok(PyBytes::new(py, key.as_bytes()))
-}
-
 /// The settings as the core has them, where `Config()` says them in Python.
 #[pyfunction]
 fn default_config(py: Python<'_>) -> PyResult<Any<'_>> {
@@ -395,5 +388,10 @@ fn default_config(py: Python<'_>) -> PyResult<Any<'_>> {
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::{Node, content_key_of, default_config, key_of, sign, signed_key_of};
+    use super::content::{
+        Fetch, HashList, HashListBuilder, content_id_of, content_key_of, decode_resume,
+        encode_resume, format_link, parse_link, safe_file_name,
+    };
+    #[pymodule_export]
+    use super::{Node, default_config, key_of, sign, signed_key_of};
 }

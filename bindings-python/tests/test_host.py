@@ -5,8 +5,8 @@ import errno
 import gc
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import kadlet
 from kadlet import RunningNode, _driver, _state
 from kadlet._sockets import SocketDriver
 
-LOOPBACK = "127.0.0.1:0"
+from .loops import LOOPBACK, network, run
+
 CONTENT = bytes(range(32))
 
 
@@ -33,28 +34,6 @@ LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
     NoReaders,
     uvloop.new_event_loop,
 ]
-
-
-def run(
-    test: Awaitable[None],
-    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
-) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await test
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(bounded())
-
-
-@asynccontextmanager
-async def network(n: int, bind: str = LOOPBACK) -> AsyncIterator[list[RunningNode]]:
-    async with AsyncExitStack() as stack:
-        nodes = [await stack.enter_async_context(kadlet.open_node(bind))]
-        for _ in range(1, n):
-            opening = kadlet.open_node(bind, bootstrap=[nodes[0].addr])
-            nodes.append(await stack.enter_async_context(opening))
-        yield nodes
 
 
 def silent() -> socket.socket:

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kadlet
 import pytest
-from kadlet import _native
+
+import kadlet
+from kadlet import _native, content
 
 CORE = Path(__file__).resolve().parents[2] / "core" / "src"
 
 STRUCTS: dict[str, type] = {
+    "ProviderStats": content.ProviderStats,
+    "Resume": content.Resume,
     "Asked": kadlet.Peer,
     "Config": kadlet.Config,
     "Contact": kadlet.Contact,
@@ -44,6 +47,8 @@ STRUCTS: dict[str, type] = {
 """Structs whose public fields are the fields of a dataclass."""
 
 TAGS: dict[str, Any] = {
+    "RequestFailure": content.RequestFailure,
+    "Verdict": content.Verdict,
     "Enforce": kadlet.Enforce,
     "ErrorCode": kadlet.ErrorCode,
     "Malformed": kadlet.Rejected,
@@ -54,7 +59,7 @@ TAGS: dict[str, Any] = {
 }
 """Enums whose variants are strings; those with fields are dataclasses."""
 
-UNIONS: dict[str, Any] = {"Event": kadlet.Event}
+UNIONS: dict[str, Any] = {"Event": kadlet.Event, "FetchEvent": content.FetchEvent}
 """Enums whose variants are dataclasses of their name."""
 
 OFFERED: dict[str, Any] = {
@@ -97,6 +102,38 @@ PARTS = {
     "random": "Rng",
 }
 """Parts of a node that are for Rust alone."""
+
+
+CONTENT = {
+    "Bitmap": "a tuple of the numbers of pieces",
+    "Fetch": content.Fetch,
+    "FetchError": "ValueError",
+    "FetchEvent": content.FetchEvent,
+    "HashList": content.HashList,
+    "HashListBuilder": content.HashListBuilder,
+    "Link": content.Link,
+    "LinkError": "ValueError",
+    "ListError": "ValueError",
+    "PieceVerifier": "a host in Python holds whole pieces",
+    "ProviderStats": content.ProviderStats,
+    "Rejection": content.Rejection,
+    "Request": content.Request,
+    "RequestFailure": content.RequestFailure,
+    "RequestId": "an int",
+    "Resume": content.Resume,
+    "ResumeError": "ValueError",
+    "Verdict": content.Verdict,
+    "Want": (content.WantHashList, content.WantPiece),
+    "safe_file_name": content.safe_file_name,
+}
+"""What is in `kadlet.content`, or what Python says instead."""
+
+VERBS: dict[str, tuple[type, set[str]]] = {
+    "Fetch": (content.Fetch, {"new", "verifier", "piece_checked"}),
+    "HashList": (content.HashList, {"encoded_len", "piece_verifier"}),
+    "HashListBuilder": (content.HashListBuilder, {"new"}),
+}
+"""Classes of `kadlet.content`, with the verbs that Python does without or calls otherwise."""
 
 
 def sources() -> Iterator[str]:
@@ -215,11 +252,11 @@ def test_every_setting_reaches_the_core() -> None:
     assert seen > 80
 
 
-def rust_verbs() -> dict[str, list[str]]:
-    """The public functions of `impl Node` in the core, with their arguments."""
+def rust_verbs(of: str = "Node") -> dict[str, list[str]]:
+    """The public functions of a type of the core, with their arguments."""
     verbs: dict[str, list[str]] = {}
-    for file in [CORE / "node.rs", *sorted((CORE / "node").rglob("*.rs"))]:
-        for block in re.findall(r"^impl Node \{\n(.*?)^\}", file.read_text("utf-8"), re.M | re.S):
+    for text in sources():
+        for block in re.findall(rf"^impl {of} \{{\n(.*?)^\}}", text, re.M | re.S):
             for verb, arguments in re.findall(
                 r"^    pub (?:const )?fn (\w+)\((.*?)\)(?: ->|\s*\{)", block, re.M | re.S
             ):
@@ -256,6 +293,19 @@ def test_the_verbs_are_the_core_s() -> None:
         assert sorted(given) == sorted(expected), verb
 
 
+@pytest.mark.parametrize("name", VERBS)
+def test_the_verbs_of_content_are_the_core_s(name: str) -> None:
+    python, without = VERBS[name]
+    ours = {verb for verb in vars(python) if not verb.startswith("_")}
+    assert ours | without == set(rust_verbs(name))
+    assert ours.isdisjoint(without)
+
+
+def test_the_kinds_of_a_rejection_are_the_core_s() -> None:
+    kinds = typing.get_args(typing.get_type_hints(content.Rejection)["kind"])
+    assert set(kinds) == {snake(variant) for variant in variants_of_enum("Rejection")}
+
+
 def test_the_stub_has_the_same_verbs() -> None:
     stub = Path(kadlet.__file__).with_name("_native.pyi").read_text("utf-8")
     classes = re.findall(r"^class (\w+):\n(.*?)(?=^\S|\Z)", stub, re.M | re.S)
@@ -268,16 +318,18 @@ def test_the_stub_has_the_same_verbs() -> None:
 
 
 def test_everything_public_in_the_core_is_offered_or_has_a_reason() -> None:
-    text = (CORE / "lib.rs").read_text("utf-8")
     public: set[str] = set()
-    for items in re.findall(r"^pub use [\w:]+::(?:\{([^}]*)\}|(?=(\w+);))", text, re.M):
-        public |= set(re.findall(r"\w+", " ".join(items)))
+    for file in ("lib.rs", "content.rs"):
+        text = (CORE / file).read_text("utf-8")
+        for items in re.findall(r"^pub use [\w:]+::(?:\{([^}]*)\}|(\w+);)", text, re.M):
+            public |= set(re.findall(r"\w+", " ".join(items)))
     ours = [STRUCTS, TAGS, UNIONS, OFFERED, SPOKEN_OTHERWISE]
     known = {name for table in ours for name in table}
     known |= {name for part in PARTS.values() for name in part.split()}
+    known |= set(CONTENT)
     assert public - known == set(), "not offered, and no reason said"
     in_modules = {
-        name for name in known - public if not any(re.search(rf"\b(struct|enum) {name}\b", source)
+        name for name in known - public if not any(re.search(rf"\b(struct|enum|fn) {name}\b", source)
                                                    for source in sources())
     }  # fmt: skip
     assert in_modules == set(), "the core has these no more"

@@ -6,10 +6,13 @@ no entropy. After any call that is given `now`, poll until the polls give `None`
 `poll_timeout` again.
 """
 
-from . import testing
+from . import content, testing
 from ._addresses import Attempt
+from ._fetch import Fetched, FetchProgress
 from ._id import Id, Key
-from ._native import Node, content_key_of, key_of, sign, signed_key_of
+from ._native import Node, content_id_of, content_key_of, key_of, sign, signed_key_of
+from ._opening import open_node
+from ._shares import Share
 from ._types import (
     Address,
     AddressSeen,
@@ -66,6 +69,7 @@ from ._types import (
     Transmit,
     Value,
 )
+from .content import Link
 from .errors import (
     BootstrapError,
     ClosedError,
@@ -74,6 +78,7 @@ from .errors import (
     InvalidState,
     NoAnswerError,
     NoPeersError,
+    NoProvidersError,
     OverloadedError,
     QueryTimeout,
     QuorumError,
@@ -81,7 +86,7 @@ from .errors import (
     StaleSequence,
     ValueTooLarge,
 )
-from .host import LookupStep, PutResult, Results, RunningNode, open_node
+from .host import LookupStep, PutResult, Results, RunningNode
 
 __all__ = [
     "Address",
@@ -107,6 +112,8 @@ __all__ = [
     "Failed",
     "Family",
     "FetchConfig",
+    "FetchProgress",
+    "Fetched",
     "Health",
     "Hit",
     "Id",
@@ -115,10 +122,12 @@ __all__ = [
     "Item",
     "Key",
     "LimitConfig",
+    "Link",
     "LookupConfig",
     "LookupStep",
     "NoAnswerError",
     "NoPeersError",
+    "NoProvidersError",
     "Node",
     "Offline",
     "OperationProgress",
@@ -145,6 +154,7 @@ __all__ = [
     "Role",
     "RunningNode",
     "SearchEntry",
+    "Share",
     "Signal",
     "SignedValue",
     "StaleSequence",
@@ -159,6 +169,8 @@ __all__ = [
     "Transmit",
     "Value",
     "ValueTooLarge",
+    "content",
+    "content_id_of",
     "content_key_of",
     "key_of",
     "open_node",

@@ -12,8 +12,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path as File
+from typing import Protocol, TypeVar
 
 from . import _state
+from ._http import Connected, Streams
 from ._native import Node
 from ._types import (
     Address,
@@ -31,6 +33,8 @@ from ._types import (
     Value,
 )
 from .errors import ClosedError
+
+T = TypeVar("T")
 
 EVENTS = 4096
 """Events kept for a caller that does not keep up; beyond it steps and results are lost, never the
@@ -95,6 +99,13 @@ class Operation:
             self._driver.loop.call_soon_threadsafe(self.leave)
 
 
+class Timer(Protocol):
+    """Something that happens later."""
+
+    def cancel(self) -> None:
+        """It does not happen, if it has not yet."""
+
+
 class Driver(ABC):
     """One running node."""
 
@@ -110,6 +121,8 @@ class Driver(ABC):
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
         self._dirty = False
+        self.on_close: set[Callable[[], None]] = set()
+        """What ends with the node: each is called once."""
 
     @abstractmethod
     def now(self) -> float:
@@ -126,6 +139,28 @@ class Driver(ABC):
     @abstractmethod
     def send(self, path: Path, payload: bytes) -> None:
         """Sends a datagram, or drops it: nothing of that ends the node."""
+
+    @abstractmethod
+    async def connect(self, to: Address) -> Streams:
+        """A connection to who provides something. Raises OSError."""
+
+    @abstractmethod
+    async def serve(self, connected: Connected) -> int:
+        """Listens for connections at our addresses until the node is closed; gives the port."""
+
+    @abstractmethod
+    def call_at(self, time: float, do: Callable[[], None]) -> Timer:
+        """Something is done then, in the core's time."""
+
+    async def in_thread(self, do: Callable[[], T]) -> T:
+        """What waits for the disk is done where the loop does not wait with it."""
+        return await self.loop.run_in_executor(None, do)
+
+    def busy(self) -> None:
+        """Something begins that takes no virtual time."""
+
+    def idle(self) -> None:
+        """It has ended."""
 
     @abstractmethod
     def close_sockets(self) -> None:
@@ -218,6 +253,8 @@ class Driver(ABC):
             # A thread cannot be cancelled, and must not put its older state over the last one.
             await asyncio.wait([saving, self._writing] if self._writing else [saving])
         state = self.node.export_state(self.now()) if self._state is not None else b""
+        for end in [*self.on_close]:
+            end()
         self.node.shutdown(self.now())
         self.pump()
         self.close_sockets()

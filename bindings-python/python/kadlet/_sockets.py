@@ -6,10 +6,12 @@ import asyncio
 import errno
 import socket
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path as File
 
 from ._addresses import family_of, numeric, text_of
-from ._driver import Driver
+from ._driver import Driver, Timer
+from ._http import Connected, Streams
 from ._native import Node
 from ._types import Address, Family, Path
 
@@ -23,6 +25,9 @@ RECEIVE_BUFFER = 1 << 20
 """Wanted size of the receive buffer, bytes: what arrives while a busy machine does something else."""
 
 MTU = 1500
+
+SAME_PORT = 5
+"""So often a port is looked for that is free in both families."""
 
 PATH_FAILURES = {
     errno.ECONNREFUSED,
@@ -112,6 +117,7 @@ class SocketDriver(Driver):
         self._links = {link.number: link for link in links}
         self._start = self.loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._servers: list[asyncio.Server] = []
 
     def now(self) -> float:
         return max(self.loop.time() - self._start, 0.0)
@@ -199,7 +205,34 @@ class SocketDriver(Driver):
             self.loop.remove_writer(link.socket)
         self.pump()
 
+    async def connect(self, to: Address) -> Streams:
+        return await asyncio.open_connection(_host_of(to), to[1])
+
+    async def serve(self, connected: Connected) -> int:
+        for attempt in range(SAME_PORT, 0, -1):
+            servers: list[asyncio.Server] = []
+            port = 0
+            try:
+                # Announcements name one port for both families.
+                for link in self._links.values():
+                    host = _host_of(link.bound)
+                    servers.append(await asyncio.start_server(connected, host, port))
+                    port = servers[0].sockets[0].getsockname()[1]
+                break
+            except OSError:
+                for server in servers:
+                    server.close()
+                if attempt == 1:
+                    raise
+        self._servers += servers
+        return port
+
+    def call_at(self, time: float, do: Callable[[], None]) -> Timer:
+        return self.loop.call_at(self._start + time, do)
+
     def close_sockets(self) -> None:
+        for server in self._servers:
+            server.close()
         for link in self._links.values():
             if link.transport is not None:
                 link.transport.close()
@@ -207,6 +240,11 @@ class SocketDriver(Driver):
                 self.loop.remove_reader(link.socket)
                 self.loop.remove_writer(link.socket)
                 link.socket.close()
+
+
+def _host_of(address: Address) -> str:
+    """As `getaddrinfo` takes it, with the scope of a link-local address."""
+    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else address[0]
 
 
 class _Protocol(asyncio.DatagramProtocol):

@@ -12,6 +12,7 @@ from ._types import Outcome, Refused
 
 if TYPE_CHECKING:
     from ._addresses import Attempt
+    from .content import Rejection
     from .host import PutResult
 
 
@@ -91,6 +92,15 @@ class BootstrapError(DhtError, ConnectionError):
     def __init__(self, attempts: tuple[Attempt, ...]) -> None:
         super().__init__("no bootstrap address works: " + "; ".join(map(str, attempts)))
         self.attempts = attempts
+
+
+class NoProvidersError(DhtError):
+    """Nobody offers the content, or all who did were dropped: `rejected` says of each why."""
+
+    def __init__(self, rejected: dict[str, Rejection]) -> None:
+        reasons = "; ".join(f"{who} {why}" for who, why in rejected.items())
+        super().__init__(f"no provider is left: {reasons}" if reasons else "nobody offers it")
+        self.rejected = rejected
 
 
 def of_outcome(outcome: Outcome, partial: Any = None) -> DhtError | None:

@@ -17,10 +17,12 @@ from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
 from . import _state
-from ._addresses import Attempt, AttemptResult, resolve, result_of, split
+from ._addresses import Attempt, AttemptResult, numeric, resolve, result_of, split, text_of
 from ._driver import Driver, Operation
+from ._fetch import Fetched, Fetching, FetchProgress, target_of
 from ._id import Id, Key
 from ._native import Node, content_key_of, key_of, signed_key_of
+from ._shares import SharedFile, Share, Shelf
 from ._sockets import SocketDriver, open_links
 from ._types import (
     Answered,
@@ -30,6 +32,7 @@ from ._types import (
     Done,
     Event,
     Failed,
+    FetchConfig,
     Health,
     Hit,
     Item,
@@ -44,6 +47,7 @@ from ._types import (
     Totals,
     Value,
 )
+from .content import Link, safe_file_name
 from .errors import (
     BootstrapError,
     ClosedError,
@@ -126,14 +130,14 @@ class Results(Generic[T]):
         self._operation.abandon()
 
 
-def _checked(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+def checked(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
     if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
         raise TypeError(f"{name} is {expected}, this is {type(value).__name__}")
 
 
-def _timeout(timeout: float | None) -> float | None:
+def timeout_of(timeout: float | None) -> float | None:
     if timeout is not None:
-        _checked("timeout", timeout, (int, float), "a number of seconds or None")
+        checked("timeout", timeout, (int, float), "a number of seconds or None")
         if not timeout >= 0.0:
             raise ValueError(f"timeout is a number of seconds from 0 on, this is {timeout}")
     return timeout
@@ -141,13 +145,13 @@ def _timeout(timeout: float | None) -> float | None:
 
 def _sequence(name: str, number: int | None) -> None:
     if number is not None:
-        _checked(name, number, int, "an int or None")
+        checked(name, number, int, "an int or None")
         if not 0 <= number < 1 << 64:
             raise ValueError(f"{name} is a number from 0 to 2**64 - 1, this is {number}")
 
 
 def _item(item: Item) -> None:
-    _checked("a value", item, (bytes, SignedValue), "bytes or SignedValue")
+    checked("a value", item, (bytes, SignedValue), "bytes or SignedValue")
     value = item.value if isinstance(item, SignedValue) else item
     if len(value) > MAX_VALUE:
         raise ValueTooLarge(len(value), MAX_VALUE)
@@ -164,6 +168,8 @@ class RunningNode:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._id = Id(driver.node.id())
+        self._shelf = Shelf()
+        self._listening = asyncio.Lock()
 
     @property
     def id(self) -> Id:
@@ -208,7 +214,7 @@ class RunningNode:
         if isinstance(addresses, str):
             raise TypeError("bootstrap is a list of HOST:PORT, this is str")
         given = [(text, *split(text, "a bootstrap address")) for text in addresses]
-        timeout = _timeout(timeout)
+        timeout = timeout_of(timeout)
         attempts: list[tuple[Attempt, Path | None]] = []
         found = await asyncio.gather(*(resolve(host, port) for _, host, port in given))
         for (text, _, _), (resolved, why) in zip(given, found):
@@ -266,8 +272,8 @@ class RunningNode:
 
         With `newer_than` only one with a higher sequence number. Raises as `get` does.
         """
-        _checked("a public key", public_key, bytes, "bytes")
-        _checked("a salt", salt, bytes, "bytes")
+        checked("a public key", public_key, bytes, "bytes")
+        checked("a salt", salt, bytes, "bytes")
         _sequence("newer_than", newer_than)
         key = Id(signed_key_of(public_key, salt))
         found = await self._read(key, salt, newer_than, timeout)
@@ -291,7 +297,7 @@ class RunningNode:
         """
         _item(item)
         _sequence("cas", cas)
-        _checked("quorum", quorum, int, "an int")
+        checked("quorum", quorum, int, "an int")
         try:
             key = Id(key_of(item))
         except ValueError as error:
@@ -315,10 +321,10 @@ class RunningNode:
         """
         target = Id(key)
         if port is not None:
-            _checked("port", port, int, "an int or None")
+            checked("port", port, int, "an int or None")
             if not 1 <= port <= 65_535:
                 raise ValueError(f"a port is a number from 1 to 65535, this is {port}")
-        _checked("transports", transports, int, "an int")
+        checked("transports", transports, int, "an int")
         if not 0 <= transports <= 255:
             raise ValueError(f"transports is a number from 0 to 255, this is {transports}")
         announce = self._open().node.announce
@@ -330,20 +336,112 @@ class RunningNode:
         self, entry: SearchEntry, *, renew: bool = False, timeout: float | None = None
     ) -> PutResult:
         """Lets a file be found by every word of its name. `renew` as for `put`."""
-        _checked("an entry", entry, SearchEntry, "a SearchEntry")
+        checked("an entry", entry, SearchEntry, "a SearchEntry")
         publish = self._open().node.publish
         # It is kept under each of its words; its content's key is where its providers are.
         key = Id(content_key_of(entry.content))
         return await self._store(key, lambda now: publish(now, entry, renew), 1, timeout)
 
-    def withdraw(self, result: PutResult) -> None:
-        """Ends the renewal of something published. Holders forget it in their own time."""
-        self._open().cancel(result.operation)
+    async def share(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        listed: bool = True,
+        timeout: float | None = None,
+    ) -> Share:
+        """Hashes a file, serves it over HTTP at a port of its own, and tells others of it.
+
+        With `listed` it is found by the words of its name (from now on name and our address are
+        public); without, by its link alone. `timeout` is for telling others; that nobody could be
+        told yet is no error: it is tried again until the node is closed or `withdraw` is called.
+
+        Raises OSError if it cannot be read, is no file, or does not stop changing.
+        """
+        checked("path", path, (str, os.PathLike), "a path")
+        driver, shelf, file = self._open(), self._shelf, File(os.path.abspath(path))
+        limit = timeout_of(timeout)
+        shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread))
+        content, size = shared.hashes.id(), shared.hashes.size()
+        port = await self._serving()
+        shelf.add(shared)
+        name = file.name if name is None else name
+        node, key = self._open().node, content_key_of(content)
+        starts = [lambda now: node.announce(now, key, port, 1, True)]
+        if listed:
+            entry = SearchEntry(name, size, content)
+            starts.append(lambda now: node.publish(now, entry, True))
+        done = []
+        for start in starts:
+            try:
+                done.append((await finish(driver.begin(start, limit)))[0])
+            except ValueError:
+                # Without a letter or digit in its name nobody can search for it.
+                pass
+        contacts = tuple(numeric(*split(addr, "an address")) for addr in self.addrs)
+        link = Link(content, name, size, contacts)
+        operations = tuple(one.operation for one in done)
+        return Share(link, file, done[0].totals.stored, operations)
+
+    async def fetch(
+        self,
+        link: str | Link,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        progress: Callable[[FetchProgress], None] | None = None,
+        config: FetchConfig | None = None,
+        timeout: float | None = None,
+    ) -> Fetched:
+        """Finds who has the content of a link, fetches it from several at once, verifies every
+        piece, and gives the file its name at the end.
+
+        `path` is a file that is not there yet, or a folder for a file of the link's name; None is
+        the current folder. An interrupted fetch goes on where it was. A node without contacts joins
+        by those of the link. `progress` is called in the loop's thread, and ends the fetch if it
+        raises.
+
+        Raises ValueError for what is no link, FileExistsError, `NoProvidersError`, another
+        `DhtError` if nobody could be asked, and the system's OSError.
+        """
+        wanted = link if isinstance(link, Link) else Link.parse(link)
+        if path is not None:
+            checked("path", path, (str, os.PathLike), "a path")
+        limit, driver = timeout_of(timeout), self._open()
+        name = safe_file_name((wanted.name or "").rstrip("/"), wanted.id)
+        target = target_of(path if path is not None else ".", name)
+        settings = config or FetchConfig()
+        fetching = Fetching(driver, wanted.id, wanted.size, target, settings, progress)
+        if wanted.contacts and not any(self.health().contacts.values()):
+            await self.bootstrap([text_of(contact) for contact in wanted.contacts], timeout=limit)
+        async with self.providers(content_key_of(wanted.id), timeout=limit) as providers:
+            return await fetching.run(providers, limit)
+
+    async def _serving(self) -> int:
+        """The port at which files are served; listens if it does not yet."""
+        async with self._listening:
+            if self._shelf.port is None:
+                self._shelf.port = await self._open().serve(self._shelf.server.connected)
+                self._driver.on_close.add(self._shelf.server.close)
+            return self._shelf.port
+
+    def withdraw(self, published: PutResult | Share) -> None:
+        """Ends the renewal of something published, and serves it no longer. Holders forget it in
+        their own time."""
+        driver = self._open()
+        match published:
+            case Share(operations=operations):
+                self._shelf.remove(published.id)
+            case PutResult(operation=operation):
+                operations = (operation,)
+            case other:
+                checked("what is withdrawn", other, (PutResult, Share), "a PutResult or Share")
+        for operation in operations:
+            driver.cancel(operation)
 
     def providers(self, key: Key, *, timeout: float | None = None) -> Results[Provider]:
         """Who has the content with this key, as they are heard of."""
         target, providers = Id(key), self._open().node.providers
-        operation = self._driver.begin(lambda now: providers(now, target), _timeout(timeout))
+        operation = self._driver.begin(lambda now: providers(now, target), timeout_of(timeout))
         return Results(operation, lambda event: event if isinstance(event, Provider) else None)
 
     def search(self, words: str, *, timeout: float | None = None) -> Results[Hit]:
@@ -351,24 +449,24 @@ class RunningNode:
 
         Raises ValueError if there is no word in it.
         """
-        _checked("a search", words, str, "a str")
+        checked("a search", words, str, "a str")
         search = self._open().node.search
-        operation = self._driver.begin(lambda now: search(now, words), _timeout(timeout))
+        operation = self._driver.begin(lambda now: search(now, words), timeout_of(timeout))
         return Results(operation, lambda event: event if isinstance(event, Hit) else None)
 
     def lookup(self, target: Key, *, timeout: float | None = None) -> Results[LookupStep]:
         """One lookup, step by step; the last step is `Done`, with the closest contacts."""
         wanted, find_node = Id(target), self._open().node.find_node
         operation = self._driver.begin(
-            lambda now: find_node(now, wanted), _timeout(timeout), trace=True
+            lambda now: find_node(now, wanted), timeout_of(timeout), trace=True
         )
         return Results(operation, _step)
 
     async def find_node(self, target: Key, *, timeout: float | None = None) -> tuple[Contact, ...]:
         """The contacts closest to `target` that answered, nearest first."""
         wanted, find_node = Id(target), self._open().node.find_node
-        operation = self._driver.begin(lambda now: find_node(now, wanted), _timeout(timeout))
-        done, _ = await _finish(operation)
+        operation = self._driver.begin(lambda now: find_node(now, wanted), timeout_of(timeout))
+        done, _ = await finish(operation)
         if error := of_outcome(done.outcome, done.closest):
             raise error
         return done.closest
@@ -390,9 +488,9 @@ class RunningNode:
     ) -> Item | None:
         get = self._open().node.get
         operation = self._driver.begin(
-            lambda now: get(now, key, salt, newer_than), _timeout(timeout)
+            lambda now: get(now, key, salt, newer_than), timeout_of(timeout)
         )
-        done, events = await _finish(operation)
+        done, events = await finish(operation)
         values = [event.item for event in events if isinstance(event, Value)]
         # What was found before the time was up is found: the last is the newest.
         if not values and (error := of_outcome(done.outcome)):
@@ -402,12 +500,12 @@ class RunningNode:
     async def _store(
         self, key: Id, start: Callable[[float], int], quorum: int, timeout: float | None
     ) -> PutResult:
-        timeout = _timeout(timeout)
+        timeout = timeout_of(timeout)
         try:
             operation = self._driver.begin(start, timeout, trace=True)
         except ValueError as error:
             raise InvalidRecord(str(error)) from None
-        done, events = await _finish(operation)
+        done, events = await finish(operation)
         failures = tuple((e.peer, e.reason) for e in events if isinstance(e, Failed))
         stored, attempted = done.totals.stored, done.totals.store_attempts
         result = PutResult(key, stored, attempted, failures, done.operation)
@@ -419,129 +517,7 @@ class RunningNode:
         return result
 
 
-class _Opening:
-    """What `open_node` gives: for `async with`, or to be awaited and closed by hand."""
-
-    def __init__(self, open_it: Callable[[], Generator[None, None, RunningNode]]) -> None:
-        self._open_it = open_it
-        self._node: RunningNode | None = None
-
-    def __await__(self) -> Generator[None, None, RunningNode]:
-        return self._open_it()
-
-    async def __aenter__(self) -> RunningNode:
-        self._node = await self
-        return self._node
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._node is not None:
-            await self._node.aclose()
-
-
-def open_node(
-    bind: str = "[::]:0",
-    bootstrap: Iterable[str] = (),
-    *,
-    network: str | None = None,
-    state: str | os.PathLike[str] | None = None,
-    config: Config | None = None,
-    timeout: float | None = None,
-) -> _Opening:
-    """A node on this address, joined to the network that the bootstrap addresses belong to.
-
-    ```
-    async with kadlet.open_node(bootstrap=["node.example:7611"]) as node:
-        print(await node.get("0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"))
-    ```
-
-    `bind` is IP:PORT, port 0 any free one; `[::]` is both families. Without bootstrap addresses the
-    node starts from the contacts in its state, or is the first of a network. `network` is its name,
-    before that in `config`. `state` is a file, written when the node is closed and a minute after
-    its contacts changed, each time as a whole; one process at a time may use it. `timeout` is for
-    joining, in seconds.
-
-    Raises, when entered or awaited, `BootstrapError` if none of the addresses is a node of the
-    network and no contact from the state answers, `InvalidState`, and the system's OSError.
-    Wrong arguments raise TypeError and ValueError at once.
-    """
-    if isinstance(bootstrap, str):
-        raise TypeError("bootstrap is a list of HOST:PORT, this is str")
-    host, port = split(bind, "bind", any_port=True)
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(f"bind: {host!r} is no IP address; a name may move") from None
-    known = tuple(bootstrap)
-    for address in known:
-        split(address, "a bootstrap address")
-    if config is not None:
-        _checked("config", config, Config, "a Config")
-    if state is not None:
-        _checked("state", state, (str, os.PathLike), "a path")
-    settings = config or Config()
-    if network is not None:
-        _checked("network", network, str, "a str")
-        settings = replace(settings, network=network)
-    file = None if state is None else File(state)
-    _timeout(timeout)
-
-    async def open_it() -> RunningNode:
-        seed = os.urandom(32)
-        loop = asyncio.get_running_loop()
-        saved: Node | None = None
-        if file is not None:
-            saved = await loop.run_in_executor(None, _state.read, file, settings, seed)
-        node = saved or Node(settings, os.urandom(20), seed, 0.0)
-        if file is not None and saved is None:
-            # That it cannot be written is better said now than when there is something to lose.
-            await loop.run_in_executor(None, _state.write, file, node.export_state(0.0))
-        try:
-            links = open_links(str(ip), port)
-        except OSError as error:
-            raise OSError(error.errno, f"no socket on {bind}: {error.strerror}") from None
-        driver = SocketDriver(node, links, file)
-        try:
-            await driver.start()
-            running = RunningNode(driver)
-            await _join(running, driver, known, saved is not None, timeout)
-        except BaseException:
-            await driver.close()
-            raise
-        return running
-
-    return _Opening(lambda: open_it().__await__())
-
-
-async def _join(
-    running: RunningNode,
-    driver: Driver,
-    known: tuple[str, ...],
-    restored: bool,
-    timeout: float | None,
-) -> None:
-    if known:
-        try:
-            await running.bootstrap(known, timeout=timeout)
-            return
-        except BootstrapError:
-            # Contacts from earlier may do where the addresses do not.
-            if not restored or not any(driver.node.health().contacts.values()):
-                raise
-            done, _ = await _finish(driver.begin(lambda now: driver.node.bootstrap(now, [])))
-            if of_outcome(done.outcome) is None:
-                return
-            raise
-    elif restored:
-        # Whether anybody is there is seen later: a network may start again with us.
-        driver.begin(lambda now: driver.node.bootstrap(now, []))
-
-
-async def _finish(operation: Operation) -> tuple[Done, list[Event]]:
+async def finish(operation: Operation) -> tuple[Done, list[Event]]:
     """Waits for the end, and gives what came before it."""
     events: list[Event] = []
     while not isinstance(event := await operation.next(), Done):

@@ -19,17 +19,23 @@ import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Self, overload
+from typing import Self, TypeVar, overload
 
 from ._addresses import text_of
-from ._driver import Driver
+from ._driver import Driver, Timer
+from ._http import Connected, Streams
 from ._native import Node
 from ._types import Address, Config, Path
 from .errors import BootstrapError
 from .host import RunningNode
 
+T = TypeVar("T")
+
 DELAY = (0.01, 0.05)
 """A datagram is on its way for so many seconds, at least and at most."""
+
+PORT, HTTP_PORT = 7611, 7612
+"""Of every node: datagrams, and the files it shares."""
 
 BATCH = 1000
 """What happens at most before the loop's other tasks get a turn."""
@@ -49,7 +55,9 @@ class Network(Sequence[RunningNode]):
         self._now = 0.0
         self._nodes: list[RunningNode] = []
         self._drivers: dict[Address, _Driver] = {}
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, _Event]] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._busy = 0
         self._order = 0
         self._waiting = 0
         self._woken = False
@@ -129,12 +137,31 @@ class Network(Sequence[RunningNode]):
     @staticmethod
     def _address(n: int) -> Address:
         # Each in a /24 of its own, for the core limits what comes from one.
-        return (f"10.{n >> 8}.{n & 255}.1", 7611)
+        return (f"10.{n >> 8}.{n & 255}.1", PORT)
 
-    def at(self, time: float, do: Callable[[], None]) -> None:
+    def at(self, time: float, do: Callable[[], None]) -> Timer:
         """What happens at that time, after what was to happen then before."""
         self._order += 1
-        heapq.heappush(self._queue, (time, self._order, do))
+        event = _Event(do)
+        heapq.heappush(self._queue, (time, self._order, event))
+        return event
+
+    def connect(self, to: Address) -> Streams:
+        """A connection in memory, whose bytes take no time."""
+        host = (to[0], PORT)
+        driver = self._drivers.get(host)
+        if driver is None or driver.closed or driver.connected is None or to[1] != HTTP_PORT:
+            raise ConnectionRefusedError(f"nobody listens at {text_of(to)}")
+        ours, theirs = asyncio.StreamReader(), asyncio.StreamReader()
+        task = asyncio.get_running_loop().create_task(driver.connected(theirs, _Pipe(ours)))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        return ours, _Pipe(theirs)
+
+    def busy(self, more: int) -> None:
+        """Time stands still while anything takes none."""
+        self._busy += more
+        self._schedule()
 
     def carry(self, sender: Address, path: Path, payload: bytes) -> None:
         """Delivers a datagram later, or never."""
@@ -154,7 +181,7 @@ class Network(Sequence[RunningNode]):
         self._woken = True
 
     def _schedule(self) -> None:
-        if self._waiting and self._queue and not self._scheduled:
+        if self._waiting and self._queue and not self._busy and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
 
@@ -162,12 +189,51 @@ class Network(Sequence[RunningNode]):
         self._scheduled = self._woken = False
         for _ in range(BATCH):
             # Whoever was woken acts before time goes on.
-            if self._woken or not self._waiting or not self._queue:
+            if self._woken or self._busy or not self._waiting or not self._queue:
                 break
-            time, _, do = heapq.heappop(self._queue)
+            time, _, event = heapq.heappop(self._queue)
             self._now = max(self._now, time)
-            do()
+            event.happen()
         self._schedule()
+
+
+class _Event:
+    """Something that happens at its time."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do: Callable[[], None] | None = do
+
+    def happen(self) -> None:
+        if self._do is not None:
+            self._do()
+
+    def cancel(self) -> None:
+        """It does not."""
+        self._do = None
+
+
+class _Pipe:
+    """Writes where the other end reads."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._closed = False
+
+    def write(self, data: bytes, /) -> None:
+        if self._closed:
+            raise ConnectionResetError("the connection is closed")
+        self._reader.feed_data(data)
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._reader.feed_eof()
+
+    def is_closing(self) -> bool:
+        return self._closed
 
 
 class _Driver(Driver):
@@ -177,6 +243,8 @@ class _Driver(Driver):
         super().__init__(node, (text_of(address),))
         self._network = network
         self._address = address
+        self.connected: Connected | None = None
+        """What answers connections, if anything does."""
         self._deadline: float | None = None
 
     def now(self) -> float:
@@ -203,6 +271,26 @@ class _Driver(Driver):
         if not self.closed:
             self.node.handle_datagram(self.now(), Path(sender), payload)
             self.pump()
+
+    async def connect(self, to: Address) -> Streams:
+        return self._network.connect(to)
+
+    async def serve(self, connected: Connected) -> int:
+        self.connected = connected
+        return HTTP_PORT
+
+    def call_at(self, time: float, do: Callable[[], None]) -> Timer:
+        return self._network.at(time, do)
+
+    async def in_thread(self, do: Callable[[], T]) -> T:
+        # Which thread is done first would not be the same in every run.
+        return do()
+
+    def busy(self) -> None:
+        self._network.busy(1)
+
+    def idle(self) -> None:
+        self._network.busy(-1)
 
     def close_sockets(self) -> None:
         pass

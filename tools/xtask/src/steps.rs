@@ -3,6 +3,8 @@
 //! A step is an entry in [`all`] and a function. The function asks [`Context`] for what it needs
 //! (a missing tool ends it as skipped) and runs commands (a failing one ends it as failed).
 
+use std::path::PathBuf;
+
 use crate::context::{Context, run};
 use crate::mutations;
 use crate::readme;
@@ -120,10 +122,15 @@ fn trace_miri(cx: &Context) -> Result<(), Stop> {
 
 fn protocol(cx: &Context) -> Result<(), Stop> {
     cx.needs_python()?;
-    // As the tests build it, who have built it already: a build of its own would be of everything.
-    run(&mut cx.cargo(&["test", "--workspace", "--locked", "--no-run"]))?;
-    let program = cx.target.join("debug").join(format!("kadlet{}", std::env::consts::EXE_SUFFIX));
+    let program = program(cx)?;
     run(cx.command("python3").args(["-B", "core/tests/second", "--node"]).arg(program))
+}
+
+/// The program, as the tests build it, who have built it already: a build of its own would be of
+/// everything.
+fn program(cx: &Context) -> Result<PathBuf, Stop> {
+    run(&mut cx.cargo(&["test", "--workspace", "--locked", "--no-run"]))?;
+    Ok(cx.target.join("debug").join(format!("kadlet{}", std::env::consts::EXE_SUFFIX)))
 }
 
 fn python(cx: &Context) -> Result<(), Stop> {
@@ -138,7 +145,9 @@ fn python(cx: &Context) -> Result<(), Stop> {
     let stubtest =
         ["-m", "mypy.stubtest", "kadlet._native", "--mypy-config-file", "pyproject.toml"];
     run(cx.command(&python).args(stubtest).current_dir(&bindings))?;
-    run(cx.command(&python).args(["-m", "pytest", "--quiet"]).current_dir(&bindings))
+    let mut tests = cx.command(&python);
+    tests.args(["-m", "pytest", "--quiet"]).current_dir(&bindings);
+    run(tests.env("KADLET_PROGRAM", program(cx)?))
 }
 
 /// Says how much a page has to load.

@@ -1,0 +1,158 @@
+"""A file that is being fetched: pieces where they belong, a note of which are there, and the final
+name only when all are.
+
+The same three files as the program's, so that one goes on where the other left off: `.part` with
+the bytes, `.part.list` with their hashes, `.part.note` with what is known to be there. One process
+works with them at a time: it holds a lock on `.part`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import IO
+
+from .content import HashList, Resume, decode_resume, encode_resume
+
+try:
+    import fcntl
+except ImportError:  # Windows: the program's lock is not seen there, nor ours by it.
+    fcntl = None  # type: ignore[assignment]
+
+
+class Partial:
+    """The partial file of one target, and what lies beside it."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._data, self._note, self._list = (
+            target.with_name(target.name + ending)
+            for ending in (".part", ".part.note", ".part.list")
+        )
+        self._file: IO[bytes] | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the partial file is there and ours."""
+        return self._file is not None
+
+    def resume(self, content: bytes, max_size: int) -> tuple[HashList, list[int]] | None:
+        """What an earlier fetch of the same content left: its list, and the pieces that are on the
+        disk and right. None if there is nothing usable; it is overwritten then."""
+        try:
+            hashes = HashList.decode(self._list.read_bytes(), content, max_size)
+            file = open(self._data, "r+b")
+        except (OSError, ValueError):
+            return None
+        try:
+            _lock(file)
+        except BaseException:
+            file.close()
+            raise
+        try:
+            note = decode_resume(self._note.read_bytes())
+            noted = set(note.have) if note.id == content and note.size == hashes.size() else set()
+        except (OSError, ValueError):
+            noted = set()
+        have = []
+        for index in range(hashes.pieces()):
+            start, end = hashes.range(index) or (0, 0)
+            file.seek(start)
+            # A process that was killed noted nothing of its last pieces. A piece that was never
+            # written begins with zeros, and hashing a disk full of them would take minutes.
+            if index not in noted and not any(file.read(min(64, end - start))):
+                continue
+            file.seek(start)
+            # The note was written before the disk failed, or after: the bytes decide.
+            if hashes.verify_piece(index, file.read(end - start)):
+                have.append(index)
+        self._file = file
+        return hashes, have
+
+    def start(self, hashes: HashList) -> None:
+        """Begins anew, with this list."""
+        # What is in it goes when the lock is ours, not before.
+        file = os.fdopen(os.open(self._data, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
+        try:
+            _lock(file)
+            if os.path.lexists(self.target):
+                # Whoever had the lock before us was through: what we opened may be the target.
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.target))
+            _write_whole(self._list, hashes.encode())
+            # The note is of what lay here before.
+            self._note.unlink(missing_ok=True)
+            file.truncate(0)
+            file.truncate(hashes.size())
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    def write(self, start: int, data: bytes) -> None:
+        """Writes one verified piece."""
+        assert self._file is not None, "nothing was begun"
+        self._file.seek(start)
+        self._file.write(data)
+
+    def note(self, note: Resume) -> None:
+        """Notes which pieces are there: after a crash at most what came since is fetched again."""
+        if self._file is not None:
+            self._file.flush()
+        _write_whole(self._note, encode_resume(note))
+
+    def finish(self) -> None:
+        """All pieces are there: the file gets its name, and what lay beside it goes."""
+        assert self._file is not None, "nothing was begun"
+        # The lock lasts until the name is given.
+        with self._file as file:
+            self._file = None
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                # Unlike a rename this does not replace what has come there meanwhile.
+                os.link(self._data, self.target)
+            except FileExistsError:
+                raise
+            except OSError:
+                # File systems without links.
+                os.rename(self._data, self.target)
+            else:
+                self._data.unlink()
+        self._note.unlink(missing_ok=True)
+        self._list.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Gives the lock back; what is there stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def _lock(file: IO[bytes]) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another process is fetching into this file") from None
+    except OSError:
+        # File systems without locks.
+        pass
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Writes a small file so that it is there whole or as it was before."""
+    new = path.with_name(path.name + ".new")
+    try:
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,331 @@
+"""Files shared and fetched, between nodes of Python and with the program. Waits are for events."""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kadlet
+from kadlet import content
+from kadlet._partial import Partial
+
+from .loops import LOOPBACK, network, run
+
+MIB = content.PIECE_LEN
+
+
+def written(path: Path, size: int, seed: int = 1) -> Path:
+    """A file in which no piece is like another."""
+    path.write_bytes(
+        b"".join(n.to_bytes(4) for n in range(seed, seed + size // 4)) + bytes(size % 4)
+    )
+    return path
+
+
+def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "A Long Walk.bin", 5 * MIB + 3)
+        other = tmp_path / "same bytes"
+        other.write_bytes(source.read_bytes())
+        async with network(4) as nodes:
+            first = await nodes[1].share(source)
+            second = await nodes[2].share(other, listed=False)
+            assert first.id == second.id and first.stored >= 1
+            hits = [hit.entry async for hit in nodes[3].search("long walk")]
+            assert [(hit.name, hit.size, hit.content) for hit in hits] == [
+                ("A Long Walk.bin", 5 * MIB + 3, first.id)
+            ]
+            # Neither gives all of it before the other gives something.
+            files = [node._shelf._contents[first.id] for node in nodes[1:3]]
+            gave = [asyncio.Event(), asyncio.Event()]
+            for file, mine, others in zip(files, gave, reversed(gave)):
+
+                async def read(
+                    start: int, end: int, file: Any = file, mine: Any = mine, others: Any = others
+                ) -> bytes:
+                    if mine.is_set():
+                        await others.wait()
+                    mine.set()
+                    return bytes(file._read(start, end))
+
+                file.read = read  # type: ignore[method-assign]
+            told: list[kadlet.FetchProgress] = []
+            link = str(first.link)
+            fetched = await nodes[3].fetch(link, tmp_path / "copy", progress=told.append)
+            assert fetched.path.read_bytes() == source.read_bytes()
+            assert fetched.size == fetched.fetched == 5 * MIB + 3
+            assert len(fetched.providers) == 2 and sum(fetched.providers.values()) == 6
+            assert told[-1].done == told[-1].size == fetched.size and told[0].size is None
+            assert not list(tmp_path.glob("*.part*"))
+            with pytest.raises(FileExistsError):
+                await nodes[3].fetch(link, tmp_path / "copy")
+            # By the link's own name into a folder.
+            folder = tmp_path / "folder"
+            folder.mkdir()
+            assert (await nodes[0].fetch(first.link, folder)).path == folder / source.name
+
+    run(test())
+
+
+def test_an_empty_file_and_one_without_words(tmp_path: Path) -> None:
+    async def test() -> None:
+        empty, wordless = tmp_path / "empty", tmp_path / "-"
+        empty.touch()
+        wordless.write_bytes(b"x")
+        async with network(2) as (a, b):
+            for source in (empty, wordless):
+                share = await a.share(source)
+                fetched = await b.fetch(share.link, tmp_path / "copy")
+                assert fetched.path.read_bytes() == source.read_bytes()
+                fetched.path.unlink()
+
+    run(test())
+
+
+def test_who_gives_wrong_bytes_is_dropped_and_named(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 3 * MIB)
+        forged = tmp_path / "forged"
+        forged.write_bytes(source.read_bytes())
+        async with network(3) as (honest, liar, fetcher):
+            link = (await liar.share(forged)).link
+
+            async def lie(start: int, end: int) -> bytes:
+                return bytes(end - start)
+
+            file = liar._shelf._contents[link.id]
+            file.read = lie  # type: ignore[method-assign]
+            with pytest.raises(kadlet.NoProvidersError, match="wrong bytes for piece 2") as gone:
+                await fetcher.fetch(link, tmp_path / "copy")
+            assert [why.is_lie for why in gone.value.rejected.values()] == [True]
+            assert not (tmp_path / "copy").exists()
+            await honest.share(source)
+            fetched = await fetcher.fetch(link, tmp_path / "copy")
+            assert fetched.path.read_bytes() == source.read_bytes()
+            assert all(why.is_lie for why in fetched.rejected.values())
+
+    run(test())
+
+
+def test_a_changed_file_is_not_served(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 2 * MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            before = source.stat()
+            with source.open("r+b") as file:
+                file.write(b"changed")
+            # Whatever its time stamp says.
+            os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+            config = kadlet.FetchConfig(failures=1)
+            with pytest.raises(kadlet.NoProvidersError, match="the connection broke"):
+                await b.fetch(share.link, tmp_path / "copy", config=config)
+
+    run(test())
+
+
+def test_an_interrupted_fetch_goes_on(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 6 * MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            target = tmp_path / "copy"
+
+            class Enough(Exception):
+                pass
+
+            def progress(now: kadlet.FetchProgress) -> None:
+                if now.done >= 3 * MIB:
+                    raise Enough
+
+            with pytest.raises(Enough):
+                await b.fetch(share.link, target, progress=progress)
+            assert not target.exists()
+            partial = Partial(target)
+            left = partial.resume(share.id, 1 << 40)
+            assert left is not None and len(left[1]) >= 3
+            with pytest.raises(OSError, match="another process"):
+                await b.fetch(share.link, target)
+            partial.close()
+
+            told: list[kadlet.FetchProgress] = []
+            fetched = await b.fetch(share.link, target, progress=told.append)
+            assert told[0].resumed == told[0].done == len(left[1]) * MIB
+            assert fetched.fetched == fetched.size - told[0].resumed
+            assert target.read_bytes() == source.read_bytes()
+
+    run(test())
+
+
+def test_leaving_a_fetch_stops_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 3 * MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            asked, held = asyncio.Event(), asyncio.Event()
+
+            async def never(start: int, end: int) -> bytes:
+                asked.set()
+                await held.wait()
+                return b""
+
+            a._shelf._contents[share.id].read = never  # type: ignore[method-assign]
+            with pytest.raises(kadlet.QueryTimeout):
+                await b.fetch(share.link, tmp_path / "copy", timeout=0.05)
+            await asked.wait()
+            asked.clear()
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            asked.clear()
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await asked.wait()
+            await b.aclose()
+            with pytest.raises(kadlet.ClosedError):
+                await task
+            held.set()
+            assert len(asyncio.all_tasks()) <= 4, "nothing is left but what is served"
+
+    run(test())
+
+
+def test_what_cannot_be_shared_or_fetched_is_said(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with kadlet.open_node(LOOPBACK) as node:
+            with pytest.raises(FileNotFoundError):
+                await node.share(tmp_path / "missing")
+            with pytest.raises(IsADirectoryError, match="folder"):
+                await node.share(tmp_path)
+            bad: Any = 5
+            with pytest.raises(TypeError, match="a path"):
+                await node.share(bad)
+            with pytest.raises(TypeError, match="str or Link"):
+                await node.fetch(bad)
+            with pytest.raises(ValueError, match='a link begins with "magnet'):
+                await node.fetch("http://example.org")
+            source = written(tmp_path / "file", 10)
+            share = await node.share(source)
+            assert share.stored == 0, "nobody could be told yet"
+            with pytest.raises(kadlet.NoPeersError):
+                await node.fetch(str(share.link).partition("&x.pe")[0], tmp_path / "copy")
+            # Somebody who comes later is told.
+            async with kadlet.open_node(LOOPBACK, [node.addr]) as late:
+                nobody = content.Link(bytes(32))
+                with pytest.raises(kadlet.NoProvidersError, match="nobody offers it"):
+                    await late.fetch(nobody, tmp_path / "copy")
+                fetched = await late.fetch(share.link, tmp_path / "copy")
+                assert fetched.path.read_bytes() == source.read_bytes()
+                node.withdraw(share)
+                with pytest.raises(kadlet.NoProvidersError, match="nobody offers it"):
+                    await late.fetch(share.link, tmp_path / "another")
+
+    run(test())
+
+
+def test_a_link_is_enough(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, _), kadlet.open_node(LOOPBACK) as stranger:
+            share = await a.share(source)
+            fetched = await stranger.fetch(str(share.link), tmp_path / "copy")
+            assert fetched.path.read_bytes() == source.read_bytes()
+
+    run(test())
+
+
+def test_files_in_virtual_time(tmp_path: Path) -> None:
+    source = written(tmp_path / "file", 2 * MIB + 1)
+
+    async def a_run(target: Path) -> list[object]:
+        async with kadlet.testing.network(10, seed=3, loss=0.05) as nodes:
+            share = await nodes[1].share(source)
+            await nodes[2].share(source)
+            # They stay known although nodes forget, and the one that died is done without.
+            await nodes.sleep(2 * 86_400.0)
+            await nodes[1].aclose()
+            fetched = await nodes[9].fetch(share.link, target)
+            assert fetched.path.read_bytes() == share.path.read_bytes()
+            return [nodes.now, fetched.providers, fetched.rejected, nodes[9].stats()]
+
+    first = asyncio.run(a_run(tmp_path / "one"))
+    assert asyncio.run(a_run(tmp_path / "two")) == first
+
+
+# ---- with the program ---------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def program(*arguments: str | Path) -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
+    """A `kadlet` process, and what it says; ended at the end of the block."""
+    path = os.environ.get("KADLET_PROGRAM")
+    if path is None:
+        pytest.skip("KADLET_PROGRAM is not set: `cargo xtask python` sets it")
+    child = await asyncio.create_subprocess_exec(
+        path, "--json", *map(str, arguments), stdout=subprocess.PIPE
+    )
+    said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def listen() -> None:
+        assert child.stdout is not None
+        async for line in child.stdout:
+            said.put_nowait(json.loads(line))
+        said.put_nowait({"event": "end"})
+
+    listener = asyncio.create_task(listen())
+    try:
+        yield said
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.wait()
+        await listener
+
+
+async def event(said: "asyncio.Queue[dict[str, Any]]", name: str) -> dict[str, Any]:
+    """The next event of this name."""
+    while (one := await said.get())["event"] != name:
+        assert one["event"] != "end", f"it ended without {name}"
+    return one
+
+
+def test_python_and_the_program_are_one_network(tmp_path: Path) -> None:
+    async def test() -> None:
+        theirs = written(tmp_path / "Native Song.bin", 3 * MIB + 5)
+        ours = written(tmp_path / "Python Song.bin", 2 * MIB + 7, seed=9)
+        listen = ["--listen", LOOPBACK, "--no-lan"]
+        async with program("node", *listen) as node:
+            start = (await event(node, "listening"))["addr"]
+            async with (
+                program("share", theirs, *listen, "--bootstrap", start) as sharer,
+                kadlet.open_node(LOOPBACK, [start]) as python,
+            ):
+                link = (await event(sharer, "shared"))["link"]
+                [hit] = [hit async for hit in python.search("native song")]
+                assert (hit.entry.name, hit.entry.size) == (theirs.name, 3 * MIB + 5)
+                assert hit.entry.content == content.Link.parse(link).id
+                fetched = await python.fetch(link, tmp_path / "from native")
+                assert fetched.path.read_bytes() == theirs.read_bytes()
+
+                share = await python.share(ours)
+                async with program("search", "python", *listen, "--bootstrap", start) as search:
+                    assert (await event(search, "hit"))["name"] == ours.name
+                copy = tmp_path / "from python"
+                async with program("get", str(share.link), "-o", copy, *listen) as get:
+                    assert (await event(get, "done"))["providers"] == 1
+                assert copy.read_bytes() == ours.read_bytes()
+
+                stored = await python.put(b"a value of Python's")
+                async with program(
+                    "value", str(stored.key), *listen, "--bootstrap", start
+                ) as value:
+                    assert (await event(value, "value"))["value"] == b"a value of Python's".hex()
+
+    run(test())
