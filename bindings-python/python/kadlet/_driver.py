@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path as File
 from typing import Protocol, TypeVar
 
@@ -121,8 +121,8 @@ class Driver(ABC):
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
         self._dirty = False
-        self.on_close: set[Callable[[], None]] = set()
-        """What ends with the node: each is called once."""
+        self.on_close: set[Callable[[], Awaitable[None]]] = set()
+        """What ends with the node: each is awaited once."""
 
     @abstractmethod
     def now(self) -> float:
@@ -254,7 +254,7 @@ class Driver(ABC):
             await asyncio.wait([saving, self._writing] if self._writing else [saving])
         state = self.node.export_state(self.now()) if self._state is not None else b""
         for end in [*self.on_close]:
-            end()
+            await end()
         self.node.shutdown(self.now())
         self.pump()
         self.close_sockets()

@@ -267,7 +267,7 @@ class Fetching:
                 )
             )
 
-    def _closed(self) -> None:
+    async def _closed(self) -> None:
         self._finish(ClosedError("the node is closed"))
 
     def _late(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 from ._types import Address
@@ -43,7 +43,7 @@ class Writer(Protocol):
 
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, Writer]
-Connected: TypeAlias = Callable[[asyncio.StreamReader, Writer], Coroutine[None, None, None]]
+Connected: TypeAlias = Callable[[asyncio.StreamReader, Writer], None]
 
 
 class RequestError(Exception):
@@ -239,16 +239,29 @@ class Server:
 
     def __init__(self, find: Callable[[bytes], Content | None]) -> None:
         self._find = find
-        self._open: set[Writer] = set()
+        self._open: set[asyncio.Task[None]] = set()
+        self._closed = False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Cuts every connection."""
-        for writer in self._open:
-            writer.close()
+        self._closed = True
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
 
-    async def connected(self, reader: asyncio.StreamReader, writer: Writer) -> None:
+    def connected(self, reader: asyncio.StreamReader, writer: Writer) -> None:
+        """Somebody connected."""
+        if self._closed:
+            writer.close()
+            return
+        # A task of our own: that of asyncio's streams complains of its end when the node is closed.
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         """Answers one connection until it ends."""
-        self._open.add(writer)
         try:
             if len(self._open) > CONNECTIONS:
                 await self._say(writer, 503, "Connection: close\r\n")
@@ -259,7 +272,6 @@ class Server:
             # Somebody who goes away in the middle, or sends nothing, is no event here.
             pass
         finally:
-            self._open.discard(writer)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> bool:

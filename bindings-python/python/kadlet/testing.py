@@ -56,7 +56,6 @@ class Network(Sequence[RunningNode]):
         self._nodes: list[RunningNode] = []
         self._drivers: dict[Address, _Driver] = {}
         self._queue: list[tuple[float, int, _Event]] = []
-        self._connections: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._order = 0
         self._waiting = 0
@@ -153,9 +152,7 @@ class Network(Sequence[RunningNode]):
         if driver is None or driver.closed or driver.connected is None or to[1] != HTTP_PORT:
             raise ConnectionRefusedError(f"nobody listens at {text_of(to)}")
         ours, theirs = asyncio.StreamReader(), asyncio.StreamReader()
-        task = asyncio.get_running_loop().create_task(driver.connected(theirs, _Pipe(ours)))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        driver.connected(theirs, _Pipe(ours))
         return ours, _Pipe(theirs)
 
     def busy(self, more: int) -> None:

@@ -134,8 +134,13 @@ fn program(cx: &Context) -> Result<PathBuf, Stop> {
 }
 
 fn python(cx: &Context) -> Result<(), Stop> {
-    let python =
-        cx.needs_venv(&["maturin>=1.9.4,<2", "mypy>=1.15,<3", "pytest>=8,<9", "uvloop>=0.21,<1"])?;
+    let python = cx.needs_venv(&[
+        "maturin>=1.9.4,<2",
+        "mypy>=1.15,<3",
+        "pytest>=8,<9",
+        "trio>=0.30,<1",
+        "uvloop>=0.21,<1",
+    ])?;
     let bindings = cx.root.join("bindings-python");
     // maturin installs into the environment it is told of.
     let venv = cx.target.join("venv");
