@@ -20,7 +20,7 @@ from .errors import BootstrapError, of_outcome
 from .host import RunningNode, checked, finish, timeout_of
 
 
-class _Opening:
+class Opening:
     """What `open_node` gives: for `async with`, or to be awaited and closed by hand."""
 
     def __init__(self, open_it: Callable[[], Generator[None, None, RunningNode]]) -> None:
@@ -52,7 +52,7 @@ def open_node(
     state: str | os.PathLike[str] | None = None,
     config: Config | None = None,
     timeout: float | None = None,
-) -> _Opening:
+) -> Opening:
     """A node on this address, joined to the network that the bootstrap addresses belong to.
 
     ```
@@ -115,7 +115,7 @@ def open_node(
             raise
         return running
 
-    return _Opening(lambda: open_it().__await__())
+    return Opening(lambda: open_it().__await__())
 
 
 async def _join(

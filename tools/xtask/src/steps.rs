@@ -138,6 +138,7 @@ fn python(cx: &Context) -> Result<(), Stop> {
         "maturin>=1.9.4,<2",
         "mypy>=1.15,<3",
         "pytest>=8,<9",
+        "rich>=13,<16",
         "trio>=0.30,<1",
         "uvloop>=0.21,<1",
     ])?;
