@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +61,7 @@ class Failure(Exception):
         self.code = code
 
 
-Command = Callable[[argparse.Namespace, Output], Awaitable[None]]
+Command = Callable[[argparse.Namespace, Output], Coroutine[None, None, None]]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod context;
 mod mutations;
+mod python;
 mod readme;
 mod runner;
 mod steps;

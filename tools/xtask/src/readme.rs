@@ -6,6 +6,7 @@
 //! `text` show output and are not run; a block with any other mark is an error.
 
 use core::time::Duration;
+use std::process::Command;
 
 use crate::context::{Context, run_within};
 use crate::runner::Stop;
@@ -45,6 +46,19 @@ pub(crate) fn blocks(cx: &Context) -> Result<(), Stop> {
             missing => missing,
         })?;
     }
+    Ok(())
+}
+
+/// The Python blocks alone, each by a command that takes `-c`.
+pub(crate) fn python_blocks(cx: &Context, python: impl Fn() -> Command) -> Result<(), Stop> {
+    let text = std::fs::read_to_string(cx.root.join("README.md"))
+        .map_err(|why| Stop::Failed(format!("README.md: {why}")))?;
+    let mut ran = 0;
+    for block in parse(&text).iter().filter(|block| block.mark == "python") {
+        run_within(python().arg("-c").arg(&block.text), LIMIT)?;
+        ran += 1;
+    }
+    println!("{ran} Python blocks of README.md ran with nothing but the wheel");
     Ok(())
 }
 

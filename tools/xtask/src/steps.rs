@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::context::{Context, run};
 use crate::mutations;
+use crate::python;
 use crate::readme;
 use crate::runner::{Step, Stop};
 
@@ -33,7 +34,10 @@ pub(crate) fn all() -> Vec<Step> {
             "core/tests/second",
             step("protocol", "docs/protocol.md, golden files and nodes agree", protocol),
         ),
-        ("bindings-python/pyproject.toml", step("python", "the Python package's tests", python)),
+        (
+            "bindings-python/pyproject.toml",
+            step("python", "the Python package's tests", python::tests),
+        ),
         ("bindings-wasm/Cargo.toml", step("wasm", "the JavaScript package's tests", wasm)),
     ] {
         if here.root.join(sign).exists() {
@@ -43,6 +47,8 @@ pub(crate) fn all() -> Vec<Step> {
     steps.push(step("readme", "every block of README.md runs", readme::blocks));
     let fuzz = step("fuzz", "libFuzzer on one target or all of them", fuzz);
     steps.push(Step { in_test: false, ..fuzz });
+    let dist = step("dist", "wheel and sdist of the Python package in target/dist", python::dist);
+    steps.push(Step { in_test: false, ..dist });
     let rules =
         step("mutations", "each rule's test notices the change that breaks it", mutations::all);
     steps.push(Step { in_test: false, ..rules });
@@ -128,32 +134,9 @@ fn protocol(cx: &Context) -> Result<(), Stop> {
 
 /// The program, as the tests build it, who have built it already: a build of its own would be of
 /// everything.
-fn program(cx: &Context) -> Result<PathBuf, Stop> {
+pub(crate) fn program(cx: &Context) -> Result<PathBuf, Stop> {
     run(&mut cx.cargo(&["test", "--workspace", "--locked", "--no-run"]))?;
     Ok(cx.target.join("debug").join(format!("kadlet{}", std::env::consts::EXE_SUFFIX)))
-}
-
-fn python(cx: &Context) -> Result<(), Stop> {
-    let python = cx.needs_venv(&[
-        "maturin>=1.9.4,<2",
-        "mypy>=1.15,<3",
-        "pytest>=8,<9",
-        "rich>=13,<16",
-        "trio>=0.30,<1",
-        "uvloop>=0.21,<1",
-    ])?;
-    let bindings = cx.root.join("bindings-python");
-    // maturin installs into the environment it is told of.
-    let venv = cx.target.join("venv");
-    let maturin = ["-m", "maturin", "develop", "--locked", "--quiet"];
-    run(cx.command(&python).args(maturin).env("VIRTUAL_ENV", venv).current_dir(&bindings))?;
-    run(cx.command(&python).args(["-m", "mypy"]).current_dir(&bindings))?;
-    let stubtest =
-        ["-m", "mypy.stubtest", "kadlet._native", "--mypy-config-file", "pyproject.toml"];
-    run(cx.command(&python).args(stubtest).current_dir(&bindings))?;
-    let mut tests = cx.command(&python);
-    tests.args(["-m", "pytest", "--quiet"]).current_dir(&bindings);
-    run(tests.env("KADLET_PROGRAM", program(cx)?))
 }
 
 /// Says how much a page has to load.
