@@ -3,7 +3,7 @@
 //!
 //! Hashing lets go of Python: another thread runs meanwhile.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use kadlet_core::config::FetchConfig;
 use kadlet_core::content::{
@@ -11,24 +11,18 @@ use kadlet_core::content::{
     Link, Rejection, Request, RequestFailure, RequestId, Resume, Verdict, Want,
 };
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::convert::{address, address_from, id_of_content, instant, seconds};
 use crate::settings::{Number, Setting};
-use crate::{Any, invalid};
+use crate::{Any, invalid, lock};
 
 fn make<'py>(py: Python<'py>, class: &str, fields: impl PyCallArgs<'py>) -> PyResult<Any<'py>> {
     static TYPES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let types = TYPES.get_or_try_init(py, || py.import("kadlet.content").map(Bound::unbind))?;
     types.bind(py).getattr(class)?.call1(fields)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> PyResult<MutexGuard<'_, T>> {
-    let poisoned = |_| PyRuntimeError::new_err("it failed in an earlier call");
-    mutex.lock().map_err(poisoned)
 }
 
 // ---- hash lists -------------------------------------------------------------------------------

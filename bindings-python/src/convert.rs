@@ -10,9 +10,9 @@ use kadlet_core::content::ContentId;
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Asked, Change, Contact, Dropped, Entry, Event, Families, Family, Health, Id, Instant, LinkId,
-    OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange, StoreStats, Totals,
-    Transmit,
+    Asked, BucketView, Capabilities, Change, Contact, Dropped, Entry, Event, Families, Family,
+    Health, Id, Instant, LinkId, OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange,
+    StoreStats, Totals, Transmit,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyNotImplementedError;
@@ -143,6 +143,15 @@ pub(crate) fn contact<'py>(py: Python<'py>, contact: &Contact) -> PyResult<Any<'
     make(py, "Contact", (id_to(py, &contact.id), path(py, &contact.path)?, capabilities))
 }
 
+pub(crate) fn contact_from(value: &Any<'_>) -> PyResult<Contact> {
+    let bytes: Vec<u8> = value.getattr("id")?.extract()?;
+    let mut contact =
+        Contact::new(id(&bytes)?, address_from(&value.getattr("path")?.getattr("remote")?)?);
+    contact.path = path_from(&value.getattr("path")?)?;
+    contact.capabilities = Capabilities(number(&value.getattr("capabilities")?, u32::MAX)?);
+    Ok(contact)
+}
+
 fn peer<'py>(py: Python<'py>, peer: &Asked) -> PyResult<Any<'py>> {
     make(py, "Peer", (peer.id.map(|id| id_to(py, &id)), path(py, &peer.path)?))
 }
@@ -150,6 +159,25 @@ fn peer<'py>(py: Python<'py>, peer: &Asked) -> PyResult<Any<'py>> {
 pub(crate) fn entry<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Any<'py>> {
     let (contact, rtt) = (contact(py, &entry.contact)?, entry.rtt.map(elapsed));
     make(py, "Entry", (contact, seconds(entry.seen), rtt, entry.failures, entry.live))
+}
+
+/// A bucket, copied out of its table so that nothing is held while Python is called.
+pub(crate) mod bucket {
+    use super::*;
+
+    pub(crate) struct Copied(u32, Id, Instant, Vec<Entry>, Vec<Entry>);
+
+    pub(crate) fn read(view: BucketView<'_>) -> Copied {
+        let (contacts, replacements) = (view.contacts().collect(), view.replacements().collect());
+        Copied(view.depth(), view.first(), view.refreshed(), contacts, replacements)
+    }
+
+    pub(crate) fn write<'py>(py: Python<'py>, bucket: &Copied) -> PyResult<Any<'py>> {
+        let Copied(depth, first, refreshed, contacts, replacements) = bucket;
+        let contacts = tuple(py, contacts, entry)?;
+        let replacements = tuple(py, replacements, entry)?;
+        make(py, "Bucket", (*depth, id_to(py, first), seconds(*refreshed), contacts, replacements))
+    }
 }
 
 // ---- records ----------------------------------------------------------------------------------

@@ -10,22 +10,28 @@
 
 mod content;
 mod convert;
+mod parts;
 mod settings;
 
 use std::sync::{Mutex, MutexGuard};
 
 use kadlet_core::record::{SearchQuery, SignedValue};
-use kadlet_core::{Announcement, Config, Entry, GetQuery, LinkId, OperationId, PutOptions};
+use kadlet_core::{Announcement, Config, GetQuery, LinkId, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use convert::{array, duration, id, instant, make, seconds};
+use convert::{array, bucket, duration, id, instant, seconds};
 use settings::{Number, Setting};
 
 /// The caller's fault, in the core's words.
 fn invalid(why: impl core::fmt::Display) -> PyErr {
     PyValueError::new_err(why.to_string())
+}
+
+/// What an earlier call left in the middle is not used again.
+fn lock<T>(mutex: &Mutex<T>) -> PyResult<MutexGuard<'_, T>> {
+    mutex.lock().map_err(|_| PyRuntimeError::new_err("it failed in an earlier call"))
 }
 
 type Any<'py> = Bound<'py, PyAny>;
@@ -39,8 +45,7 @@ struct Node(Mutex<kadlet_core::Node>);
 
 impl Node {
     fn lock(&self) -> PyResult<MutexGuard<'_, kadlet_core::Node>> {
-        let poisoned = |_| PyRuntimeError::new_err("the node failed in an earlier call");
-        self.0.lock().map_err(poisoned)
+        lock(&self.0)
     }
 }
 
@@ -277,22 +282,8 @@ impl Node {
     /// The buckets of a family's routing table, nearest first.
     fn table<'py>(&self, py: Python<'py>, family: &str) -> PyResult<Bound<'py, PyTuple>> {
         let family = convert::family(family)?;
-        let buckets: Vec<_> = self
-            .lock()?
-            .table(family)
-            .buckets()
-            .map(|bucket| {
-                let contacts: Vec<Entry> = bucket.contacts().collect();
-                let replacements: Vec<Entry> = bucket.replacements().collect();
-                (bucket.depth(), bucket.first(), bucket.refreshed(), contacts, replacements)
-            })
-            .collect();
-        convert::tuple(py, &buckets, |py, (depth, first, refreshed, contacts, replacements)| {
-            let contacts = convert::tuple(py, contacts, convert::entry)?;
-            let replacements = convert::tuple(py, replacements, convert::entry)?;
-            let first = PyBytes::new(py, first.as_bytes());
-            make(py, "Bucket", (*depth, first, seconds(*refreshed), contacts, replacements))
-        })
+        let buckets: Vec<_> = self.lock()?.table(family).buckets().map(bucket::read).collect();
+        convert::tuple(py, &buckets, bucket::write)
     }
 
     /// The k contacts of our table that are closest to `target`, nearest first.
@@ -392,6 +383,8 @@ mod _native {
         Fetch, HashList, HashListBuilder, content_id_of, content_key_of, decode_resume,
         encode_resume, format_link, parse_link, safe_file_name,
     };
+    #[pymodule_export]
+    use super::parts::{Lookup, RoutingTable};
     #[pymodule_export]
     use super::{Node, default_config, key_of, sign, signed_key_of};
 }

@@ -20,6 +20,9 @@ from kadlet import _native, content
 CORE = Path(__file__).resolve().parents[2] / "core" / "src"
 
 STRUCTS: dict[str, type] = {
+    "Found": kadlet.Found,
+    "Progress": kadlet.LookupProgress,
+    "SavedContact": kadlet.SavedContact,
     "ProviderStats": content.ProviderStats,
     "Resume": content.Resume,
     "Asked": kadlet.Peer,
@@ -47,6 +50,7 @@ STRUCTS: dict[str, type] = {
 """Structs whose public fields are the fields of a dataclass."""
 
 TAGS: dict[str, Any] = {
+    "Heard": kadlet.Heard,
     "RequestFailure": content.RequestFailure,
     "Verdict": content.Verdict,
     "Enforce": kadlet.Enforce,
@@ -69,10 +73,14 @@ OFFERED: dict[str, Any] = {
     "StoreChange": kadlet.Change,
     "BucketView": kadlet.Bucket,
     "Family": kadlet.Family,
+    "Admission": kadlet.Admission,
+    "Lookup": kadlet.Lookup,
+    "Refusal": kadlet.Admission,
+    "RoutingTable": kadlet.RoutingTable,
 }
 """Of a form of their own, which tests and traces hold."""
 
-SPOKEN_OTHERWISE = {
+SPOKEN_OTHERWISE: dict[str, Any] = {
     "Announcement": "its fields are arguments of Node.announce",
     "Capabilities": "an int of bits",
     "CommandError": "ValueError, in the core's words",
@@ -87,12 +95,15 @@ SPOKEN_OTHERWISE = {
     "PutOptions": "its fields are arguments of Node.put",
     "RecordName": "bytes",
     "StateError": "ValueError",
+    "Closest": "RoutingTable.closest is given how many are wanted",
+    "Diverse": "RoutingTable.closest is given how many are wanted",
+    "Failure": kadlet.TableFailure,
+    "Filter": "its fields are arguments of RoutingTable.closest",
+    "Step": "a Contact, wait or done",
 }
 """What Python says with a type of its own."""
 
 PARTS = {
-    "table": "Admission Closest Diverse Failure Filter Heard Refusal RoutingTable SavedContact",
-    "lookup": "Found Lookup Progress Step",
     "requests": "Answered Expired Mismatch Request Requests Timeouts",
     "limits": "Cost Limits Prefix Scope is_usable",
     "estimate": "Estimate",
@@ -129,11 +140,14 @@ CONTENT = {
 """What is in `kadlet.content`, or what Python says instead."""
 
 VERBS: dict[str, tuple[type, set[str]]] = {
+    "Lookup": (kadlet.Lookup, {"new", "with_mask"}),
+    # `len`, and `buckets` for `iter`; a table that is restored is told by `verified`.
+    "RoutingTable": (kadlet.RoutingTable, {"new", "len", "is_empty", "iter", "restore"}),
     "Fetch": (content.Fetch, {"new", "verifier", "piece_checked"}),
     "HashList": (content.HashList, {"encoded_len", "piece_verifier"}),
     "HashListBuilder": (content.HashListBuilder, {"new"}),
 }
-"""Classes of `kadlet.content`, with the verbs that Python does without or calls otherwise."""
+"""Further classes, with the verbs that Python does without or calls otherwise."""
 
 
 def sources() -> Iterator[str]:
@@ -294,11 +308,19 @@ def test_the_verbs_are_the_core_s() -> None:
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_the_verbs_of_content_are_the_core_s(name: str) -> None:
+def test_the_verbs_of_parts_are_the_core_s(name: str) -> None:
     python, without = VERBS[name]
     ours = {verb for verb in vars(python) if not verb.startswith("_")}
     assert ours | without == set(rust_verbs(name))
     assert ours.isdisjoint(without)
+
+
+def test_what_becomes_of_a_contact_is_the_core_s() -> None:
+    admissions = set(variants_of_enum("Admission")) - {"Refused"} | set(variants_of_enum("Refusal"))
+    assert {snake(one) for one in admissions} == set(members(kadlet.Admission))
+    # With a number and with a contact.
+    words = {snake(one) for one in variants_of_enum("Failure")} - {"counted", "replaced"}
+    assert words | {int, kadlet.Contact} == set(members(kadlet.TableFailure))
 
 
 def test_the_kinds_of_a_rejection_are_the_core_s() -> None:

@@ -44,7 +44,8 @@ class Contact:
 
     id: bytes
     path: Path
-    capabilities: int
+    capabilities: int = 0
+    """What it says it can do: 1 keeps records, 2 hands on signals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,3 +429,60 @@ class StoreStats:
     refused_cas: int
     refused_quota: int
     refused_full: int
+
+
+Admission: TypeAlias = Literal[
+    "inserted",
+    "updated",
+    "replacement",
+    "own_id",
+    "id_taken",
+    "address_taken",
+    "prefix_in_bucket",
+    "prefix_in_table",
+    "full",
+]
+"""What became of a contact that answered: it is in the table, was there, waits for a place, or is
+refused for the reason named."""
+
+Heard: TypeAlias = Literal["touched", "candidate", "ignored"]
+"""What became of a node that spoke unasked; a candidate is offered by `next_ping`."""
+
+TableFailure: TypeAlias = int | Literal["ignored", "stale", "dropped"] | Contact
+"""What became of a contact that did not answer: how often that was in a row; nothing counted; it
+is stale and keeps its place for want of a replacement; it was only a replacement and is gone; it
+gave way to this contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedContact:
+    """A contact as it is saved over a restart."""
+
+    contact: Contact
+    age: float
+    """How long ago it was last seen, told up to nine hours."""
+    rtt: float | None
+    """How long its last answer took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A contact that answered a lookup."""
+
+    contact: Contact
+    hop: int
+    """How many questions it took to reach it, its own included."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupProgress:
+    """How far a lookup is."""
+
+    asked: int
+    answered: int
+    failed: int
+    in_flight: int
+    hops: int
+    """The hop of the closest that answered."""
+    cut_short: bool
+    """Whether a path stopped at its limit of questions."""
