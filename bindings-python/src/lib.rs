@@ -12,6 +12,7 @@ mod content;
 mod convert;
 mod parts;
 mod settings;
+mod wire;
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -385,6 +386,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::parts::{Lookup, RoutingTable};
+    #[pymodule_export]
+    use super::wire::{decode, encode};
     #[pymodule_export]
     use super::{Node, default_config, key_of, sign, signed_key_of};
 }

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import kadlet
-from kadlet import _native, content
+from kadlet import _native, content, wire
 
 CORE = Path(__file__).resolve().parents[2] / "core" / "src"
 
@@ -159,7 +159,9 @@ def sources() -> Iterator[str]:
 def body_of(kind: str, name: str) -> str:
     """What stands between the braces of a struct or an enum."""
     for text in sources():
-        if found := re.search(rf"^pub {kind} {name}\b[^{{;(]*\{{\n(.*?)^\}}", text, re.M | re.S):
+        if found := re.search(
+            rf"^pub {kind} {name}(?![\w])[^{{;(]*\{{\n(.*?)^\}}", text, re.M | re.S
+        ):
             return found[1]
     pytest.fail(f"the core has no {kind} {name}")
 
@@ -225,6 +227,23 @@ def test_a_union_has_the_variants_of_its_enum(name: str) -> None:
     ours = {member.__name__: sorted(names_of(member)) for member in members(UNIONS[name])}
     theirs = variants_of_enum(name)
     assert ours == {variant: sorted(fields) for variant, fields in theirs.items()}
+
+
+def test_messages_are_the_core_s() -> None:
+    """Each of the wire's enums and structs, field by field."""
+    methods = {one.__name__: sorted(names_of(one)) for one in members(wire.Method)}
+    assert methods == {name: sorted(of) for name, of in variants_of_enum("Method").items()}
+    for name, python in (
+        ("Message<'a>", wire.Message),
+        ("Query<'a>", wire.Query),
+        ("Response<'a>", wire.Response),
+        ("Samples<'a>", wire.Samples),
+        ("NodeInfo", wire.NodeInfo),
+        ("Peer", wire.Peer),
+    ):
+        assert sorted(names_of(python)) == sorted(fields_of_struct(name)), name
+    # The code is said as its name and its number.
+    assert set(names_of(wire.Failure)) - {"number"} == set(fields_of_struct("Failure<'a>"))
 
 
 def test_changes_are_the_core_s() -> None:

@@ -26,7 +26,7 @@ A lookup says whom to ask; a host would send a question where this one knows the
 ('done', [8, 200])
 """
 
-from . import content, testing
+from . import content, testing, wire
 from ._addresses import Attempt
 from ._fetch import Fetched, FetchProgress
 from ._id import Id, Key
@@ -220,4 +220,5 @@ __all__ = [
     "sign",
     "signed_key_of",
     "testing",
+    "wire",
 ]

@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal, final
 
-from . import content
+from . import content, wire
 from ._types import (
     TableFailure,
     TableConfig,
@@ -193,6 +193,8 @@ class Lookup:
 
 def content_id_of(file: bytes) -> bytes: ...
 def content_key_of(content: bytes) -> bytes: ...
+def decode(datagram: bytes, network: str | None = "kadlet") -> wire.Message | Rejected: ...
+def encode(message: wire.Message, network: str | None = "kadlet") -> bytes: ...
 def decode_resume(bytes: bytes) -> content.Resume: ...
 def encode_resume(resume: content.Resume) -> bytes: ...
 def format_link(link: content.Link) -> str: ...
@@ -212,8 +214,10 @@ __all__ = [
     "RoutingTable",
     "content_id_of",
     "content_key_of",
+    "decode",
     "decode_resume",
     "default_config",
+    "encode",
     "encode_resume",
     "format_link",
     "key_of",
