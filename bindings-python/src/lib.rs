@@ -238,10 +238,21 @@ impl Node {
         transmit.map(|transmit| convert::transmit(py, &transmit)).transpose()
     }
 
-    /// The next event.
-    fn poll_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Any<'py>>> {
-        let event = self.lock()?.poll_event();
-        event.map(|event| convert::event(py, &event)).transpose()
+    /// The next event. Those whose names are in `skip` are passed over and not made: what an answer
+    /// named costs more than the rest of it.
+    #[pyo3(signature = (skip=None), text_signature = "($self, skip=None)")]
+    fn poll_event<'py>(
+        &self,
+        py: Python<'py>,
+        skip: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Option<Any<'py>>> {
+        loop {
+            let Some(event) = self.lock()?.poll_event() else { return Ok(None) };
+            let skipped = skip.map(|names| names.contains(event.name())).transpose()?;
+            if !skipped.unwrap_or_default() {
+                return convert::event(py, &event).map(Some);
+            }
+        }
     }
 
     /// The next change worth keeping.

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path as File
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from . import _state
 from ._http import Connected, Streams
@@ -40,6 +40,16 @@ EVENTS = 4096
 """Events kept for a caller that does not keep up; beyond it steps and results are lost, never the
 end."""
 
+Trace: TypeAlias = Literal["steps", "failures", "results"]
+"""What is wanted of an operation: all that happens, results and failures, or results alone."""
+
+SKIP: dict[Trace, tuple[str, ...]] = {
+    "steps": (),
+    "failures": ("started", "asked", "answered"),
+    "results": ("started", "asked", "answered", "failed"),
+}
+"""Events that need not be made for that."""
+
 SAVE_EVERY = 60.0
 """Contacts are written down so many seconds after they changed."""
 
@@ -47,10 +57,10 @@ SAVE_EVERY = 60.0
 class Operation:
     """The events of one operation, in order; the last one is `Done`."""
 
-    def __init__(self, driver: Driver, number: int, trace: bool) -> None:
+    def __init__(self, driver: Driver, number: int, trace: Trace) -> None:
         self.number = number
         self._driver = driver
-        self._trace = trace
+        self.trace: Trace = trace
         self._events: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
@@ -62,7 +72,9 @@ class Operation:
                 self._ended = True
             case Provider() | Value() | Hit() | Stored() if len(self._events) < EVENTS:
                 pass
-            case Asked() | Answered() | Failed() if self._trace and len(self._events) < EVENTS:
+            case Asked() | Answered() if self.trace == "steps" and len(self._events) < EVENTS:
+                pass
+            case Failed() if self.trace != "results" and len(self._events) < EVENTS:
                 pass
             case _:
                 return
@@ -117,6 +129,7 @@ class Driver(ABC):
         self.closed = False
         self.save_error: OSError | None = None
         self._operations: dict[int, Operation] = {}
+        self._traced: dict[Trace, int] = {"steps": 0, "failures": 0, "results": 0}
         self._state = state
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
@@ -173,7 +186,7 @@ class Driver(ABC):
         """Somebody who waited does no longer."""
 
     def begin(
-        self, start: Callable[[float], int], timeout: float | None = None, trace: bool = False
+        self, start: Callable[[float], int], timeout: float | None = None, trace: Trace = "results"
     ) -> Operation:
         """Starts an operation of the core: `start` is given the time."""
         if self.closed:
@@ -182,13 +195,14 @@ class Driver(ABC):
         if timeout is not None:
             self.node.set_deadline(self.now(), number, timeout)
         operation = self._operations[number] = Operation(self, number, trace)
+        self._traced[trace] += 1
         # What it begins with is sent before the caller waits, and it may have ended already.
         self.pump()
         return operation
 
     def cancel(self, number: int) -> None:
         """Ends an operation, or the renewal of what it published."""
-        self._operations.pop(number, None)
+        self._ended(number)
         if not self.closed:
             self.node.cancel(self.now(), number)
             self.pump()
@@ -198,7 +212,9 @@ class Driver(ABC):
         node = self.node
         while (transmit := node.poll_transmit()) is not None:
             self.send(transmit.path, transmit.payload)
-        while (event := node.poll_event()) is not None:
+        traced = self._traced
+        skip = SKIP["steps" if traced["steps"] else "failures" if traced["failures"] else "results"]
+        while (event := node.poll_event(skip)) is not None:
             self._dispatch(event)
         while (change := node.poll_change()) is not None:
             if isinstance(change, Contacts):
@@ -217,13 +233,20 @@ class Driver(ABC):
             case Started():
                 pass
             case Done(operation=number):
-                if (operation := self._operations.pop(number, None)) is not None:
+                if (operation := self._ended(number)) is not None:
                     operation.push(event)
             case Asked() | Answered() | Failed() | Provider() | Value() | Hit() | Stored():
                 if (operation := self._operations.get(event.operation)) is not None:
                     operation.push(event)
             case _:
                 pass
+
+    def _ended(self, number: int) -> Operation | None:
+        """Takes out an operation, if it is still there."""
+        operation = self._operations.pop(number, None)
+        if operation is not None:
+            self._traced[operation.trace] -= 1
+        return operation
 
     async def _save_later(self, path: File) -> None:
         await asyncio.sleep(SAVE_EVERY)

@@ -227,7 +227,7 @@ class RunningNode:
         paths = [path for _, path in attempts if path is not None]
         begin, driver = self._open().node.bootstrap, self._driver
         if paths:
-            operation = driver.begin(lambda now: begin(now, paths), timeout, trace=True)
+            operation = driver.begin(lambda now: begin(now, paths), timeout, "steps")
             while not isinstance(event := await operation.next(), Done):
                 match event:
                     case Answered(peer=Peer(path=asked)):
@@ -458,7 +458,7 @@ class RunningNode:
         """One lookup, step by step; the last step is `Done`, with the closest contacts."""
         wanted, find_node = Id(target), self._open().node.find_node
         operation = self._driver.begin(
-            lambda now: find_node(now, wanted), timeout_of(timeout), trace=True
+            lambda now: find_node(now, wanted), timeout_of(timeout), trace="steps"
         )
         return Results(operation, _step)
 
@@ -502,7 +502,7 @@ class RunningNode:
     ) -> PutResult:
         timeout = timeout_of(timeout)
         try:
-            operation = self._driver.begin(start, timeout, trace=True)
+            operation = self._driver.begin(start, timeout, "failures")
         except ValueError as error:
             raise InvalidRecord(str(error)) from None
         done, events = await finish(operation)
