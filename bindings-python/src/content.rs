@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::{address, address_from, id_of_content, instant, seconds};
+use crate::convert::{address, address_from, id_of_content, instant, part, seconds};
 use crate::settings::{Number, Setting};
 use crate::{Any, invalid, lock};
 
@@ -113,7 +113,7 @@ pub(crate) fn parse_link<'py>(py: Python<'py>, text: &str) -> PyResult<Any<'py>>
 /// The text of a `Link`.
 #[pyfunction]
 pub(crate) fn format_link(link: &Any<'_>) -> PyResult<String> {
-    let id: Vec<u8> = link.getattr("id")?.extract()?;
+    let id: Vec<u8> = part(link, "a Link", "id")?.extract()?;
     let mut made = Link::new(id_of_content(&id)?);
     if let Some(name) = link.getattr("name")?.extract::<Option<String>>()? {
         made = made.with_name(&name);
@@ -139,7 +139,7 @@ pub(crate) fn encode_resume<'py>(
     py: Python<'py>,
     resume: &Any<'_>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let id: Vec<u8> = resume.getattr("id")?.extract()?;
+    let id: Vec<u8> = part(resume, "a Resume", "id")?.extract()?;
     let size = u64::read(&resume.getattr("size")?)?;
     let limit = List::MAX_SIZE;
     if size > limit {

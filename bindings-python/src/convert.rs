@@ -15,12 +15,12 @@ use kadlet_core::{
     StoreStats, Totals, Transmit,
 };
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::PyNotImplementedError;
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use crate::settings::number;
+use crate::settings::{kind_of, number};
 use crate::{Any, invalid};
 
 /// A dataclass of `kadlet._types` with these fields.
@@ -37,6 +37,16 @@ pub(crate) fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Any<'py>> {
     static TYPES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let types = TYPES.get_or_try_init(py, || py.import("kadlet._types").map(Bound::unbind))?;
     types.bind(py).getattr(name)
+}
+
+/// What an argument should have been.
+pub(crate) fn expected(what: &str, value: &Any<'_>) -> PyErr {
+    PyTypeError::new_err(format!("{what} is expected, this is {}", kind_of(value)))
+}
+
+/// The attribute of a value of this kind.
+pub(crate) fn part<'py>(value: &Any<'py>, what: &str, name: &str) -> PyResult<Any<'py>> {
+    value.getattr(name).map_err(|_| expected(what, value))
 }
 
 pub(crate) fn tuple<'py, T>(
@@ -98,13 +108,15 @@ pub(crate) fn family(name: &str) -> PyResult<Family> {
     known.ok_or_else(|| invalid(format_args!("a family is ipv4 or ipv6, this is {name}")))
 }
 
-pub(crate) fn families(names: &[String]) -> PyResult<Families> {
+pub(crate) fn families(names: &Any<'_>) -> PyResult<Families> {
+    let names: Vec<String> = names.extract().map_err(|_| expected("a list of families", names))?;
     names.iter().try_fold(Families::NONE, |all, name| Ok(all.union(Families::only(family(name)?))))
 }
 
 /// An address as the `socket` module has it; a scope in the host's text gives way to its number.
 pub(crate) fn address_from(value: &Any<'_>) -> PyResult<SocketAddr> {
-    let host: String = value.get_item(0)?.extract()?;
+    let host = value.get_item(0).and_then(|host| host.extract::<String>());
+    let host = host.map_err(|_| expected("an address (host, port)", value))?;
     let port = number(&value.get_item(1)?, u16::MAX)?;
     let bare = host.split('%').next().unwrap_or_default();
     let not_ip = |why| invalid(format_args!("{host} is no IP address: {why}"));
@@ -130,8 +142,9 @@ pub(crate) fn address<'py>(py: Python<'py>, address: &SocketAddr) -> PyResult<An
 }
 
 pub(crate) fn path_from(value: &Any<'_>) -> PyResult<Path> {
-    let remote = address_from(&value.getattr("remote")?)?;
-    Ok(Path { link: LinkId(number(&value.getattr("link")?, u16::MAX)?), remote })
+    let of = |name| part(value, "a Path", name);
+    let remote = address_from(&of("remote")?)?;
+    Ok(Path { link: LinkId(number(&of("link")?, u16::MAX)?), remote })
 }
 
 fn path<'py>(py: Python<'py>, path: &Path) -> PyResult<Any<'py>> {
@@ -144,11 +157,11 @@ pub(crate) fn contact<'py>(py: Python<'py>, contact: &Contact) -> PyResult<Any<'
 }
 
 pub(crate) fn contact_from(value: &Any<'_>) -> PyResult<Contact> {
-    let bytes: Vec<u8> = value.getattr("id")?.extract()?;
-    let mut contact =
-        Contact::new(id(&bytes)?, address_from(&value.getattr("path")?.getattr("remote")?)?);
-    contact.path = path_from(&value.getattr("path")?)?;
-    contact.capabilities = Capabilities(number(&value.getattr("capabilities")?, u32::MAX)?);
+    let of = |name| part(value, "a Contact", name);
+    let (bytes, path): (Vec<u8>, _) = (of("id")?.extract()?, path_from(&of("path")?)?);
+    let mut contact = Contact::new(id(&bytes)?, path.remote);
+    contact.path = path;
+    contact.capabilities = Capabilities(number(&of("capabilities")?, u32::MAX)?);
     Ok(contact)
 }
 
@@ -186,11 +199,12 @@ pub(crate) fn item_from(value: &Any<'_>) -> PyResult<Item> {
     if let Ok(bytes) = value.extract::<&[u8]>() {
         return Value::new(bytes).map(Item::Immutable).map_err(invalid);
     }
-    let bytes = |name: &str| value.getattr(name)?.extract::<Vec<u8>>();
+    let of = |name| part(value, "bytes or a SignedValue", name);
+    let bytes = |name| of(name)?.extract::<Vec<u8>>();
     let signed = SignedValue::new(
         array("a public key", &bytes("public_key")?)?,
         bytes("salt")?,
-        number(&value.getattr("seq")?, u64::MAX)?,
+        number(&of("seq")?, u64::MAX)?,
         bytes("value")?,
         array("a signature", &bytes("signature")?)?,
         bytes("extra")?,
@@ -219,10 +233,11 @@ pub(crate) fn signed_value<'py>(py: Python<'py>, signed: &SignedValue) -> PyResu
 }
 
 pub(crate) fn search_entry_from(value: &Any<'_>) -> PyResult<SearchEntry> {
-    let name: String = value.getattr("name")?.extract()?;
-    let content: Vec<u8> = value.getattr("content")?.extract()?;
-    let extra: Vec<u8> = value.getattr("extra")?.extract()?;
-    let size = number(&value.getattr("size")?, u64::MAX)?;
+    let of = |name| part(value, "a SearchEntry", name);
+    let name: String = of("name")?.extract()?;
+    let content: Vec<u8> = of("content")?.extract()?;
+    let extra: Vec<u8> = of("extra")?.extract()?;
+    let size = number(&of("size")?, u64::MAX)?;
     SearchEntry::with_extra(name, size, array("a content", &content)?, extra).map_err(invalid)
 }
 

@@ -105,11 +105,11 @@ impl Node {
         now: f64,
         link: Number<u16>,
         local: &Any<'_>,
-        families: Vec<String>,
+        families: &Any<'_>,
         mtu: Number<u16>,
     ) -> PyResult<()> {
         let (now, local) = (instant(now)?, convert::address_from(local)?);
-        let families = convert::families(&families)?;
+        let families = convert::families(families)?;
         self.lock()?.link_up(now, LinkId(link.0), local, families, mtu.0);
         Ok(())
     }

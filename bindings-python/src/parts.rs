@@ -248,12 +248,12 @@ impl Lookup {
     fn new(
         target: &[u8],
         own: &[u8],
-        families: Vec<String>,
+        families: &Any<'_>,
         config: Option<&Any<'_>>,
         mask: Number<u32>,
     ) -> PyResult<Self> {
         let config = config.map_or_else(|| Ok(LookupConfig::default()), LookupConfig::read)?;
-        let machine = Machine::new(id(target)?, id(own)?, self::families(&families)?, config);
+        let machine = Machine::new(id(target)?, id(own)?, self::families(families)?, config);
         Ok(Self(Mutex::new(machine.with_mask(Capabilities(mask.0)))))
     }
 

@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::convert::{class, duration, elapsed};
+use crate::convert::{class, duration, elapsed, expected};
 use crate::{Any, invalid};
 
 /// A value that crosses both ways.
@@ -25,8 +25,7 @@ pub(crate) trait Setting: Sized {
 
 /// Reads the field of a dataclass of this name; an error names the field.
 fn field<T: Setting>(of: &Any<'_>, class: &str, name: &str) -> PyResult<T> {
-    let missing =
-        |_| PyTypeError::new_err(format!("a {class} is expected, this is {}", kind_of(of)));
+    let missing = |_| expected(&format!("a {class}"), of);
     T::read(&of.getattr(name).map_err(missing)?).map_err(|why| {
         let py = of.py();
         let text = format!("{name}: {}", why.value(py));
@@ -41,7 +40,7 @@ where
 {
     value.extract::<T>().map_err(|why| match why.is_instance_of::<PyOverflowError>(value.py()) {
         true => invalid(format_args!("a number from 0 to {most} is expected, this is {value}")),
-        false => PyTypeError::new_err(format!("an int is expected, this is {}", kind_of(value))),
+        false => expected("an int", value),
     })
 }
 

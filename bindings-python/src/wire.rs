@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::{address, address_from, array, families, id, tuple};
+use crate::convert::{address, address_from, array, families, id, part, tuple};
 use crate::settings::{Setting, kind_of};
 use crate::{Any, invalid};
 
@@ -183,6 +183,7 @@ pub(crate) fn encode<'py>(
     message: &Any<'_>,
     network: Option<&str>,
 ) -> PyResult<Bound<'py, PyBytes>> {
+    let body = part(message, "a Message", "body")?;
     let transaction = read_bytes(message, "transaction")?;
     let lengths = if network.is_some() { 8..=8 } else { 1..=20 };
     if !lengths.contains(&transaction.len()) {
@@ -194,7 +195,7 @@ pub(crate) fn encode<'py>(
     let cookie = optional(message, "cookie")?.map(|it| array("a cookie", &it)).transpose()?;
     let version = optional(message, "version")?;
     let observed = some(message, "observed")?.map(|it| address_from(&it)).transpose()?;
-    let datagram = with_body(&message.getattr("body")?, |body| {
+    let datagram = with_body(&body, |body| {
         let mut whole = Message::new(&transaction, Id::ZERO, body);
         whole.sender = sender;
         whole.client = field(message, "client")?;
@@ -245,7 +246,7 @@ fn with_body(
         "Query" => with_method(&body.getattr("method")?, &mut |method| {
             let mut query = Query::new(method);
             query.target = optional(body, "target")?.map(|it| id(&it)).transpose()?;
-            query.want = families(&body.getattr("want")?.extract::<Vec<String>>()?)?;
+            query.want = families(&body.getattr("want")?)?;
             query.mask = Capabilities(field(body, "mask")?);
             then(Body::Query(query))
         }),
@@ -338,7 +339,7 @@ fn with_response(
         let mut response = Response::default();
         response.method = field(it, "method")?;
         response.nodes = List::new(&nodes);
-        response.listed = families(&it.getattr("listed")?.extract::<Vec<String>>()?)?;
+        response.listed = families(&it.getattr("listed")?)?;
         response.token = token.as_deref();
         response.providers = List::new(&providers);
         response.item = item;

@@ -1,7 +1,7 @@
 """Two nodes that share nothing but a queue, and what the boundary promises."""
 
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -92,8 +92,22 @@ def test_what_is_wrong_with_an_argument_is_an_exception() -> None:
     with pytest.raises(ValueError, match="0 to 18446744073709551615"):
         node.cancel(1.0, -1)
     wrong: Any = "key"
-    with pytest.raises(TypeError, match="key"):
+    with pytest.raises(TypeError, match="bytes"):
         node.get(1.0, wrong)
+    with pytest.raises(TypeError, match="a Path is expected, this is str"):
+        node.handle_datagram(1.0, wrong, b"")
+    with pytest.raises(TypeError, match=r"an address \(host, port\) is expected, this is int"):
+        node.bootstrap(1.0, [kadlet.Path(cast(Any, 5))])
+    with pytest.raises(TypeError, match="bytes or a SignedValue is expected, this is str"):
+        node.put(1.0, wrong)
+    with pytest.raises(TypeError, match="a SearchEntry is expected, this is str"):
+        node.publish(1.0, wrong)
+    with pytest.raises(TypeError, match="a list of families is expected, this is str"):
+        node.link_up(1.0, 0, B, wrong, 1500)
+    with pytest.raises(TypeError, match="a Contact is expected, this is str"):
+        kadlet.RoutingTable(bytes(20), bytes(32)).verified(1.0, wrong)
+    with pytest.raises(TypeError, match="a Message is expected, this is str"):
+        kadlet.wire.encode(wrong, "test")
     with pytest.raises(ValueError, match="896"):
         node.put(1.0, bytes(897))
 

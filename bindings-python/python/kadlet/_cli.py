@@ -328,7 +328,7 @@ def _closest(target: Id, done: Done, output: Output) -> None:
         datagrams=totals.datagrams,
         bytes_sent=totals.bytes_sent,
         bytes_received=totals.bytes_received,
-        ms=totals.elapsed * 1e3,
+        ms=round(totals.elapsed * 1e3, 3),
     )
 
 

@@ -39,7 +39,11 @@ def read(path: Path, config: Config, seed: bytes) -> Node | None:
 
 def write(path: Path, state: bytes) -> None:
     """Replaces the file. After a crash at any moment it is the old one or the new one."""
-    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        # In the words of whoever named the file.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with open(handle, "wb") as file:
             file.write(HEADER.pack(MAGIC, time.time()) + state)

@@ -23,6 +23,8 @@ class View:
     """Something that is drawn again when it changes."""
 
     def __init__(self, console: Console | None = None) -> None:
+        # All of it now: an answer that waits for an import looks like a slow peer.
+        from rich import progress_bar, table, text  # noqa: F401
         from rich.live import Live
 
         self._live = Live(console=console, refresh_per_second=10, transient=True)
