@@ -10,17 +10,37 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
+/// An address in 22 bytes, where [`SocketAddr`] takes 32: an idle node's largest collection is this
+/// one. IPv4 is in the mapped form; addresses of one link are told from those of another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Address {
+    ip: [u8; 16],
+    port: u16,
+    scope: [u8; 4],
+}
+
+impl From<&SocketAddr> for Address {
+    fn from(addr: &SocketAddr) -> Self {
+        let (ip, scope) = match addr {
+            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
+            SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+        };
+        Self { ip: ip.octets(), port: addr.port(), scope: scope.to_be_bytes() }
+    }
+}
+
 /// What is known of one address.
 #[derive(Clone, Copy, Default, Debug)]
 struct Known {
-    proven_until: Instant,
+    /// In whole seconds of the host's time.
+    proven_until: u32,
     cookie: Option<[u8; 8]>,
 }
 
 /// A bounded memory of addresses.
 #[derive(Debug)]
 pub(super) struct Proofs {
-    known: BTreeMap<SocketAddr, Known>,
+    known: BTreeMap<Address, Known>,
     most: usize,
     lifetime: Duration,
     /// When those whose proof has run out are forgotten.
@@ -38,28 +58,29 @@ impl Proofs {
     pub(super) fn prove(&mut self, now: Instant, addr: SocketAddr) {
         if self.sweep <= now {
             // Once in a lifetime: an idle node remembers whom it heard of lately, and nobody else.
-            self.known.retain(|_, known| now < known.proven_until);
+            self.known.retain(|_, known| seconds(now) < known.proven_until);
             self.sweep = now + self.lifetime;
         }
+        let addr = Address::from(&addr);
         if self.known.len() >= self.most && !self.known.contains_key(&addr) {
             self.make_room();
         }
-        self.known.entry(addr).or_default().proven_until = now + self.lifetime;
+        self.known.entry(addr).or_default().proven_until = seconds(now + self.lifetime);
     }
 
     pub(super) fn is_proven(&self, now: Instant, addr: &SocketAddr) -> bool {
-        self.known.get(addr).is_some_and(|known| now < known.proven_until)
+        self.known.get(&addr.into()).is_some_and(|known| seconds(now) < known.proven_until)
     }
 
     /// `addr`, which answered us, gave us this cookie to show with the next question.
     pub(super) fn keep_cookie(&mut self, addr: &SocketAddr, cookie: [u8; 8]) {
-        if let Some(known) = self.known.get_mut(addr) {
+        if let Some(known) = self.known.get_mut(&addr.into()) {
             known.cookie = Some(cookie);
         }
     }
 
     pub(super) fn cookie(&self, addr: &SocketAddr) -> Option<[u8; 8]> {
-        self.known.get(addr).and_then(|known| known.cookie)
+        self.known.get(&addr.into()).and_then(|known| known.cookie)
     }
 
     /// Forgets the eighth that was heard of longest ago: rarely, so that the scan costs little for
@@ -82,6 +103,12 @@ impl Proofs {
             self.known.pop_first();
         }
     }
+}
+
+/// Whole seconds: a proof need not be known to run out more exactly than that. What lies beyond 136
+/// years saturates.
+fn seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
