@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-from rich.console import Console
-
 import kadlet
+import pytest
 from kadlet import _cli, _view
+from rich.console import Console
 
 from .loops import LOOPBACK, network, run
 

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import kadlet
+import pytest
 from kadlet import content
 from kadlet._partial import Partial
 

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import kadlet
 import pytest
 import uvloop
-
-import kadlet
-from kadlet import RunningNode, _driver, _state
+from kadlet import RunningNode, _driver
 from kadlet._sockets import SocketDriver
+from kadlet._state import StateFile
 
 from .loops import LOOPBACK, network, run
 
@@ -226,7 +226,7 @@ def test_the_state_is_there_after_a_restart(tmp_path: Path) -> None:
             async with kadlet.open_node(LOOPBACK, [other.addr], state=state) as node:
                 ours = node.id
                 key = (await other.put(b"kept")).key
-            assert [file.name for file in tmp_path.iterdir()] == ["state"]
+            assert {file.name for file in tmp_path.iterdir()} == {"state", "state.lock"}
             async with kadlet.open_node(LOOPBACK, state=state) as node:
                 assert node.id == ours
                 assert node.health().operations == 1, "it joins again by the contact it had"
@@ -263,6 +263,25 @@ def test_a_state_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     run(test())
 
 
+def test_one_node_at_a_time_uses_a_state(tmp_path: Path) -> None:
+    async def test() -> None:
+        state = tmp_path / "state"
+        async with kadlet.open_node(LOOPBACK, state=state) as node:
+            for _ in range(2):
+                with pytest.raises(OSError, match="another node uses this state") as refused:
+                    await kadlet.open_node(LOOPBACK, state=state)
+                assert refused.value.filename == str(state)
+        async with kadlet.open_node(LOOPBACK, state=state) as again:
+            assert again.id == node.id
+        # Nor does one that could not be opened keep it.
+        state.write_bytes(b"damaged")
+        for _ in range(2):
+            with pytest.raises(kadlet.InvalidState):
+                await kadlet.open_node(LOOPBACK, state=state)
+
+    run(test())
+
+
 def test_the_state_is_written_while_the_node_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +289,7 @@ def test_the_state_is_written_while_the_node_runs(
         loop, written = asyncio.get_running_loop(), asyncio.Event()
         full = True
 
-        def write(path: Path, state: bytes) -> None:
+        def write(self: StateFile, state: bytes) -> None:
             loop.call_soon_threadsafe(written.set)
             if full:
                 raise OSError(errno.ENOSPC, "the disk is full")
@@ -284,7 +303,7 @@ def test_the_state_is_written_while_the_node_runs(
 
         monkeypatch.setattr(_driver, "SAVE_EVERY", 0.0)
         async with kadlet.open_node(LOOPBACK, state=tmp_path / "state") as node:
-            monkeypatch.setattr(_state, "write", write)
+            monkeypatch.setattr(StateFile, "write", write)
             async with kadlet.open_node(LOOPBACK, [node.addr]) as second:
                 await until_saved(False)
                 assert await node.find_node(second.id), "it goes on"

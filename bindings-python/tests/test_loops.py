@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import kadlet
 import pytest
 import trio
-
-import kadlet
 
 from .test_guide import BLOCKS
 

@@ -3,9 +3,8 @@
 from collections import deque
 from typing import Any, cast
 
-import pytest
-
 import kadlet
+import pytest
 
 A, B = ("127.0.0.1", 1), ("127.0.0.1", 2)
 
@@ -58,7 +57,7 @@ def test_what_one_puts_the_other_gets() -> None:
 
 def test_a_refusal_can_be_matched() -> None:
     net = Net()
-    a, b = net.nodes[A], net.nodes[B]
+    a = net.nodes[A]
     net.run(a, a.bootstrap(net.now, [kadlet.Path(B)]))
     secret = bytes(32)
     net.run(a, a.put(net.now, kadlet.sign(secret, b"feed", 2, b"two")))

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import kadlet
+import pytest
 from kadlet import _native, content, wire
 
 CORE = Path(__file__).resolve().parents[2] / "core" / "src"

@@ -2,9 +2,8 @@
 
 import asyncio
 
-import pytest
-
 import kadlet
+import pytest
 
 
 async def a_day(seed: int) -> list[object]:

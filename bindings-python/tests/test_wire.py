@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import kadlet
+import pytest
 from kadlet import wire
 
 CORE = Path(__file__).resolve().parents[2] / "core"

@@ -11,12 +11,11 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import Path as File
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from . import _state
 from ._http import Connected, Streams
 from ._native import Node
+from ._state import StateFile
 from ._types import (
     Address,
     Answered,
@@ -121,7 +120,7 @@ class Timer(Protocol):
 class Driver(ABC):
     """One running node."""
 
-    def __init__(self, node: Node, addrs: tuple[str, ...], state: File | None = None) -> None:
+    def __init__(self, node: Node, addrs: tuple[str, ...], state: StateFile | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.node = node
         self.addrs = addrs
@@ -248,10 +247,10 @@ class Driver(ABC):
             self._traced[operation.trace] -= 1
         return operation
 
-    async def _save_later(self, path: File) -> None:
+    async def _save_later(self, file: StateFile) -> None:
         await asyncio.sleep(SAVE_EVERY)
         try:
-            await self._save(path)
+            await self._save(file)
             self.save_error = None
         except OSError as error:
             # Tried again when contacts change again, and when the node is closed.
@@ -259,10 +258,10 @@ class Driver(ABC):
         finally:
             self._saving = None
 
-    async def _save(self, path: File) -> None:
+    async def _save(self, file: StateFile) -> None:
         self._dirty = False
         state = self.node.export_state(self.now())
-        self._writing = self.loop.run_in_executor(None, _state.write, path, state)
+        self._writing = self.loop.run_in_executor(None, file.write, state)
         await asyncio.shield(self._writing)
 
     async def close(self) -> None:
@@ -282,4 +281,7 @@ class Driver(ABC):
         self.pump()
         self.close_sockets()
         if self._state is not None:
-            await self.loop.run_in_executor(None, _state.write, self._state, state)
+            try:
+                await self.loop.run_in_executor(None, self._state.write, state)
+            finally:
+                self._state.close()

@@ -3,33 +3,33 @@ from typing import Literal, final
 
 from . import content, wire
 from ._types import (
-    TableFailure,
-    TableConfig,
-    SavedContact,
-    LookupProgress,
-    LookupConfig,
-    Heard,
-    Found,
-    Entry,
-    Admission,
     Address,
+    Admission,
     Bucket,
     Change,
     Config,
     Contact,
     Dropped,
+    Entry,
     Event,
     Family,
     FetchConfig,
+    Found,
     Health,
+    Heard,
     Item,
+    LookupConfig,
+    LookupProgress,
     OperationProgress,
     Path,
     Rejected,
+    SavedContact,
     SearchEntry,
     SignedValue,
     Stats,
     StoreStats,
+    TableConfig,
+    TableFailure,
     Transmit,
 )
 
@@ -179,9 +179,7 @@ class Lookup:
     ) -> bool: ...
     def slow(self, id: bytes, address: Address) -> bool: ...
     def failed(self, id: bytes, address: Address) -> bool: ...
-    def heard(
-        self, from_: tuple[bytes, Address] | None, candidates: Iterable[Contact]
-    ) -> None: ...
+    def heard(self, from_: tuple[bytes, Address] | None, candidates: Iterable[Contact]) -> None: ...
     def widen(self, bound: bytes) -> None: ...
     def finish_early(self) -> None: ...
     def is_done(self) -> bool: ...

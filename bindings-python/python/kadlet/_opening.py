@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
 
-from . import _state
 from ._addresses import split
 from ._driver import Driver
 from ._native import Node
 from ._sockets import SocketDriver, open_links
+from ._state import StateFile
 from ._types import Config
 from .errors import BootstrapError, of_outcome
 from .host import RunningNode, checked, finish, timeout_of
@@ -63,7 +63,7 @@ def open_node(
     `bind` is IP:PORT, port 0 any free one; `[::]` is both families. Without bootstrap addresses the
     node starts from the contacts in its state, or is the first of a network. `network` is its name,
     before that in `config`. `state` is a file, written when the node is closed and a minute after
-    its contacts changed, each time as a whole; one process at a time may use it. `timeout` is for
+    its contacts changed, each time as a whole; one node at a time uses it. `timeout` is for
     joining, in seconds.
 
     Raises, when entered or awaited, `BootstrapError` if none of the addresses is a node of the
@@ -92,20 +92,30 @@ def open_node(
     timeout_of(timeout)
 
     async def open_it() -> RunningNode:
+        loop = asyncio.get_running_loop()
+        kept = None if file is None else await loop.run_in_executor(None, StateFile, file)
+        try:
+            return await start(kept)
+        except BaseException:
+            if kept is not None:
+                kept.close()
+            raise
+
+    async def start(kept: StateFile | None) -> RunningNode:
         seed = os.urandom(32)
         loop = asyncio.get_running_loop()
         saved: Node | None = None
-        if file is not None:
-            saved = await loop.run_in_executor(None, _state.read, file, settings, seed)
+        if kept is not None:
+            saved = await loop.run_in_executor(None, kept.read, settings, seed)
         node = saved or Node(settings, os.urandom(20), seed, 0.0)
-        if file is not None and saved is None:
+        if kept is not None and saved is None:
             # That it cannot be written is better said now than when there is something to lose.
-            await loop.run_in_executor(None, _state.write, file, node.export_state(0.0))
+            await loop.run_in_executor(None, kept.write, node.export_state(0.0))
         try:
             links = open_links(str(ip), port)
         except OSError as error:
             raise OSError(error.errno, f"no socket on {bind}: {error.strerror}") from None
-        driver = SocketDriver(node, links, file)
+        driver = SocketDriver(node, links, kept)
         try:
             await driver.start()
             running = RunningNode(driver)

@@ -7,12 +7,12 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path as File
 
 from ._addresses import family_of, numeric, text_of
 from ._driver import Driver, Timer
 from ._http import Connected, Streams
 from ._native import Node
+from ._state import StateFile
 from ._types import Address, Family, Path
 
 BATCH = 64
@@ -111,7 +111,7 @@ def open_links(host: str, port: int) -> list[Link]:
 class SocketDriver(Driver):
     """A node on sockets, in the loop's time."""
 
-    def __init__(self, node: Node, links: list[Link], state: File | None) -> None:
+    def __init__(self, node: Node, links: list[Link], state: StateFile | None) -> None:
         super().__init__(node, tuple(text_of(link.reached_at()) for link in links), state)
         self.send_errors = self.receive_errors = self.sends_lost = 0
         self._links = {link.number: link for link in links}

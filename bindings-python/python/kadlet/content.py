@@ -43,7 +43,7 @@ from ._native import (
     parse_link,
     safe_file_name,
 )
-from ._types import Address, FetchConfig
+from ._types import Address, FetchConfig  # noqa: F401  (the example's)
 
 PIECE_LEN = 1 << 20
 """Length of a piece in bytes; the last one of a file may be shorter."""

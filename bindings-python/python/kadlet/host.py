@@ -8,26 +8,21 @@ thread. Times are seconds. Concurrency is the caller's: start as many operations
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path as File
-from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
-from . import _state
 from ._addresses import Attempt, AttemptResult, numeric, resolve, result_of, split, text_of
 from ._driver import Driver, Operation
 from ._fetch import Fetched, Fetching, FetchProgress, target_of
 from ._id import Id, Key
-from ._native import Node, content_key_of, key_of, signed_key_of
-from ._shares import SharedFile, Share, Shelf
-from ._sockets import SocketDriver, open_links
+from ._native import content_key_of, key_of, signed_key_of
+from ._shares import Share, SharedFile, Shelf
 from ._types import (
     Answered,
     Asked,
-    Config,
     Contact,
     Done,
     Event,
@@ -43,7 +38,6 @@ from ._types import (
     SearchEntry,
     SignedValue,
     Stats,
-    Stored,
     Totals,
     Value,
 )

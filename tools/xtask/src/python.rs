@@ -11,11 +11,12 @@ use crate::readme;
 use crate::runner::Stop;
 use crate::steps::program;
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "maturin>=1.9.4,<2",
     "mypy>=1.15,<3",
     "pytest>=8,<9",
     "rich>=13,<16",
+    "ruff>=0.9,<1",
     "trio>=0.30,<1",
     "uvloop>=0.21,<1",
 ];
@@ -31,6 +32,8 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
     // maturin installs into the environment it is told of.
     let venv = cx.target.join("venv");
     run(module(&["maturin", "develop", "--locked", "--quiet"]).env("VIRTUAL_ENV", venv))?;
+    run(&mut module(&["ruff", "check", "--quiet", "."]))?;
+    run(&mut module(&["ruff", "format", "--quiet", "--check", "python", "tests"]))?;
     run(&mut module(&["mypy"]))?;
     let stub = ["mypy.stubtest", "kadlet._native", "--mypy-config-file", "pyproject.toml"];
     run(&mut module(&stub))?;
