@@ -52,7 +52,9 @@ class Link:
         self.number = 0 if self.family == "ipv4" else 1
         kind = socket.AF_INET if self.family == "ipv4" else socket.AF_INET6
         self.socket = socket.socket(kind, socket.SOCK_DGRAM)
-        self.outbox: deque[tuple[bytes, Address]] = deque()
+        self.outbox: deque[tuple[bytes, Address]] | None = None
+        """What waits for room in the system's buffer: rarely anything, and an empty deque has 600
+        bytes."""
         self.transport: asyncio.DatagramTransport | None = None
         try:
             self.socket.setblocking(False)
@@ -173,13 +175,13 @@ class SocketDriver(Driver):
             self.node.handle_path_failed(self.now(), path)
         elif link.transport is not None:
             link.transport.sendto(payload, path.remote)
-        elif link.outbox:
+        elif link.outbox is not None:
             if len(link.outbox) < OUTBOX:
                 link.outbox.append((payload, path.remote))
             else:
                 self.sends_lost += 1
         elif not self._send_now(link, payload, path.remote):
-            link.outbox.append((payload, path.remote))
+            link.outbox = deque([(payload, path.remote)])
             self.loop.add_writer(link.socket, self._writable, link)
 
     def _send_now(self, link: Link, payload: bytes, remote: Address) -> bool:
@@ -202,6 +204,7 @@ class SocketDriver(Driver):
         while link.outbox and self._send_now(link, *link.outbox[0]):
             link.outbox.popleft()
         if not link.outbox:
+            link.outbox = None
             self.loop.remove_writer(link.socket)
         self.pump()
 
