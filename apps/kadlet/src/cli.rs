@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Peers(commands::peers::Options),
     Lookup(commands::lookup::Options),
     Status(commands::status::Options),
+    Relay(commands::relay::Options),
     Completion(commands::completion::Options),
 }
 

@@ -44,6 +44,8 @@ words! {
         DataNewer => "data_newer",
         TargetExists => "target_exists",
         NothingShared => "nothing_shared",
+        TlsFiles => "tls_files",
+        WebFolder => "web_folder",
         Io => "io",
         NoContacts => "no_contacts",
         BootstrapFailed => "bootstrap_failed",

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod lan;
 mod operation;
+pub mod relay;
 mod resolve;
 mod sockets;
 

@@ -29,9 +29,12 @@ fn main() -> ExitCode {
     };
     log_to_stderr(cli.verbose);
     let output = Output::new(cli.json);
-    // One node needs one thread; the demo's many share the machine's processors.
+    // One node needs one thread; the demo's many, and a relay's clients, share the machine's
+    // processors.
     let mut builder = match cli.command {
-        cli::Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        cli::Command::Demo(_) | cli::Command::Relay(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = match spare_descriptors().and_then(|()| builder.enable_all().build()) {

@@ -111,7 +111,7 @@ impl Link {
 
 /// The address that the system would send from to the internet; connecting a UDP socket sends
 /// nothing. Unspecified where there is no route.
-fn outward_ip(family: Family) -> IpAddr {
+pub(crate) fn outward_ip(family: Family) -> IpAddr {
     let (any, outside): (IpAddr, IpAddr) = match family {
         Family::V4 => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(1, 1, 1, 1).into()),
         Family::V6 => (

@@ -1,0 +1,342 @@
+//! A file of a native provider, for a page that may not connect there: one from `https` may not
+//! fetch from `http`.
+//!
+//! Only the two paths that a provider has (docs/content.md) are asked for, only of addresses that
+//! datagrams may be sent to, only for a client of ours, and no redirect is followed. What comes back
+//! is bytes, whatever the other end calls them: it must not become a part of our page.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{BodyExt as _, Either, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use kadlet_core::content::ContentId;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::counters::add;
+use super::destinations;
+use super::http::{Body, Shared};
+use super::sessions::Session;
+use super::text;
+use super::web::plain;
+
+/// A provider that does not take a connection in this time, or answer in the next, will not.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A provider that sends nothing for so long, or a page that takes nothing, has gone.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Longest range, bytes: a page asks for pieces of 1 MiB.
+const MOST: u64 = 16 << 20;
+
+/// Longest list of hashes, bytes: that of a file of a terabyte.
+const MOST_HASHES: u64 = 32 << 20;
+
+/// What may be held of an answer at once.
+const BUFFER: usize = 64 << 10;
+
+/// What is asked of whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Wanted {
+    provider: SocketAddr,
+    path: String,
+    hashes: bool,
+}
+
+/// Answers `/fetch/IP:PORT/blake3/…`.
+pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD => match fetch(shared, request).await {
+            Ok(response) => response,
+            Err((status, words)) => plain(status, words).map(Either::Left),
+        },
+        Method::OPTIONS => {
+            let mut response = Response::new(Either::Left(Full::default()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        }
+        _ => {
+            let words = "only GET, HEAD and OPTIONS\n";
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, words).map(Either::Left);
+            let allow = HeaderValue::from_static("GET, HEAD, OPTIONS");
+            response.headers_mut().insert(header::ALLOW, allow);
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    say(header::ACCESS_CONTROL_ALLOW_HEADERS, "range");
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, "content-range, content-length");
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Either::Left(Full::default());
+    }
+    response
+}
+
+type Refused = (StatusCode, &'static str);
+
+async fn fetch(
+    shared: &Arc<Shared>,
+    request: &Request<Incoming>,
+) -> Result<Response<Body>, Refused> {
+    let wanted = parse(request.uri().path())
+        .ok_or((StatusCode::NOT_FOUND, "expected /fetch/IP:PORT/blake3/<hex> or …/hashes\n"))?;
+    let session = text::parameter(request.uri().query().unwrap_or_default(), "session")
+        .and_then(|id| text::from_hex(&id))
+        .and_then(|id| shared.sessions.find(id))
+        .ok_or((StatusCode::FORBIDDEN, "expected session= of a client that is connected\n"))?;
+    destinations::permitted(wanted.provider, shared.allow_private)
+        .map_err(|_| (StatusCode::FORBIDDEN, "the relay does not connect to this address\n"))?;
+    let range = request.headers().get(header::RANGE);
+    let most = match range.and_then(length) {
+        _ if wanted.hashes => MOST_HASHES,
+        Some(length) if length <= MOST => length,
+        _ => return Err((StatusCode::BAD_REQUEST, "expected a range of at most 16 MiB\n")),
+    };
+    let busy = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once\n");
+    let ours = Arc::clone(&session.fetches).try_acquire_owned().map_err(|_| busy)?;
+    let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
+    add(&shared.tally.fetches, 1);
+    let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
+    let (connection, answer) = ask(wanted.provider, asked).await?;
+    let passing = Passing { shared: Arc::clone(shared), session, _slots: [ours, all] };
+    let head = request.method() == Method::HEAD;
+    pass_on(passing, connection, answer, most, head)
+}
+
+/// The provider and the path at it.
+fn parse(path: &str) -> Option<Wanted> {
+    let path = text::unescape(path)?;
+    let (provider, content) = path.strip_prefix("/fetch/")?.split_once('/')?;
+    let rest = content.strip_prefix("blake3/")?;
+    let (hex, hashes) = match rest.strip_suffix("/hashes") {
+        Some(hex) => (hex, true),
+        None => (rest, false),
+    };
+    let id: ContentId = hex.parse().ok()?;
+    let path = format!("/blake3/{id}{}", if hashes { "/hashes" } else { "" });
+    Some(Wanted { provider: provider.parse().ok()?, path, hashes })
+}
+
+/// How much a range asks for; none if it is no single range with both ends.
+fn length(range: &HeaderValue) -> Option<u64> {
+    let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    number(last)?.checked_sub(number(first)?)?.checked_add(1)
+}
+
+/// The request to the provider: nothing of the page's own but the range.
+fn question(
+    method: &Method,
+    wanted: &Wanted,
+    range: Option<&HeaderValue>,
+) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = method.clone();
+    // Hexadecimal digits and addresses always make a path and a header.
+    if let Ok(uri) = wanted.path.parse() {
+        *request.uri_mut() = uri;
+    }
+    let headers = request.headers_mut();
+    if let Ok(host) = wanted.provider.to_string().parse() {
+        headers.insert(header::HOST, host);
+    }
+    if let Some(range) = range {
+        headers.insert(header::RANGE, range.clone());
+    }
+    request
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
+async fn ask(
+    provider: SocketAddr,
+    request: Request<Empty<Bytes>>,
+) -> Result<(Connection, Response<Incoming>), Refused> {
+    let unreachable = (StatusCode::BAD_GATEWAY, "the provider does not take a connection\n");
+    let silent = (StatusCode::GATEWAY_TIMEOUT, "the provider does not answer\n");
+    let malformed = (StatusCode::BAD_GATEWAY, "the provider does not speak HTTP\n");
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(provider))
+        .await
+        .map_err(|_| unreachable)?
+        .map_err(|_| unreachable)?;
+    let _ = stream.set_nodelay(true);
+    let mut http = http1::Builder::new();
+    http.max_buf_size(BUFFER);
+    let (mut sender, mut connection) =
+        http.handshake(TokioIo::new(stream)).await.map_err(|_| malformed)?;
+    let answer = async {
+        tokio::select! {
+            answer = sender.send_request(request) => answer.map_err(|_| malformed),
+            // The connection ends before there is an answer.
+            _ = &mut connection => Err(malformed),
+        }
+    };
+    let answer = tokio::time::timeout(HEAD_TIMEOUT, answer).await.map_err(|_| silent)??;
+    Ok((connection, answer))
+}
+
+/// What a fetch holds while it lasts.
+struct Passing {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    _slots: [OwnedSemaphorePermit; 2],
+}
+
+/// The provider's answer as ours.
+fn pass_on(
+    passing: Passing,
+    connection: Connection,
+    answer: Response<Incoming>,
+    most: u64,
+    head: bool,
+) -> Result<Response<Body>, Refused> {
+    use StatusCode as S;
+    let status = answer.status();
+    match status {
+        S::OK | S::PARTIAL_CONTENT => {}
+        S::NOT_FOUND | S::GONE | S::RANGE_NOT_SATISFIABLE => {
+            return Err((status, "the provider has nothing of the kind\n"));
+        }
+        S::TOO_MANY_REQUESTS | S::SERVICE_UNAVAILABLE => {
+            return Err((status, "the provider has too much to do\n"));
+        }
+        // A redirect is none: it could lead anywhere.
+        _ => return Err((S::BAD_GATEWAY, "the provider gives an answer that is none\n")),
+    }
+    let says = answer.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    let length: Option<u64> = says.and_then(|length| length.parse().ok());
+    let Some(length) = length.filter(|length| *length <= most) else {
+        return Err((S::BAD_GATEWAY, "the provider sends more than was asked for\n"));
+    };
+    let (parts, incoming) = answer.into_parts();
+    let body = if head {
+        Either::Left(Full::default())
+    } else {
+        let (sender, body) = Channel::new(1);
+        tokio::spawn(pump(passing, connection, incoming, length, sender));
+        Either::Right(body)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    for name in [header::CONTENT_RANGE, header::ETAG] {
+        if let Some(value) = parts.headers.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    say(header::CONTENT_TYPE, "application/octet-stream");
+    say(header::CONTENT_DISPOSITION, "attachment");
+    // The session stands in the address: nobody else asks for it again.
+    say(header::CACHE_CONTROL, "private, max-age=3600");
+    Ok(response)
+}
+
+/// Passes the body on, at the session's rate, as fast as the page takes it.
+async fn pump(
+    passing: Passing,
+    connection: Connection,
+    body: Incoming,
+    length: u64,
+    mut sender: Sender<Bytes, io::Error>,
+) {
+    let passed = tokio::select! {
+        passed = copy(&passing, body, length, &mut sender) => passed,
+        // What it still holds is read by the copy, which then sees the end.
+        () = drive(connection) => Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    if let Err(error) = passed {
+        sender.abort(error);
+    }
+}
+
+/// Moves the connection's bytes until somebody else is done.
+async fn drive(connection: Connection) {
+    if connection.await.is_ok() {
+        // Ended in good order: the rest of the body is in memory.
+        core::future::pending::<()>().await;
+    }
+}
+
+async fn copy(
+    passing: &Passing,
+    mut body: Incoming,
+    mut left: u64,
+    sender: &mut Sender<Bytes, io::Error>,
+) -> io::Result<()> {
+    let stalled = || io::Error::from(io::ErrorKind::TimedOut);
+    while left > 0 {
+        let frame = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| stalled())?;
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Err(io::Error::other(error)),
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        left = left.checked_sub(data.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
+        add(&passing.shared.tally.fetched_bytes, data.len());
+        let wait = {
+            let fetched = &passing.session.fetched;
+            let mut rate = fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            rate.owe(data.len(), Instant::now())
+        };
+        tokio::time::sleep(wait).await;
+        let sent = tokio::time::timeout(STALLED, sender.send_data(data)).await;
+        sent.map_err(|_| stalled())?.map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_providers_paths_are_asked_for() {
+        let hex = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        let four = parse(&format!("/fetch/1.2.3.4:5/blake3/{hex}")).expect("a provider");
+        assert!(four.path == format!("/blake3/{hex}") && !four.hashes);
+        let six = parse(&format!("/fetch/%5B::1%5D:5/blake3/{hex}/hashes")).expect("a provider");
+        assert_eq!((six.provider, six.hashes), ("[::1]:5".parse().expect("an address"), true));
+        for bad in [
+            format!("/fetch/example.org:80/blake3/{hex}"),
+            format!("/fetch/1.2.3.4/blake3/{hex}"),
+            format!("/fetch/1.2.3.4:5/{hex}"),
+            format!("/fetch/1.2.3.4:5/blake3/{hex}/x"),
+            format!("/fetch/1.2.3.4:5/blake3/{hex}/../x"),
+            format!("/fetch/1.2.3.4:5/blake3/{hex}%0d%0aX:y"),
+            "/fetch/1.2.3.4:5/blake3/".to_owned(),
+        ] {
+            assert_eq!(parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_two_ends() {
+        let length = |text: &'static str| length(&HeaderValue::from_static(text));
+        assert_eq!(length("bytes=0-0"), Some(1));
+        assert_eq!(length("bytes=10-19"), Some(10));
+        for bad in ["bytes=1-", "bytes=-1", "bytes=2-1", "bytes=+1-2", "bytes=0-1,2-3", "0-1"] {
+            assert_eq!(length(bad), None, "{bad}");
+        }
+        assert_eq!(length("bytes=0-18446744073709551615"), None);
+    }
+}
