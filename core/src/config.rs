@@ -272,11 +272,18 @@ pub struct TokenConfig {
     /// How long a token is good. 10 minutes as in BEP 5: a lookup and its stores take seconds, and
     /// an address may change hands.
     pub lifetime: Duration,
+    /// Whether a token is for the id that asked for it, and not for its address alone. Yes; Mainline:
+    /// no, since some programs draw another id for every store.
+    pub bind_id: bool,
 }
 
 impl Default for TokenConfig {
     fn default() -> Self {
-        Self { rotation: Duration::from_secs(5 * 60), lifetime: Duration::from_secs(10 * 60) }
+        Self {
+            rotation: Duration::from_secs(5 * 60),
+            lifetime: Duration::from_secs(10 * 60),
+            bind_id: true,
+        }
     }
 }
 
@@ -325,6 +332,9 @@ pub struct LimitConfig {
     /// First questions to addresses that one contact named. A join asks the bootstrap contact for
     /// its own neighbourhood and twenty ranges: 400 names, of which half are known by then.
     pub candidates_per_namer: Rate,
+    /// Questions of ours to one address. None: nobody on Kadlet's own networks counts them against
+    /// us. Mainline: 3 a second, 10 at once, since libtorrent bans whoever sends 50 packets in 10 s.
+    pub questions_per_host: Option<Rate>,
     /// Sources remembered per limit: 4,096 of at most 32 bytes each. Where more are active at once,
     /// those that used least of their limit are forgotten first.
     pub max_sources: u32,
@@ -341,6 +351,7 @@ impl Default for LimitConfig {
             signatures_per_prefix: Rate::new(50, 100),
             candidates_per_prefix: Rate::new(4, 16),
             candidates_per_namer: Rate::new(20, 200),
+            questions_per_host: None,
             max_sources: 4_096,
         }
     }
@@ -532,6 +543,21 @@ impl Default for Network {
     }
 }
 
+/// What is made of ids that do not follow from their node's address (BEP 42). An id that does costs
+/// an attacker addresses: it is a cost of 21 bits, not a wall.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum AddressIds {
+    /// Nothing: any id will do, ours too.
+    #[default]
+    Ignore,
+    /// Ours follows from our address once that is known; in a full bucket a node with such an id
+    /// takes the place of one without.
+    Prefer,
+    /// As [`Prefer`](Self::Prefer), and nodes without are served and no more: they get no token,
+    /// have no place in the table and do not count in lookups.
+    Enforce,
+}
+
 /// Whether others may rely on us.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Role {
@@ -553,6 +579,8 @@ pub struct Config {
     pub network: Network,
     /// Whether others may rely on us. Default: found out.
     pub role: Role,
+    /// What is made of ids that do not follow from an address. Default: nothing; Mainline: prefer.
+    pub address_ids: AddressIds,
     /// What we tell others we can do, beside ping and find_node. Default: store, signal.
     pub capabilities: Capabilities,
     /// Routing tables.
@@ -616,6 +644,7 @@ impl Default for Config {
         Self {
             network: Network::default(),
             role: Role::Auto,
+            address_ids: AddressIds::Ignore,
             capabilities: Capabilities::STORE.union(Capabilities::SIGNAL),
             table: TableConfig::default(),
             lookup: LookupConfig::default(),
@@ -639,5 +668,38 @@ impl Default for Config {
             path_copies: false,
             grease_one_in: 100,
         }
+    }
+}
+
+#[cfg(feature = "mainline")]
+impl Config {
+    /// The settings of a node of BitTorrent's Mainline DHT: the same node, with the numbers that its
+    /// neighbours there have and expect.
+    #[must_use]
+    pub fn mainline() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let mut config = Self { network: Network::Mainline, ..Self::default() };
+        config.address_ids = AddressIds::Prefer;
+        // BEP 5; α as libtorrent has it.
+        config.table.k = 8;
+        config.table.refresh_after = 15 * MINUTE;
+        config.lookup.k = 8;
+        config.lookup.alpha = 5;
+        // One retransmission more is one packet more towards a ban: BEP 5 knows none.
+        config.requests.repeats = 0;
+        config.tokens.bind_id = false;
+        config.limits.questions_per_host = Some(Rate::new(3, 10));
+        // BEP 44, and half of what BEP 5's programs keep peers for.
+        config.store.value_lifetime = 120 * MINUTE;
+        config.store.republish = 60 * MINUTE;
+        config.store.provider_lifetime = 45 * MINUTE;
+        config.renew_after = 25 * MINUTE;
+        // There are no cookies by which an address could show itself. What answers are held to
+        // instead: lists are short, and stored data has a budget by prefix.
+        config.amplification = Enforce::Nobody;
+        // BEP 44 puts to the k closest that gave a token, and to no others.
+        config.region = false;
+        config.grease_one_in = 0;
+        config
     }
 }

@@ -106,6 +106,29 @@ pub enum Event {
         /// Who said so.
         holder: Id,
     },
+    /// How many peers a swarm has (Mainline, BEP 33): estimates over all that answered, from filters
+    /// that hold no address. Before the end, if anybody knows any.
+    Swarm {
+        /// Of which operation.
+        operation: OperationId,
+        /// Those that have all of it.
+        seeds: u32,
+        /// The others.
+        peers: u32,
+    },
+    /// Some of the keys that a node holds providers of (Mainline, BEP 51).
+    Sample {
+        /// Of which operation.
+        operation: OperationId,
+        /// Whose.
+        peer: Asked,
+        /// The keys, drawn at random.
+        keys: Vec<Id>,
+        /// How many it holds in all.
+        total: u64,
+        /// Until it draws others; it is not asked again before.
+        interval: Duration,
+    },
     /// A holder acknowledged a record.
     Stored {
         /// Of which operation.

@@ -36,6 +36,8 @@ pub enum Cost {
     StoredBytes(u32),
     /// A signature to be checked (37 µs); the source is who sent it.
     Signature,
+    /// A question of ours; the source is the address it goes to.
+    Question,
     /// A first question to an address that somebody named; the source is that address, and the one
     /// who named it pays as well.
     Candidate {
@@ -56,6 +58,8 @@ pub struct Dropped {
     pub signatures: u64,
     /// Named addresses not asked.
     pub candidates: u64,
+    /// Questions not sent.
+    pub questions: u64,
 }
 
 /// The limits of one node, and what each source has spent of them.
@@ -78,6 +82,7 @@ pub struct Limits {
     signature_prefixes: Sources<Prefix>,
     candidate_prefixes: Sources<Prefix>,
     candidate_namers: Sources<Host>,
+    asked_hosts: Sources<Host>,
     /// When the budget for signatures is full again.
     signatures: Full,
     dropped: Dropped,
@@ -94,8 +99,9 @@ impl Limits {
             signature_prefixes: Sources::new(config.max_sources),
             candidate_prefixes: Sources::new(config.max_sources),
             candidate_namers: Sources::new(config.max_sources),
+            asked_hosts: Sources::new(config.max_sources),
             signatures: Full(0),
-            dropped: Dropped { queries: 0, stored: 0, signatures: 0, candidates: 0 },
+            dropped: Dropped { queries: 0, stored: 0, signatures: 0, candidates: 0, questions: 0 },
             config,
         }
     }
@@ -135,6 +141,13 @@ impl Limits {
                     self.signatures = full;
                 }
                 (full.is_some(), &mut self.dropped.signatures)
+            }
+            Cost::Question => {
+                let allowed = !held
+                    || config
+                        .questions_per_host
+                        .is_none_or(|rate| self.asked_hosts.spend(host, Meter::new(now, rate, 1)));
+                (allowed, &mut self.dropped.questions)
             }
             Cost::Candidate { named_by } => {
                 let by_prefix = Meter::new(now, config.candidates_per_prefix, 1);

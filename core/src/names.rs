@@ -23,6 +23,8 @@ impl Event {
             Self::Stored { .. } => "stored",
             Self::Done { .. } => "done",
             Self::Renewed { .. } => "renewed",
+            Self::Swarm { .. } => "swarm",
+            Self::Sample { .. } => "sample",
             Self::Signal { .. } => "signal",
             Self::AddressSeen { .. } => "address_seen",
             Self::Reachable { .. } => "reachable",

@@ -16,7 +16,7 @@ use crate::contact::{Contact, Families, Family, LinkId, Path, Scope, is_usable};
 use crate::estimate::Estimate;
 use crate::event::{Change, Event, OperationId, Rejected, Transmit};
 use crate::id::Id;
-use crate::limit::{Dropped, Limits};
+use crate::limit::{Cost, Dropped, Limits};
 use crate::requests::Requests;
 use crate::rng::Rng;
 use crate::store::{Handover, Store, StoreStats};
@@ -25,12 +25,13 @@ use crate::time::Instant;
 use crate::token::Tokens;
 #[cfg(feature = "mainline")]
 use crate::wire::mainline::Mainline;
-use crate::wire::native::{MAX_DATAGRAM, Native};
-use crate::wire::{Body, Malformed, Wire};
+use crate::wire::native::Native;
+use crate::wire::{Body, ErrorCode, Failure, Malformed, Message, Wire};
 
 mod answers;
 mod commands;
 mod drive;
+mod identity;
 mod offline;
 mod operation;
 mod proofs;
@@ -40,6 +41,8 @@ mod renewal;
 mod results;
 mod state;
 mod stats;
+#[cfg(feature = "mainline")]
+mod swarm;
 mod upkeep;
 
 use offline::Offline;
@@ -129,6 +132,8 @@ pub struct Node {
     unheard: BTreeSet<u64>,
     /// What we provide ourselves, and how: whoever asks us need not ask a holder.
     provided: BTreeMap<Id, (u64, Announcement)>,
+    #[cfg(feature = "mainline")]
+    sampling: swarm::Sampling,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     contacts_changed: bool,
@@ -142,6 +147,7 @@ pub struct Node {
 struct Link {
     families: Families,
     mtu: usize,
+    port: u16,
 }
 
 /// How to read a value.
@@ -194,6 +200,8 @@ impl PutOptions {
 pub enum CommandError {
     /// The signature does not fit key, salt, sequence number and value.
     BadSignature,
+    /// The value is one of another network's: [`Form`](crate::record::Form).
+    OtherForm,
     /// There is no word in the name that it could be found by.
     NoWords,
     /// A sequence number that the network's wire cannot carry.
@@ -214,6 +222,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadSignature => f.write_str("the signature does not fit the value"),
+            Self::OtherForm => f.write_str("the value is one of another network's"),
             Self::NoWords => f.write_str(
                 "there is no word in the name: it needs letters or digits to be found by",
             ),
@@ -249,7 +258,7 @@ impl Node {
             tables: Family::ALL.map(table),
             requests: Requests::new(requests),
             tokens: Tokens::new(&config.tokens, rng.bytes()),
-            store: Store::new(config.store.clone(), id, rng.fork()),
+            store: Store::new(config.store.clone(), id, rng.fork()).with_form(wire.form()),
             limits: Limits::new(config.limits.clone()),
             estimate: Estimate::new(config.estimate.clone()),
             proofs: Proofs::new(config.max_proven, config.proof_lifetime),
@@ -270,6 +279,8 @@ impl Node {
             renewals: BTreeSet::new(),
             unheard: BTreeSet::new(),
             provided: BTreeMap::new(),
+            #[cfg(feature = "mainline")]
+            sampling: swarm::Sampling::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             contacts_changed: false,
@@ -318,6 +329,14 @@ impl Node {
             Err(why) => {
                 if matches!(why, Malformed::OtherNetwork | Malformed::OtherVersion) {
                     self.handle_foreign(now, path, datagram);
+                } else if let Some(transaction) = wire.waiting(datagram)
+                    && self.limits.allow(now, Cost::Query, path.remote)
+                {
+                    let failure = Body::Error(Failure::new(ErrorCode::Protocol));
+                    self.send(
+                        path,
+                        &Message::new(transaction, self.own_id(path.family()), failure),
+                    );
                 }
                 return Err(Rejected::Malformed(why));
             }
@@ -365,7 +384,8 @@ impl Node {
         if Scope::of(local.ip()) == Some(Scope::Public) {
             self.reach.on_public_network();
         }
-        self.links.insert(link, Link { families, mtu: usize::from(mtu).max(MIN_MTU) });
+        let mtu = usize::from(mtu).max(MIN_MTU);
+        self.links.insert(link, Link { families, mtu, port: local.port() });
     }
 
     /// A socket is closed: who was asked over it counts as failed.
@@ -540,7 +560,8 @@ impl Node {
 
     /// The longest datagram that may leave by this path.
     fn max_datagram(&self, path: Path) -> usize {
-        self.links.get(&path.link).map_or(MAX_DATAGRAM, |link| link.mtu.min(MAX_DATAGRAM))
+        let most = self.wire.max_datagram();
+        self.links.get(&path.link).map_or(most, |link| link.mtu.min(most))
     }
 
     fn push_event(&mut self, event: Event) {

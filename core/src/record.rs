@@ -20,6 +20,8 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::id::Id;
+#[cfg(feature = "mainline")]
+use crate::wire::mainline::bep44;
 
 mod search;
 mod signed;
@@ -55,6 +57,64 @@ pub mod context {
     pub const SIGNATURE: &str = "kadlet draft-1 signature";
 }
 
+/// How a network writes values: what may be one, what its key is, and what a signature is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum Form {
+    /// Kadlet's own networks: any bytes.
+    #[default]
+    Native,
+    /// Mainline (BEP 44): canonical bencode of any type, at most 1,000 bytes of it. Keys and
+    /// signatures are over the bencode as it was received.
+    #[cfg(feature = "mainline")]
+    Bencode,
+}
+
+impl Form {
+    /// Bytes in a value at most.
+    #[must_use]
+    pub const fn max_value(self) -> usize {
+        match self {
+            Self::Native => MAX_VALUE,
+            #[cfg(feature = "mainline")]
+            Self::Bencode => bep44::MAX_VALUE,
+        }
+    }
+
+    /// The key of an immutable value with these bytes.
+    #[must_use]
+    pub fn value_key(self, bytes: &[u8]) -> Id {
+        match self {
+            Self::Native => derive(context::VALUE, &[bytes]),
+            #[cfg(feature = "mainline")]
+            Self::Bencode => bep44::immutable_key(bytes),
+        }
+    }
+
+    /// The key under which `public_key` keeps a value with this salt.
+    #[must_use]
+    pub fn signed_key(self, public_key: &[u8; 32], salt: &[u8]) -> Id {
+        match self {
+            Self::Native => derive(context::SIGNED_VALUE, &[public_key, salt]),
+            #[cfg(feature = "mainline")]
+            Self::Bencode => bep44::signed_key(public_key, salt),
+        }
+    }
+
+    fn check(self, bytes: &[u8], extra: usize) -> Result<(), InvalidRecord> {
+        Field::Value.check(bytes.len().saturating_add(extra), self.max_value())?;
+        match self {
+            Self::Native => Ok(()),
+            #[cfg(feature = "mainline")]
+            Self::Bencode if extra > 0 || !crate::wire::bencode::is_canonical(bytes) => {
+                Err(InvalidRecord::NotBencode)
+            }
+            #[cfg(feature = "mainline")]
+            Self::Bencode => Ok(()),
+        }
+    }
+}
+
 fn derive(context: &str, parts: &[&[u8]]) -> Id {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     for part in parts {
@@ -74,6 +134,8 @@ impl Transports {
     pub const HTTP: Self = Self(1);
     /// Over a WebRTC data channel, signalled through the network.
     pub const DATA_CHANNEL: Self = Self(2);
+    /// Mainline: over BitTorrent, and the provider has all of it (BEP 33's `seed`).
+    pub const COMPLETE: Self = Self(0x80);
 
     /// Whether every bit of `other` is set.
     #[must_use]
@@ -107,41 +169,58 @@ pub struct Provider {
 /// # Ok::<(), kadlet_core::record::InvalidRecord>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(Vec<u8>);
+pub struct Value {
+    bytes: Vec<u8>,
+    form: Form,
+}
 
 impl Value {
-    /// The value with these bytes, none included.
+    /// The value with these bytes, none included, for Kadlet's own networks.
     ///
     /// # Errors
     /// More than [`MAX_VALUE`] bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidRecord> {
+        Self::of(Form::Native, bytes)
+    }
+
+    /// The value with these bytes, in the form of a network.
+    ///
+    /// # Errors
+    /// More bytes than [`Form::max_value`], or none of its values.
+    pub fn of(form: Form, bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidRecord> {
         let bytes = bytes.into();
-        Field::Value.check(bytes.len(), MAX_VALUE)?;
-        Ok(Self(bytes))
+        form.check(&bytes, 0)?;
+        Ok(Self { bytes, form })
     }
 
     /// The key that follows from the bytes.
     #[must_use]
     pub fn key(&self) -> Id {
-        derive(context::VALUE, &[&self.0])
+        self.form.value_key(&self.bytes)
+    }
+
+    /// The networks it is for.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        self.form
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// The bytes, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.bytes
     }
 }
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Value({})", Hex(&self.0))
+        write!(f, "Value({})", Hex(&self.bytes))
     }
 }
 
@@ -173,6 +252,15 @@ impl Item {
         }
     }
 
+    /// The networks it is for.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        match self {
+            Self::Immutable(value) => value.form(),
+            Self::Signed(signed) => signed.form(),
+        }
+    }
+
     /// The sequence number, if it is signed.
     #[must_use]
     pub const fn seq(&self) -> Option<u64> {
@@ -196,6 +284,9 @@ pub enum InvalidRecord {
         /// How many it may have.
         limit: usize,
     },
+    /// Not one value in canonical bencode: keys in order, no number in more digits than it needs.
+    #[cfg(feature = "mainline")]
+    NotBencode,
     /// A search entry without a name.
     NoName,
     /// A control character in a name, which would act on the terminals it is shown on.
@@ -211,6 +302,8 @@ impl fmt::Display for InvalidRecord {
             Self::TooLong { field, len, limit } => {
                 write!(f, "{field} may have {limit} bytes, this has {len}")
             }
+            #[cfg(feature = "mainline")]
+            Self::NotBencode => f.write_str("a value of Mainline is canonical bencode"),
             Self::NoName => f.write_str("a search entry needs a name"),
             Self::ControlCharacter { position } => {
                 write!(f, "a name has no control characters, this has one at byte {position}")

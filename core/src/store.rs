@@ -16,13 +16,14 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::config::StoreConfig;
 use crate::id::Id;
-use crate::record::{Provider, SearchEntry, SearchFilter, SignedValue, Value, Verified};
+use crate::record::{Form, Provider, SearchEntry, SearchFilter, SignedValue, Value, Verified};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -188,6 +189,8 @@ pub struct StoreStats {
 #[derive(Clone, Debug)]
 pub struct Store {
     config: StoreConfig,
+    /// Of the values that are read back from where a host kept them.
+    form: Form,
     shelves: Shelves,
     rng: Rng,
     /// Orders the records under a key, so that nobody can choose to be on the first page.
@@ -206,8 +209,16 @@ impl Store {
             rng,
             changes: VecDeque::new(),
             stats: StoreStats::default(),
+            form: Form::Native,
             config,
         }
+    }
+
+    /// The same for the values of another network.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// Our own id is another from now on: what is farthest from it, and what is ours to hand over,
@@ -346,6 +357,28 @@ impl Store {
             Record::Provider(provider) => Some((slot, *provider)),
             _ => None,
         })
+    }
+
+    /// At most `most` keys that providers are held of, drawn evenly, and how many there are in all.
+    /// Looks at every such key.
+    pub fn sample_providers(&self, now: Instant, most: usize, rng: &mut Rng) -> (Vec<Id>, u64) {
+        let (mut drawn, mut total) = (Vec::with_capacity(most), 0_u64);
+        for key in self.shelves.keys_of(Kind::Provider) {
+            // Whoever has expired and is not swept up yet is nobody.
+            if self.list(now, key, Kind::Provider, 0).next().is_none() {
+                continue;
+            }
+            total += 1;
+            // Every key seen so far has the same chance to be among those drawn (Vitter 1985).
+            if drawn.len() < most {
+                drawn.push(key);
+            } else if let Ok(place) = usize::try_from(rng.below(total))
+                && let Some(drawn) = drawn.get_mut(place)
+            {
+                *drawn = key;
+            }
+        }
+        (drawn, total)
     }
 
     /// Search entries of `key` whose names carry all words of `filter`, paged like

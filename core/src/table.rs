@@ -21,7 +21,7 @@ mod outcome;
 mod tree;
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 pub use closest::{Closest, Diverse, Filter};
@@ -400,6 +400,19 @@ impl RoutingTable {
         self.take(at, position);
         self.fill(now, at);
         true
+    }
+
+    /// Lets a contact that has just become a replacement have the place of one that `gives_way` to
+    /// it. False if there is none.
+    pub fn displace(
+        &mut self,
+        now: Instant,
+        newcomer: Id,
+        gives_way: impl Fn(Id, IpAddr) -> bool,
+    ) -> bool {
+        let at = self.locate(newcomer);
+        let other = self.buckets[at].contacts.iter().find(|it| gives_way(it.id, it.ip()));
+        other.map(|it| it.id).is_some_and(|other| self.remove(now, other))
     }
 
     /// Sorts the table anew around another id; contacts that find no place there are forgotten.

@@ -284,6 +284,7 @@ mod tests {
             let config = TokenConfig {
                 rotation: Duration::from_secs(rotation),
                 lifetime: Duration::from_secs(lifetime),
+                ..TokenConfig::default()
             };
             let mut tokens = Tokens::new(&config, [0; 32]);
             let now = Instant::from_secs(77);

@@ -21,6 +21,7 @@ use core::net::SocketAddr;
 
 use crate::contact::{Capabilities, Families};
 use crate::id::Id;
+use crate::record::Form;
 
 #[cfg(feature = "mainline")]
 pub mod bencode;
@@ -540,7 +541,8 @@ impl Wire {
             // `6:values` and a list of strings: `6:` or `18:` each.
             #[cfg(feature = "mainline")]
             Self::Mainline(_) => {
-                fit(room, 10, peers.iter().map(|p| compact(&p.address).saturating_add(3)))
+                let lengths = peers.iter().map(|p| compact(&p.address).saturating_add(3));
+                fit(room, 10, lengths.take(mainline::MAX_VALUES))
             }
         }
     }
@@ -552,6 +554,65 @@ impl Wire {
             Self::Native(_) => native::Native::fit_hits(hits, room),
             #[cfg(feature = "mainline")]
             Self::Mainline(_) => 0,
+        }
+    }
+
+    /// How values are written in its networks.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        match self {
+            Self::Native(_) => Form::Native,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => Form::Bencode,
+        }
+    }
+
+    /// The longest datagram that is sent, in bytes, values aside: what is left of them after a
+    /// value of Mainline (BEP 44, 1,000 bytes) has no room for more.
+    #[must_use]
+    pub const fn max_datagram(&self) -> usize {
+        match self {
+            Self::Native(_) => native::MAX_DATAGRAM,
+            // Clients that read no more are in use.
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => mainline::MAX_SENT,
+        }
+    }
+
+    /// The transaction id of a datagram that [`Wire::decode`] refused and whose sender is waiting for
+    /// an answer all the same: it is due an error. On the native wire nobody is.
+    #[must_use]
+    pub fn waiting<'a>(&self, datagram: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::Native(_) => {
+                let _ = datagram;
+                None
+            }
+            #[cfg(feature = "mainline")]
+            Self::Mainline(mainline) => mainline.query_transaction(datagram),
+        }
+    }
+
+    /// The reason as this wire says it.
+    #[must_use]
+    pub const fn error_code(&self, code: ErrorCode) -> ErrorCode {
+        match (self, code) {
+            #[cfg(feature = "mainline")]
+            (Self::Mainline(_), ErrorCode::BadToken) => ErrorCode::Protocol,
+            #[cfg(feature = "mainline")]
+            (Self::Mainline(_), ErrorCode::NoRoom) => ErrorCode::Server,
+            _ => code,
+        }
+    }
+
+    /// Whether a signature is judged before the sequence number: BEP 44 names the order. Otherwise
+    /// the number is, which costs nothing.
+    #[must_use]
+    pub const fn judges_signatures_first(&self) -> bool {
+        match self {
+            Self::Native(_) => false,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => true,
         }
     }
 
@@ -572,6 +633,16 @@ impl Wire {
             Self::Native(_) => u64::MAX,
             #[cfg(feature = "mainline")]
             Self::Mainline(_) => mainline::MAX_SEQUENCE,
+        }
+    }
+
+    /// Whether a contact can be asked to have a third node ping us.
+    #[must_use]
+    pub const fn dials_back(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
         }
     }
 

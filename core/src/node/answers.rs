@@ -191,13 +191,19 @@ impl Node {
             && let Some(address) = self.reach.seen_as(observed, path.remote)
         {
             self.push_event(Event::AddressSeen { address });
+            #[cfg(feature = "mainline")]
+            self.take_id_for(now, address);
         }
-        if message.client {
+        if message.client || !self.counts(id, path.remote) {
             self.forget(now, id, path);
         } else if message.sender.is_some() {
             let rtt = Some(answered.round_trip);
             let admission = self.table_mut(path.family()).verified(now, sender, rtt);
-            if matches!(admission, Admission::Inserted) {
+            #[cfg(feature = "mainline")]
+            let preferred = self.prefer(now, sender, admission);
+            #[cfg(not(feature = "mainline"))]
+            let preferred = false;
+            if preferred || matches!(admission, Admission::Inserted) {
                 self.contacts_changed = true;
                 self.hand_over_to(sender);
             }
@@ -342,6 +348,7 @@ impl Node {
                 is_usable(node.address)
                     && within_scope(node.address, from.remote)
                     && !self.ids.contains(&node.id)
+                    && self.counts(node.id, node.address)
                     && families.contains(crate::contact::Family::of(&node.address))
             })
             .take(2 * super::queries::MAX_NODES)

@@ -46,6 +46,20 @@ impl Node {
         self.start(now, Kind::Providers, key)
     }
 
+    /// How many have the content with this key? Mainline alone can say (BEP 33): one
+    /// [`Event::Swarm`] before the end.
+    #[cfg(feature = "mainline")]
+    pub fn scrape(&mut self, now: Instant, key: Id) -> OperationId {
+        self.start(now, Kind::Scrape(Default::default()), key)
+    }
+
+    /// Which keys do the nodes around `target` hold providers of? On Mainline (BEP 51) an
+    /// [`Event::Sample`] of each that has not been asked within its interval.
+    #[cfg(feature = "mainline")]
+    pub fn sample(&mut self, now: Instant, target: Id) -> OperationId {
+        self.start(now, Kind::Sample, target)
+    }
+
     /// Tells the nodes closest to `key` that the content is to be had from us.
     pub fn announce(
         &mut self,
@@ -74,7 +88,7 @@ impl Node {
     /// Stores a value with the nodes closest to its key.
     ///
     /// # Errors
-    /// The signature of a signed value does not fit, or its sequence number or the one it is to
+    /// The value is one of another network's, the signature of a signed one does not fit, or its sequence number or the one it is to
     /// replace is higher than the network's wire can say.
     pub fn put(
         &mut self,
@@ -82,6 +96,9 @@ impl Node {
         item: Item,
         options: PutOptions,
     ) -> Result<OperationId, CommandError> {
+        if item.form() != self.wire.form() {
+            return Err(CommandError::OtherForm);
+        }
         if let Item::Signed(signed) = &item
             && !signed.verify()
         {

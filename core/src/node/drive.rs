@@ -93,6 +93,9 @@ impl Node {
     /// shown themselves are asked within a budget of their prefix and of who named them.
     fn may_ask(&mut self, now: Instant, operation: &Operation, contact: &Contact) -> bool {
         let addr = contact.addr();
+        if !self.limits.allow(now, Cost::Question, addr) {
+            return false;
+        }
         if !self.config.limits.enforce.holds_for(addr.ip()) || self.proofs.is_proven(now, &addr) {
             return true;
         }
@@ -119,6 +122,10 @@ impl Node {
             self.tell(operation, Event::Asked { operation: OperationId(id), peer });
         }
         let mut query = self.lookup_query(operation, 0);
+        #[cfg(feature = "mainline")]
+        if matches!(operation.kind, Kind::Sample) && !self.may_sample(now, &contact.addr()) {
+            query.method = Method::FindNode;
+        }
         // A method that will never mean anything asks like find_node, so that nobody forgets to
         // answer those of a later version.
         if matches!(operation.kind, Kind::Refresh)
@@ -221,7 +228,9 @@ impl Node {
             operation.to_store.pop_front();
             let key = (contact.id, contact.addr());
             let Some(token) = operation.tokens.get(&key) else { continue };
-            let query = Query::about(operation.target, operation.kind.store_method(token));
+            let own_port = self.own_port(contact.path);
+            let query =
+                Query::about(operation.target, operation.kind.store_method(token, own_port));
             let purpose = Purpose::Store { operation: id, contact };
             let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
             operation.totals.store_attempts += 1;
@@ -229,6 +238,12 @@ impl Node {
                 operation.pending += 1;
             }
         }
+    }
+
+    /// Our own port, where announcements have to name one (BEP 5).
+    fn own_port(&self, path: Path) -> Option<u16> {
+        let port = self.links.get(&path.link).map(|link| link.port).filter(|port| *port != 0);
+        port.filter(|_| !self.wire.has_capabilities())
     }
 
     /// Asks for the pages that are to be read, as far as there is room for requests.
@@ -280,7 +295,8 @@ impl Node {
             Purpose::Store { contact, .. } => {
                 let key = (contact.id, contact.addr());
                 let Some(token) = operation.tokens.get(&key) else { return };
-                Query::about(operation.target, operation.kind.store_method(token))
+                let own_port = self.own_port(contact.path);
+                Query::about(operation.target, operation.kind.store_method(token, own_port))
             }
             _ => return,
         };
@@ -398,6 +414,8 @@ impl Node {
             }
             _ => self.published(now, id, &operation, outcome),
         }
+        #[cfg(feature = "mainline")]
+        self.tell_swarm(id, &operation);
         let mut totals = operation.totals;
         totals.elapsed = now.since(operation.started);
         let closest = core::mem::take(&mut operation.closest);

@@ -32,6 +32,12 @@ pub(super) enum Kind {
     Refresh,
     /// Who has a content?
     Providers,
+    /// How many have it (BEP 33)?
+    #[cfg(feature = "mainline")]
+    Scrape(Box<super::swarm::Swarm>),
+    /// Which keys are held near the target (BEP 51)?
+    #[cfg(feature = "mainline")]
+    Sample,
     /// We have it.
     Announce(Announcement),
     /// The value under a key.
@@ -70,6 +76,14 @@ impl Announcement {
     pub const fn http(port: u16) -> Self {
         Self { port: Some(port), transports: Transports::HTTP, renew: true }
     }
+
+    /// An announcement of a torrent's peer on Mainline, renewed until cancelled: at `port`, or at
+    /// that of our datagrams, and whether it has all of it.
+    #[must_use]
+    pub const fn torrent(port: Option<u16>, complete: bool) -> Self {
+        let transports = if complete { Transports::COMPLETE } else { Transports::NONE };
+        Self { port, transports, renew: true }
+    }
 }
 
 impl Kind {
@@ -102,6 +116,10 @@ impl Kind {
         match self {
             Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => Method::FindNode,
             Self::Providers => Method::GetProviders { page, scrape: false, no_seeds: false },
+            #[cfg(feature = "mainline")]
+            Self::Scrape(_) => Method::GetProviders { page, scrape: true, no_seeds: false },
+            #[cfg(feature = "mainline")]
+            Self::Sample => Method::SampleKeys,
             // A publisher wants tokens and contacts, not the lists.
             Self::Announce(_) => {
                 Method::GetProviders { page: NO_LIST, scrape: false, no_seeds: false }
@@ -332,11 +350,9 @@ impl Operation {
                     silent
                 }
             }
-            Kind::Providers | Kind::Search { .. } | Kind::Get { .. } => match totals.found {
-                0 if totals.answered == 0 => silent,
-                0 => Outcome::Absent,
-                _ => Outcome::Success,
-            },
+            Kind::Providers | Kind::Search { .. } | Kind::Get { .. } => self.found(silent),
+            #[cfg(feature = "mainline")]
+            Kind::Scrape(_) | Kind::Sample => self.found(silent),
             Kind::Announce(_)
             | Kind::Put { .. }
             | Kind::Republish { .. }
@@ -359,6 +375,14 @@ impl Operation {
                     None => silent,
                 }
             }
+        }
+    }
+
+    const fn found(&self, silent: Outcome) -> Outcome {
+        match self.totals.found {
+            0 if self.totals.answered == 0 => silent,
+            0 => Outcome::Absent,
+            _ => Outcome::Success,
         }
     }
 
@@ -397,14 +421,16 @@ impl Operation {
 
 impl Kind {
     /// How the record is handed to a holder.
-    pub(super) fn store_method<'a>(&'a self, token: &'a [u8]) -> Method<'a> {
+    /// `own_port` is named where an announcement leaves the port to that of its datagram and the wire
+    /// wants one named all the same.
+    pub(super) fn store_method<'a>(&'a self, token: &'a [u8], own_port: Option<u16>) -> Method<'a> {
         match self {
             Self::Announce(announcement) => Method::Announce {
                 token,
-                port: announcement.port,
+                port: announcement.port.or(own_port),
                 implied_port: announcement.port.is_none(),
                 transports: announcement.transports.0,
-                seed: true,
+                seed: announcement.transports.contains(Transports::COMPLETE),
             },
             Self::Put { item, cas, age } => Method::Put {
                 token,

@@ -78,6 +78,7 @@ impl Node {
         if !message.client {
             self.meet(now, id, path);
         }
+        self.note_stranger(now, path);
         self.stats.queries_answered += 1;
         self.answer(now, asker, message, query);
         Ok(())
@@ -103,14 +104,18 @@ impl Node {
             Method::FindNode => {
                 self.reply_with_nodes(now, asker, message, query, Response::default())
             }
-            Method::GetProviders { page, .. } => {
-                self.answer_providers(now, asker, message, query, *page);
+            #[cfg(feature = "mainline")]
+            Method::GetProviders { scrape: true, .. } => {
+                self.answer_scrape(now, asker, message, query);
+            }
+            Method::GetProviders { page, no_seeds, .. } => {
+                self.answer_providers(now, asker, message, query, *page, *no_seeds);
             }
             Method::Get { newer_than } => self.answer_get(now, asker, message, query, *newer_than),
             Method::Search { words, page } => {
                 self.answer_search(now, asker, message, query, words, *page);
             }
-            Method::Announce { token, port, implied_port, transports, .. } => {
+            Method::Announce { token, port, implied_port, transports, seed } => {
                 // The address is the sender's own; only the port is its choice.
                 let mut address = asker.path.remote;
                 if let Some(port) = port
@@ -118,7 +123,11 @@ impl Node {
                 {
                     address.set_port(*port);
                 }
-                let provider = Provider { addr: address, transports: Transports(*transports) };
+                let mut transports = Transports(*transports);
+                if *seed && !self.wire.has_capabilities() {
+                    transports = transports.union(Transports::COMPLETE);
+                }
+                let provider = Provider { addr: address, transports };
                 let result = self.check_token(now, asker, query, token).and_then(|key| {
                     if !is_usable(address) {
                         return Err(Failure::new(ErrorCode::Protocol));
@@ -149,6 +158,10 @@ impl Node {
                 self.reply(now, asker, message, Response::default());
             }
             // The unknown crosses us like a find_node, so that new methods work among old nodes.
+            #[cfg(feature = "mainline")]
+            Method::SampleKeys if !self.wire.has_capabilities() => {
+                self.answer_sample(now, asker, message, query);
+            }
             Method::SampleKeys | Method::Unknown { .. } if query.target.is_some() => {
                 let response = Response { unsupported: true, ..Response::default() };
                 self.reply_with_nodes(now, asker, message, query, response);
@@ -166,6 +179,7 @@ impl Node {
         message: &Message<'_>,
         query: &Query<'_>,
         page: u32,
+        no_seeds: bool,
     ) {
         let Some(key) = query.target else {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
@@ -186,7 +200,10 @@ impl Node {
             }
             // A private address means another machine to a public asker.
             let held = self.store.providers(now, key, page);
-            let nameable = held.filter(|(_, it)| within_scope(it.addr, asker.path.remote));
+            let nameable = held.filter(|(_, it)| {
+                within_scope(it.addr, asker.path.remote)
+                    && !(no_seeds && it.transports.contains(Transports::COMPLETE))
+            });
             for (cursor, provider) in nameable.take(MAX_PEERS - 1) {
                 peers.push(Peer { address: provider.addr, transports: provider.transports.0 });
                 cursors.push(cursor);
@@ -217,6 +234,12 @@ impl Node {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
         let held = if asker.proven { self.held_item(now, key) } else { None };
+        // Whoever has not answered us may be somebody else's address: what is stored for a few
+        // bytes could be asked for a thousand times (Mainline has no cookies).
+        let held = held.filter(|item| {
+            let (bytes, to) = (item.as_bytes().len() as u32, asker.path.remote);
+            self.proofs.is_proven(now, &to) || self.limits.allow(now, Cost::StoredBytes(bytes), to)
+        });
         let token = self.token_for(now, asker, key);
         let token = token.as_ref().map(|token| &token[..]);
         let mut response = Response { token, ..Response::default() };
@@ -282,8 +305,15 @@ impl Node {
         asker.room / 2
     }
 
-    fn token_for(&mut self, now: Instant, asker: Asker, key: Id) -> Option<[u8; 8]> {
-        asker.proven.then(|| *self.tokens.issue(now, asker.path.remote, asker.id, key).as_bytes())
+    pub(super) fn token_for(&mut self, now: Instant, asker: Asker, key: Id) -> Option<[u8; 8]> {
+        let gets_one = asker.proven && self.counts(asker.id, asker.path.remote);
+        let id = self.token_id(asker);
+        gets_one.then(|| *self.tokens.issue(now, asker.path.remote, id, key).as_bytes())
+    }
+
+    /// The id a token is for. Some programs of Mainline draw another id for every store.
+    const fn token_id(&self, asker: Asker) -> Id {
+        if self.config.tokens.bind_id { asker.id } else { Id::ZERO }
     }
 
     fn check_token(
@@ -294,15 +324,26 @@ impl Node {
         token: &[u8],
     ) -> Result<Id, Failure<'static>> {
         let key = query.target.ok_or(Failure::new(ErrorCode::Protocol))?;
-        if self.tokens.check(now, token, asker.path.remote, asker.id, key) {
-            Ok(key)
+        self.check_token_for(now, asker, key, token).map(|()| key)
+    }
+
+    fn check_token_for(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        key: Id,
+        token: &[u8],
+    ) -> Result<(), Failure<'static>> {
+        if self.tokens.check(now, token, asker.path.remote, self.token_id(asker), key) {
+            Ok(())
         } else {
             Err(Failure::new(ErrorCode::BadToken))
         }
     }
 
-    /// What costs least is looked at first: token, sizes, key, what the store would refuse, and at
-    /// last the signature. Nobody without a token learns what we hold.
+    /// What costs least is looked at first, and in the order of BEP 44: sizes, token, key, and then
+    /// what the store would refuse and the signature, or the other way round where the wire says so.
+    /// Nobody without a token learns what we hold.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message, looked at in turn")]
     fn take_value(
         &mut self,
@@ -315,47 +356,47 @@ impl Node {
         age: u32,
         lifetime: Option<u32>,
     ) -> Result<(), Failure<'static>> {
-        let key = self.check_token(now, asker, query, token)?;
+        let form = self.wire.form();
+        let item = match item {
+            WireItem::Immutable(bytes) => Value::of(form, *bytes).map(Item::Immutable),
+            WireItem::Signed(signed) => read_signed(form, signed, signed.salt).map(Item::Signed),
+        }
+        .map_err(over_limit)?;
+        // Mainline's puts need not name the key: it follows from what is put.
+        let key = query.target.unwrap_or_else(|| item.key());
+        self.check_token_for(now, asker, key, token)?;
+        if item.key() != key {
+            return Err(Failure::new(ErrorCode::Protocol));
+        }
         let age = Duration::from_secs(age.into());
-        match item {
-            WireItem::Immutable(bytes) => {
-                let value = Value::new(*bytes).map_err(over_limit)?;
-                if value.key() != key {
-                    return Err(Failure::new(ErrorCode::Protocol));
-                }
-                let from = asker.path.remote;
-                match lifetime {
-                    Some(secs) => {
-                        let lifetime = Duration::from_secs(secs.into());
-                        self.store.put_copy(now, key, value, lifetime, from)
-                    }
-                    None => self.store.put_value(now, key, value, Origin { from, age }),
-                }
-                .map_err(refusal)
+        let from = asker.path.remote;
+        let stored = match (item, lifetime) {
+            (Item::Immutable(value), Some(secs)) => {
+                let lifetime = Duration::from_secs(secs.into());
+                self.store.put_copy(now, key, value, lifetime, from)
+            }
+            (Item::Immutable(value), None) => {
+                self.store.put_value(now, key, value, Origin { from, age })
             }
             // A copy on a lookup's path would outlive the truth of what its owner may replace.
-            WireItem::Signed(_) if lifetime.is_some() => {
-                return Err(Failure::new(ErrorCode::Protocol));
-            }
-            WireItem::Signed(signed) => {
-                let signed = read_signed(signed, signed.salt).map_err(over_limit)?;
-                if signed.key() != key {
-                    return Err(Failure::new(ErrorCode::Protocol));
+            (Item::Signed(_), Some(_)) => return Err(Failure::new(ErrorCode::Protocol)),
+            (Item::Signed(signed), None) => {
+                let judged = self.store.judge_signed(now, key, &signed, cas).map_err(refusal);
+                if !self.wire.judges_signatures_first() {
+                    // What the store would refuse anyway gets no signature check.
+                    judged?;
                 }
-                // What the store would refuse anyway gets no signature check, nor does what it holds.
-                self.store.judge_signed(now, key, &signed, cas).map_err(refusal)?;
                 let verified = match self.store.recognise(now, key, &signed) {
                     Some(verified) => verified,
-                    None if self.limits.allow(now, Cost::Signature, asker.path.remote) => {
+                    None if self.limits.allow(now, Cost::Signature, from) => {
                         Verified::check(signed).ok_or(Failure::new(ErrorCode::BadSignature))?
                     }
                     None => return Err(Failure::new(ErrorCode::NoRoom)),
                 };
-                let origin = Origin { from: asker.path.remote, age };
-                self.store.put_signed(now, key, verified, cas, origin).map_err(refusal)
+                self.store.put_signed(now, key, verified, cas, Origin { from, age })
             }
-        }
-        .map(|_| ())
+        };
+        stored.map(|_| ()).map_err(refusal)
     }
 
     fn take_entry(
@@ -433,7 +474,7 @@ impl Node {
     }
 
     /// Adds the contacts closest to the target, as many as fit, and replies.
-    fn reply_with_nodes(
+    pub(super) fn reply_with_nodes(
         &mut self,
         now: Instant,
         asker: Asker,
@@ -519,7 +560,13 @@ impl Node {
         reply
     }
 
-    fn reply_error(&mut self, asker: Asker, message: &Message<'_>, mut failure: Failure<'_>) {
+    pub(super) fn reply_error(
+        &mut self,
+        asker: Asker,
+        message: &Message<'_>,
+        mut failure: Failure<'_>,
+    ) {
+        failure.code = self.wire.error_code(failure.code);
         if let Body::Query(query) = &message.body {
             failure.method = query.method.code();
         }
@@ -548,11 +595,12 @@ fn last_of(cursors: &[u32], fitting: usize) -> Option<u32> {
     if fitting < cursors.len() { cursors.get(fitting.checked_sub(1)?).copied() } else { None }
 }
 
-/// How it is said that a value or its salt is too large.
+/// How it is said that a value or its salt is too large, or is no value.
 const fn over_limit(invalid: InvalidRecord) -> Failure<'static> {
     Failure::new(match invalid {
         InvalidRecord::TooLong { field: Field::Salt, .. } => ErrorCode::SaltTooLarge,
-        _ => ErrorCode::ValueTooLarge,
+        InvalidRecord::TooLong { .. } => ErrorCode::ValueTooLarge,
+        _ => ErrorCode::Protocol,
     })
 }
 

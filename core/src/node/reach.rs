@@ -114,6 +114,10 @@ impl Node {
         if self.reach.due.is_none_or(|due| now < due) || self.config.role != Role::Auto {
             return;
         }
+        if !self.wire.dials_back() {
+            self.reach.due = None;
+            return;
+        }
         if self.reach.waiting.take().is_some() && self.reach.tries >= TRIES {
             self.set_reachable(now, false);
             return;
@@ -134,6 +138,19 @@ impl Node {
     pub(super) fn handle_reach_ping(&mut self, now: Instant, nonce: u64, from: Path) {
         if self.reach.waiting == Some(nonce) && !self.proofs.is_proven(now, &from.remote) {
             self.reach.waiting = None;
+            self.set_reachable(now, true);
+        }
+    }
+
+    /// Somebody asked us. Where no contact can be asked for a ping by a third node, a question from
+    /// an address that we never heard an answer from shows as much: it came through unasked.
+    pub(super) fn note_stranger(&mut self, now: Instant, from: Path) {
+        if !self.wire.dials_back()
+            && self.reach.public
+            && self.reach.reachable != Some(true)
+            && !self.requests.paths().any(|asked| asked.remote == from.remote)
+            && !self.proofs.is_proven(now, &from.remote)
+        {
             self.set_reachable(now, true);
         }
     }

@@ -8,7 +8,9 @@ use crate::contact::{Contact, is_usable};
 use crate::event::{Asked, Event, OperationId, PeerFailure};
 use crate::id::Id;
 use crate::limit::Cost;
-use crate::record::{InvalidRecord, Item, SearchEntry, SignedValue, Transports, Value, Verified};
+use crate::record::{
+    Form, InvalidRecord, Item, SearchEntry, SignedValue, Transports, Value, Verified,
+};
 use crate::time::Instant;
 use crate::wire::{Item as WireItem, Method, Peer, Query, Response, SignedItem};
 
@@ -50,6 +52,8 @@ impl Node {
                     self.take_item(now, id, operation, sender, &item);
                 }
             }
+            #[cfg(feature = "mainline")]
+            Kind::Scrape(_) | Kind::Sample => self.take_swarm(now, id, operation, sender, response),
             _ => return,
         }
         let news = operation.totals.found > known;
@@ -115,8 +119,9 @@ impl Node {
     ) {
         let Kind::Get { salt, newer_than } = &operation.kind else { return };
         let best = operation.best.as_ref().and_then(Item::seq).or(*newer_than);
+        let form = self.wire.form();
         let found = match item {
-            WireItem::Immutable(bytes) => Value::new(*bytes).ok().map(Item::Immutable),
+            WireItem::Immutable(bytes) => Value::of(form, *bytes).ok().map(Item::Immutable),
             WireItem::Signed(signed) => {
                 // A signature costs 37 µs to check: only one that would beat the best is.
                 if best.is_some_and(|best| signed.seq <= best) {
@@ -124,7 +129,7 @@ impl Node {
                 }
                 let salt = if signed.salt.is_empty() { salt.as_slice() } else { signed.salt };
                 let signed =
-                    read_signed(signed, salt).ok().filter(|it| it.key() == operation.target);
+                    read_signed(form, signed, salt).ok().filter(|it| it.key() == operation.target);
                 // Our own budget spent is not the peer's fault.
                 if signed.is_some() && !self.limits.allow(now, Cost::Signature, sender.addr()) {
                     return;
@@ -222,9 +227,10 @@ impl Node {
 
 /// A signed value as it arrived, under the salt it is looked for with.
 pub(super) fn read_signed(
+    form: Form,
     signed: &SignedItem<'_>,
     salt: &[u8],
 ) -> Result<SignedValue, InvalidRecord> {
     let SignedItem { public_key, seq, value, signature, extra, .. } = *signed;
-    SignedValue::new(*public_key, salt, seq, value, *signature, extra)
+    SignedValue::of(form, *public_key, salt, seq, value, *signature, extra)
 }

@@ -356,10 +356,13 @@ impl<'a> SavedBody<'a> {
 
     fn into_record(self, store: &Store) -> Option<Record> {
         Some(match self {
-            Self::Value(bytes) => Record::Value { value: Value::new(bytes).ok()?, copy: false },
+            Self::Value(bytes) => {
+                Record::Value { value: Value::of(store.form, bytes).ok()?, copy: false }
+            }
             Self::Signed { public_key, salt, seq, value, signature, extra } => {
                 let signature = signature.try_into().ok()?;
-                let signed = SignedValue::new(public_key, salt, seq, value, signature, extra);
+                let form = store.form;
+                let signed = SignedValue::of(form, public_key, salt, seq, value, signature, extra);
                 Record::Signed(Box::new(signed.ok()?))
             }
             Self::Provider { ip, port, transports } => Record::Provider(Provider {

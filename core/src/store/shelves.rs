@@ -331,6 +331,11 @@ impl Shelves {
         Some(Place { key: Id::new(*key.as_bytes()), kind, slot })
     }
 
+    /// The keys under which records of this kind lie; not for values.
+    pub(super) fn keys_of(&self, kind: Kind) -> impl Iterator<Item = Id> {
+        self.crowds.keys().filter(move |(_, of)| *of == kind).map(|(key, _)| *key)
+    }
+
     /// How many records of one kind lie under a key; not counted for values.
     pub(super) fn crowd(&self, key: Id, kind: Kind) -> u32 {
         self.crowds.get(&(key, kind)).map_or(0, |crowd| crowd.records)

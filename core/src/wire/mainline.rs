@@ -39,6 +39,14 @@ mod encode;
 /// allowed it, and refusing a good answer gains nothing.
 pub const MAX_DATAGRAM: usize = 8_192;
 
+/// The longest datagram sent, in bytes, unless a value is in it: clients that read no more are in
+/// use.
+pub const MAX_SENT: usize = 1_024;
+
+/// Peers in one answer at most, beside the nodes: an answer of 28 is some five times as long as its
+/// question, and whoever forges the asker's address gains no more than that.
+pub const MAX_VALUES: usize = 28;
+
 /// The longest transaction id read, in bytes. Clients send 1 to 20; BEP 5 names no limit. It comes
 /// back in our answer, which must stay within a packet.
 pub const MAX_TRANSACTION: usize = 128;

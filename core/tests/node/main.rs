@@ -4,12 +4,14 @@ extern crate alloc;
 
 mod asked;
 mod keeping_up;
+#[cfg(feature = "mainline")]
+mod mainline;
 mod net;
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Value};
+use kadlet_core::record::{Form, Item, SearchEntry, SearchQuery, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
     Announcement, CommandError, Config, Event, Family, GetQuery, Id, Instant, Network, Node,
@@ -341,10 +343,11 @@ fn bep_5_examples_are_answered_by_the_same_node() {
 fn a_sequence_number_that_the_wire_cannot_say_is_refused() {
     let limit = i64::MAX as u64;
     let put = |network, seq, cas| {
+        let form = if network == Network::Mainline { Form::Bencode } else { Form::Native };
         let mut config = Config::default();
         config.network = network;
         let mut node = Node::new(config, Id::ZERO, [1; 32], Instant::EPOCH);
-        let signed = SignedValue::sign(&[1; 32], b"", seq, b"1:v").expect("a value");
+        let signed = SignedValue::sign_for(form, &[1; 32], b"", seq, b"1:v").expect("a value");
         let mut options = PutOptions::default();
         options.cas = cas;
         node.put(Instant::EPOCH, Item::Signed(signed), options).err()

@@ -43,8 +43,17 @@ impl Net {
         n: u32,
         addr: impl Fn(u32) -> String,
     ) -> (Self, Vec<SocketAddr>) {
+        Self::joined_with(seed, n, addr, &Config::default())
+    }
+
+    pub(crate) fn joined_with(
+        seed: u8,
+        n: u32,
+        addr: impl Fn(u32) -> String,
+        config: &Config,
+    ) -> (Self, Vec<SocketAddr>) {
         let mut net = Self::new(seed);
-        let addrs: Vec<_> = (0..n).map(|i| net.add(&addr(i), Config::default())).collect();
+        let addrs: Vec<_> = (0..n).map(|i| net.add(&addr(i), config.clone())).collect();
         for addr in &addrs[1..] {
             let (outcome, _) =
                 net.run(*addr, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
@@ -103,7 +112,7 @@ impl Net {
     pub(crate) fn step(&mut self) {
         for (addr, node) in &mut self.nodes {
             while let Some(transmit) = node.poll_transmit() {
-                assert!(transmit.payload.len() <= 1232, "a datagram of {}", transmit.payload.len());
+                assert!(transmit.payload.len() <= 1452, "a datagram of {}", transmit.payload.len());
                 let at = self.now + STEP;
                 self.wire.push_back((at, *addr, transmit.path.remote, transmit.payload));
             }
