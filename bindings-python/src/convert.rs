@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use kadlet_core::content::ContentId;
-use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
+use kadlet_core::record::{Form, Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
     Asked, BucketView, Capabilities, Change, Contact, Dropped, Entry, Event, Families, Family,
@@ -89,6 +89,11 @@ pub(crate) const fn elapsed(duration: Duration) -> f64 {
 pub(crate) fn array<const N: usize>(what: &str, bytes: &[u8]) -> PyResult<[u8; N]> {
     let wrong = |_| invalid(format_args!("{what} has {N} bytes, this has {}", bytes.len()));
     bytes.try_into().map_err(wrong)
+}
+
+/// Of the values of Mainline, or of Kadlet's own networks.
+pub(crate) const fn form(mainline: bool) -> Form {
+    if mainline { Form::Bencode } else { Form::Native }
 }
 
 pub(crate) fn id(bytes: &[u8]) -> PyResult<Id> {
@@ -195,13 +200,14 @@ pub(crate) mod bucket {
 
 // ---- records ----------------------------------------------------------------------------------
 
-pub(crate) fn item_from(value: &Any<'_>) -> PyResult<Item> {
+pub(crate) fn item_from(value: &Any<'_>, form: Form) -> PyResult<Item> {
     if let Ok(bytes) = value.extract::<&[u8]>() {
-        return Value::new(bytes).map(Item::Immutable).map_err(invalid);
+        return Value::of(form, bytes).map(Item::Immutable).map_err(invalid);
     }
     let of = |name| part(value, "bytes or a SignedValue", name);
     let bytes = |name| of(name)?.extract::<Vec<u8>>();
-    let signed = SignedValue::new(
+    let signed = SignedValue::of(
+        form,
         array("a public key", &bytes("public_key")?)?,
         bytes("salt")?,
         number(&of("seq")?, u64::MAX)?,
@@ -310,6 +316,13 @@ pub(crate) fn event<'py>(py: Python<'py>, event: &Event) -> PyResult<Any<'py>> {
         Event::Hit { operation, entry, holder } => {
             make(py, "Hit", (operation.0, search_entry(py, entry)?, id_to(py, holder)))
         }
+        Event::Swarm { operation, seeds, peers } => {
+            make(py, "Swarm", (operation.0, *seeds, *peers))
+        }
+        Event::Sample { operation, peer: asked, keys, total, interval } => {
+            let keys = tuple(py, keys, |py, key| Ok(id_to(py, key).into_any()))?;
+            make(py, "Sample", (operation.0, peer(py, asked)?, keys, *total, elapsed(*interval)))
+        }
         Event::Stored { operation, peer: asked, key } => {
             make(py, "Stored", (operation.0, peer(py, asked)?, id_to(py, key)))
         }
@@ -395,7 +408,7 @@ pub(crate) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Any<'py>> {
 }
 
 pub(crate) fn dropped(py: Python<'_>, it: Dropped) -> PyResult<Any<'_>> {
-    make(py, "Dropped", (it.queries, it.stored, it.signatures, it.candidates))
+    make(py, "Dropped", (it.queries, it.stored, it.signatures, it.candidates, it.questions))
 }
 
 pub(crate) fn store_stats<'py>(py: Python<'py>, it: &StoreStats) -> PyResult<Any<'py>> {

@@ -17,7 +17,8 @@ mod wire;
 use std::sync::{Mutex, MutexGuard};
 
 use kadlet_core::record::{SearchQuery, SignedValue};
-use kadlet_core::{Announcement, Config, GetQuery, LinkId, OperationId, PutOptions};
+use kadlet_core::wire::bencode;
+use kadlet_core::{Announcement, Config, GetQuery, LinkId, Network, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -136,6 +137,16 @@ impl Node {
         Ok(self.lock()?.providers(instant(now)?, id(key)?).0)
     }
 
+    /// How many have the content with this key (Mainline, BEP 33)?
+    fn scrape(&self, now: f64, key: &[u8]) -> PyResult<u64> {
+        Ok(self.lock()?.scrape(instant(now)?, id(key)?).0)
+    }
+
+    /// Which keys do the nodes around `target` hold providers of (Mainline, BEP 51)?
+    fn sample(&self, now: f64, target: &[u8]) -> PyResult<u64> {
+        Ok(self.lock()?.sample(instant(now)?, id(target)?).0)
+    }
+
     /// Tells the nodes closest to `key` that the content is to be had from us.
     #[pyo3(
         signature = (now, key, port=None, transports=Number(0), renew=false),
@@ -182,7 +193,8 @@ impl Node {
         cas: Option<Number<u64>>,
         renew: bool,
     ) -> PyResult<u64> {
-        let (now, item) = (instant(now)?, convert::item_from(item)?);
+        let mainline = matches!(self.lock()?.config().network, Network::Mainline);
+        let (now, item) = (instant(now)?, convert::item_from(item, convert::form(mainline))?);
         let mut options = PutOptions::default();
         (options.cas, options.renew) = (cas.map(|Number(seq)| seq), renew);
         let operation = self.lock()?.put(now, item, options);
@@ -350,36 +362,61 @@ impl Node {
     }
 }
 
-/// Signs a value with the key pair that follows from `secret` (32 bytes).
+/// Signs a value with the key pair that follows from `secret` (32 bytes); one of Mainline is bencode.
 #[pyfunction]
+#[pyo3(signature = (secret, salt, seq, value, mainline=false),
+       text_signature = "(secret, salt, seq, value, mainline=False)")]
 fn sign<'py>(
     py: Python<'py>,
     secret: &[u8],
     salt: &[u8],
     seq: Number<u64>,
     value: &[u8],
+    mainline: bool,
 ) -> PyResult<Any<'py>> {
-    let secret = array("a secret", secret)?;
-    let signed = SignedValue::sign(&secret, salt, seq.0, value).map_err(invalid)?;
+    let (secret, form) = (array("a secret", secret)?, convert::form(mainline));
+    let signed = SignedValue::sign_for(form, &secret, salt, seq.0, value).map_err(invalid)?;
     convert::signed_value(py, &signed)
 }
 
 /// The key an item is stored under.
 #[pyfunction]
-fn key_of<'py>(py: Python<'py>, item: &Any<'_>) -> PyResult<Bound<'py, PyBytes>> {
-    let key = convert::item_from(item)?.key();
+#[pyo3(signature = (item, mainline=false), text_signature = "(item, mainline=False)")]
+fn key_of<'py>(py: Python<'py>, item: &Any<'_>, mainline: bool) -> PyResult<Bound<'py, PyBytes>> {
+    let key = convert::item_from(item, convert::form(mainline))?.key();
     Ok(PyBytes::new(py, key.as_bytes()))
 }
 
 /// The key under which `public_key` keeps a value with this salt.
 #[pyfunction]
+#[pyo3(signature = (public_key, salt, mainline=false),
+       text_signature = "(public_key, salt, mainline=False)")]
 fn signed_key_of<'py>(
     py: Python<'py>,
     public_key: &[u8],
     salt: &[u8],
+    mainline: bool,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let key = SignedValue::key_of(&array("a public key", public_key)?, salt);
+    let key = convert::form(mainline).signed_key(&array("a public key", public_key)?, salt);
     Ok(PyBytes::new(py, key.as_bytes()))
+}
+
+/// Bytes as a value of Mainline: a string in bencode.
+#[pyfunction]
+fn bencode_string<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &bencode::string(value))
+}
+
+/// What a value of Mainline says if it is a string.
+#[pyfunction]
+fn bencoded_string<'py>(py: Python<'py>, value: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    bencode::as_string(value).map(|value| PyBytes::new(py, value))
+}
+
+/// The settings of a node of Mainline.
+#[pyfunction]
+fn mainline_config(py: Python<'_>) -> PyResult<Any<'_>> {
+    Config::mainline().write(py)
 }
 
 /// The settings as the core has them, where `Config()` says them in Python.
@@ -400,5 +437,8 @@ mod _native {
     #[pymodule_export]
     use super::wire::{decode, encode};
     #[pymodule_export]
-    use super::{Node, default_config, key_of, sign, signed_key_of};
+    use super::{
+        Node, bencode_string, bencoded_string, default_config, key_of, mainline_config, sign,
+        signed_key_of,
+    };
 }

@@ -6,8 +6,8 @@
 use core::time::Duration;
 
 use kadlet_core::config::{
-    Enforce, EstimateConfig, FetchConfig, LimitConfig, LookupConfig, Rate, RequestConfig,
-    StoreConfig, TableConfig, TokenConfig,
+    AddressIds, Enforce, EstimateConfig, FetchConfig, LimitConfig, LookupConfig, Rate,
+    RequestConfig, StoreConfig, TableConfig, TokenConfig,
 };
 use kadlet_core::{Capabilities, Config, Network, Role};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
@@ -125,6 +125,7 @@ macro_rules! names {
 }
 
 names!(Role, "a role", Auto = "auto", Client = "client", Server = "server");
+names!(AddressIds, "a rule", Ignore = "ignore", Prefer = "prefer", Enforce = "enforce");
 names!(Enforce, "a scope", Nobody = "nobody", Public = "public", Everybody = "everybody");
 
 impl Setting for Capabilities {
@@ -163,6 +164,17 @@ impl Setting for Rate {
     }
 }
 
+/// What need not be.
+impl<T: Setting> Setting for Option<T> {
+    fn read(value: &Any<'_>) -> PyResult<Self> {
+        if value.is_none() { Ok(None) } else { T::read(value).map(Some) }
+    }
+
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        self.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |it| it.write(py))
+    }
+}
+
 /// A struct of settings, whose dataclass has its name and its fields.
 macro_rules! settings {
     ($type:ident: $($field:ident)*) => {
@@ -191,14 +203,15 @@ settings!(EstimateConfig: samples enough closest);
 settings!(RequestConfig: outstanding transaction_bytes short_initial short_min short_max
     short_quantile short_percent hard_initial hard_min hard_max hard_percent repeats samples memory
     offline_after);
-settings!(TokenConfig: rotation lifetime);
+settings!(TokenConfig: rotation lifetime bind_id);
 settings!(LimitConfig: enforce queries_per_host queries_per_prefix stored_bytes_per_prefix
-    signatures signatures_per_prefix candidates_per_prefix candidates_per_namer max_sources);
+    signatures signatures_per_prefix candidates_per_prefix candidates_per_namer
+    questions_per_host max_sources);
 settings!(StoreConfig: value_lifetime provider_lifetime entry_lifetime renew republish lookup copy
     enforce max_records max_bytes max_source_records max_source_bytes max_providers max_entries
     max_changes work_per_call);
 settings!(FetchConfig: max_size providers known in_flight_per_provider in_flight pipeline sample
     assumed_rate stall_timeout min_rate hedge_after trials copies failures backoff backoff_max);
-settings!(Config: network role capabilities table lookup estimate requests tokens limits store
+settings!(Config: network role address_ids capabilities table lookup estimate requests tokens limits store
     deadline max_operations renew_after max_publications max_proven proof_lifetime amplification
     max_transmits max_events max_pages max_found region path_copies grease_one_in);

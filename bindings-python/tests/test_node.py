@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_datagram_is_a_value() -> None:
     reason = node.handle_datagram(1.0, kadlet.Path(B), b"nonsense")
     assert reason is not None and reason.startswith("malformed_")
     assert node.stats().rejected == {reason: 1}
-    assert node.dropped() == kadlet.Dropped(0, 0, 0, 0)
+    assert node.dropped() == kadlet.Dropped(0, 0, 0, 0, questions=0)
 
 
 def test_what_is_wrong_with_an_argument_is_an_exception() -> None:

@@ -52,6 +52,7 @@ TAGS: dict[str, Any] = {
     "Heard": kadlet.Heard,
     "RequestFailure": content.RequestFailure,
     "Verdict": content.Verdict,
+    "AddressIds": kadlet.AddressIds,
     "Enforce": kadlet.Enforce,
     "ErrorCode": kadlet.ErrorCode,
     "Malformed": kadlet.Rejected,
@@ -267,8 +268,10 @@ def test_every_setting_reaches_the_core() -> None:
                 yield not value
             case int() | float():
                 yield type(value)(value + 1)
-            case "public" | "auto":
-                yield {"public": "everybody", "auto": "server"}[value]
+            case None:
+                yield kadlet.Rate(3, 10)
+            case "public" | "auto" | "ignore":
+                yield {"public": "everybody", "auto": "server", "ignore": "prefer"}[value]
             case "kadlet":
                 yield from ("other", None)
             case _:

@@ -404,7 +404,7 @@ impl RoutingTable {
 
     /// Lets a contact that has just become a replacement have the place of one that `gives_way` to
     /// it. False if there is none.
-    pub fn displace(
+    pub(crate) fn displace(
         &mut self,
         now: Instant,
         newcomer: Id,

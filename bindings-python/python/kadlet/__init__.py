@@ -30,6 +30,7 @@ from . import content, testing, wire
 from ._addresses import Attempt
 from ._fetch import Fetched, FetchProgress
 from ._id import Id, Key
+from ._mainline import ROUTERS, Bencoded
 from ._native import (
     Lookup,
     Node,
@@ -37,6 +38,7 @@ from ._native import (
     content_id_of,
     content_key_of,
     key_of,
+    mainline_config,
     sign,
     signed_key_of,
 )
@@ -44,6 +46,7 @@ from ._opening import open_node
 from ._shares import Share
 from ._types import (
     Address,
+    AddressIds,
     AddressSeen,
     Admission,
     Answered,
@@ -88,6 +91,7 @@ from ._types import (
     Renewed,
     RequestConfig,
     Role,
+    Sample,
     SavedContact,
     SearchEntry,
     Signal,
@@ -97,6 +101,7 @@ from ._types import (
     StoreConfig,
     Stored,
     StoreStats,
+    Swarm,
     TableConfig,
     TableFailure,
     TokenConfig,
@@ -125,11 +130,13 @@ from .host import LookupStep, PutResult, Results, RunningNode
 
 __all__ = [
     "Address",
+    "AddressIds",
     "AddressSeen",
     "Admission",
     "Answered",
     "Asked",
     "Attempt",
+    "Bencoded",
     "BootstrapError",
     "Bucket",
     "Change",
@@ -180,6 +187,7 @@ __all__ = [
     "PutResult",
     "QueryTimeout",
     "QuorumError",
+    "ROUTERS",
     "Rate",
     "Reachable",
     "RecordRemoved",
@@ -194,6 +202,7 @@ __all__ = [
     "Role",
     "RoutingTable",
     "RunningNode",
+    "Sample",
     "SavedContact",
     "SearchEntry",
     "Share",
@@ -205,6 +214,7 @@ __all__ = [
     "StoreConfig",
     "StoreStats",
     "Stored",
+    "Swarm",
     "TableConfig",
     "TableFailure",
     "TokenConfig",
@@ -216,6 +226,7 @@ __all__ = [
     "content_id_of",
     "content_key_of",
     "key_of",
+    "mainline_config",
     "open_node",
     "sign",
     "signed_key_of",

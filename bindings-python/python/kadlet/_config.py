@@ -14,6 +14,12 @@ Role: TypeAlias = Literal["auto", "client", "server"]
 client until a stranger, asked by one of our contacts, has reached us. client: never in anybody's
 table. server: in others' tables from the start."""
 
+AddressIds: TypeAlias = Literal["ignore", "prefer", "enforce"]
+"""What is made of ids that do not follow from their node's address (BEP 42). ignore: nothing.
+prefer: ours follows from our address once that is known; in a full bucket a node with such an id
+takes the place of one without. enforce: nodes without are served and no more; they get no token,
+have no place in the table and do not count in lookups."""
+
 Enforce: TypeAlias = Literal["nobody", "public", "everybody"]
 """Against whose addresses limits per source hold; public spares loopback and private ranges."""
 
@@ -194,6 +200,9 @@ class TokenConfig:
     lifetime: float = 600.0
     """How long a token is good. 10 minutes as in BEP 5: a lookup and its stores take seconds, and
     an address may change hands."""
+    bind_id: bool = True
+    """Whether a token is for the id that asked for it, and not for its address alone. Mainline: no,
+    since some programs draw another id for every store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,9 @@ class LimitConfig:
     candidates_per_namer: Rate = Rate(20, 200)
     """First questions to addresses that one contact named. A join asks the bootstrap contact for
     its own neighbourhood and twenty ranges: 400 names, of which half are known by then."""
+    questions_per_host: Rate | None = None
+    """Questions of ours to one address. None: nobody on Kadlet's own networks counts them against
+    us. Mainline: 3 a second, 10 at once, since libtorrent bans whoever sends 50 packets in 10 s."""
     max_sources: int = 4_096
     """Sources remembered per limit: 4,096 of at most 32 bytes each. Where more are active at once,
     those that used least of their limit are forgotten first."""
@@ -335,6 +347,8 @@ class Config:
     merge."""
     role: Role = "auto"
     """Whether others may rely on us."""
+    address_ids: AddressIds = "ignore"
+    """What is made of ids that do not follow from an address. Mainline: prefer."""
     capabilities: int = 3
     """What we tell others we can do: 1 keeps records, 2 hands on signals."""
     table: TableConfig = field(default_factory=TableConfig)

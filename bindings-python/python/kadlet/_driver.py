@@ -27,8 +27,10 @@ from ._types import (
     Hit,
     Path,
     Provider,
+    Sample,
     Started,
     Stored,
+    Swarm,
     Value,
 )
 from .errors import ClosedError
@@ -69,7 +71,9 @@ class Operation:
         match event:
             case Done():
                 self._ended = True
-            case Provider() | Value() | Hit() | Stored() if len(self._events) < EVENTS:
+            case Provider() | Value() | Hit() | Swarm() | Sample() | Stored() if (
+                len(self._events) < EVENTS
+            ):
                 pass
             case Asked() | Answered() if self.trace == "steps" and len(self._events) < EVENTS:
                 pass
@@ -234,7 +238,17 @@ class Driver(ABC):
             case Done(operation=number):
                 if (operation := self._ended(number)) is not None:
                     operation.push(event)
-            case Asked() | Answered() | Failed() | Provider() | Value() | Hit() | Stored():
+            case (
+                Asked()
+                | Answered()
+                | Failed()
+                | Provider()
+                | Value()
+                | Hit()
+                | Swarm()
+                | Sample()
+                | Stored()
+            ):
                 if (operation := self._operations.get(event.operation)) is not None:
                     operation.push(event)
             case _:

@@ -12,7 +12,8 @@ from types import TracebackType
 
 from ._addresses import split
 from ._driver import Driver
-from ._native import Node
+from ._mainline import MAINLINE
+from ._native import Node, mainline_config
 from ._sockets import SocketDriver, open_links
 from ._state import StateFile
 from ._types import Config
@@ -62,7 +63,8 @@ def open_node(
 
     `bind` is IP:PORT, port 0 any free one; `[::]` is both families. Without bootstrap addresses the
     node starts from the contacts in its state, or is the first of a network. `network` is its name,
-    before that in `config`. `state` is a file, written when the node is closed and a minute after
+    before that in `config`; "mainline" is BitTorrent's DHT, which is entered by
+    `bootstrap=kadlet.ROUTERS`. `state` is a file, written when the node is closed and a minute after
     its contacts changed, each time as a whole; one node at a time uses it. `timeout` is for
     joining, in seconds.
 
@@ -84,10 +86,10 @@ def open_node(
         checked("config", config, Config, "a Config")
     if state is not None:
         checked("state", state, (str, os.PathLike), "a path")
-    settings = config or Config()
+    settings = config or (mainline_config() if network == MAINLINE else Config())
     if network is not None:
         checked("network", network, str, "a str")
-        settings = replace(settings, network=network)
+        settings = replace(settings, network=None if network == MAINLINE else network)
     file = None if state is None else File(state)
     timeout_of(timeout)
 

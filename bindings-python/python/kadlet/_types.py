@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ._config import AddressIds as AddressIds
 from ._config import Config as Config
 from ._config import Enforce as Enforce
 from ._config import EstimateConfig as EstimateConfig
@@ -234,6 +235,31 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Swarm:
+    """How many peers a swarm has (Mainline, BEP 33): estimates over all that answered."""
+
+    operation: int
+    seeds: int
+    """Those that have all of it."""
+    peers: int
+    """The others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some of the keys that a node holds providers of (Mainline, BEP 51)."""
+
+    operation: int
+    peer: Peer
+    keys: tuple[bytes, ...]
+    """Drawn at random."""
+    total: int
+    """How many it holds in all."""
+    interval: float
+    """Seconds until it draws others; it is not asked again before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A holder acknowledged a record."""
 
@@ -299,6 +325,8 @@ Event: TypeAlias = (
     | Provider
     | Value
     | Hit
+    | Swarm
+    | Sample
     | Stored
     | Done
     | Renewed
@@ -408,6 +436,7 @@ class Dropped:
     stored: int
     signatures: int
     candidates: int
+    questions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as File
 from typing import Generic, Self, TypeAlias, TypeVar
 
+from . import _mainline
 from ._addresses import Attempt, AttemptResult, numeric, resolve, result_of, split, text_of
 from ._driver import Driver, Operation
 from ._fetch import Fetched, Fetching, FetchProgress, target_of
@@ -35,9 +36,11 @@ from ._types import (
     Peer,
     PeerFailure,
     Provider,
+    Sample,
     SearchEntry,
     SignedValue,
     Stats,
+    Swarm,
     Totals,
     Value,
 )
@@ -144,11 +147,11 @@ def _sequence(name: str, number: int | None) -> None:
             raise ValueError(f"{name} is a number from 0 to 2**64 - 1, this is {number}")
 
 
-def _item(item: Item) -> None:
+def _item(item: Item, limit: int) -> None:
     checked("a value", item, (bytes, SignedValue), "bytes or SignedValue")
     value = item.value if isinstance(item, SignedValue) else item
-    if len(value) > MAX_VALUE:
-        raise ValueTooLarge(len(value), MAX_VALUE)
+    if len(value) > limit:
+        raise ValueTooLarge(len(value), limit)
 
 
 class RunningNode:
@@ -161,14 +164,14 @@ class RunningNode:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._id = Id(driver.node.id())
+        self._mainline = driver.node.config().network is None
         self._shelf = Shelf()
         self._listening = asyncio.Lock()
 
     @property
     def id(self) -> Id:
-        """Our id."""
-        return self._id
+        """Our id; on Mainline another once our address is known (BEP 42)."""
+        return Id(self._driver.node.id())
 
     @property
     def addr(self) -> str:
@@ -249,10 +252,10 @@ class RunningNode:
         Raises a `DhtError` if that could not be found out: nobody to ask, no answer, no time.
         """
         match await self._read(Id(key), b"", None, timeout):
-            case SignedValue(value=value):
-                return value
-            case found:
-                return found
+            case None:
+                return None
+            case SignedValue(value=value) | value:
+                return _mainline.from_network(value) if self._mainline else value
 
     async def get_signed(
         self,
@@ -269,7 +272,7 @@ class RunningNode:
         checked("a public key", public_key, bytes, "bytes")
         checked("a salt", salt, bytes, "bytes")
         _sequence("newer_than", newer_than)
-        key = Id(signed_key_of(public_key, salt))
+        key = Id(signed_key_of(public_key, salt, self._mainline))
         found = await self._read(key, salt, newer_than, timeout)
         return found if isinstance(found, SignedValue) else None
 
@@ -289,11 +292,13 @@ class RunningNode:
         `quorum` raise `QuorumError`. Raises `ValueTooLarge` over 896 bytes, `InvalidRecord`,
         `StaleSequence` or another `RefusedError`, or a `DhtError` if nobody took it.
         """
-        _item(item)
+        if self._mainline and isinstance(item, bytes):
+            item = _mainline.to_network(item)
+        _item(item, _mainline.MAX_VALUE if self._mainline else MAX_VALUE)
         _sequence("cas", cas)
         checked("quorum", quorum, int, "an int")
         try:
-            key = Id(key_of(item))
+            key = Id(key_of(item, self._mainline))
         except ValueError as error:
             raise InvalidRecord(str(error)) from None
         put = self._open().node.put
@@ -310,7 +315,8 @@ class RunningNode:
     ) -> PutResult:
         """Tells the nodes closest to `key` that its content is to be had from us, at `port`.
 
-        Without a port it is the one of our socket. Transports: 1 HTTP, 2 a WebRTC data channel.
+        Without a port it is the one of our socket. Transports: 1 HTTP, 2 a WebRTC data channel, on
+        Mainline 128 for having all of it (a seed).
         `renew` as for `put`.
         """
         target = Id(key)
@@ -437,6 +443,23 @@ class RunningNode:
         target, providers = Id(key), self._open().node.providers
         operation = self._driver.begin(lambda now: providers(now, target), timeout_of(timeout))
         return Results(operation, lambda event: event if isinstance(event, Provider) else None)
+
+    async def scrape(self, key: Key, *, timeout: float | None = None) -> Swarm | None:
+        """How many have the content with this info-hash, about (Mainline, BEP 33); None if peers
+        answered and nobody knows."""
+        target, scrape = Id(key), self._open().node.scrape
+        operation = self._driver.begin(lambda now: scrape(now, target), timeout_of(timeout))
+        done, events = await finish(operation)
+        if error := of_outcome(done.outcome):
+            raise error
+        return next((event for event in events if isinstance(event, Swarm)), None)
+
+    def sample(self, target: Key, *, timeout: float | None = None) -> Results[Sample]:
+        """Some of the info-hashes that nodes around `target` know (Mainline, BEP 51). Nobody is
+        asked again within the interval it named."""
+        wanted, sample = Id(target), self._open().node.sample
+        operation = self._driver.begin(lambda now: sample(now, wanted), timeout_of(timeout))
+        return Results(operation, lambda event: event if isinstance(event, Sample) else None)
 
     def search(self, words: str, *, timeout: float | None = None) -> Results[Hit]:
         """Files whose names carry all these words, as they are heard of.

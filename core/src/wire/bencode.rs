@@ -14,6 +14,8 @@
     clippy::cast_possible_truncation
 )]
 
+use alloc::vec::Vec;
+
 use arrayvec::ArrayVec;
 
 use super::Malformed;
@@ -441,6 +443,32 @@ fn parse(digits: &[u8]) -> Option<i64> {
 pub fn is_canonical(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     reader.raw().is_ok_and(|raw| raw.canonical) && reader.finish().is_ok()
+}
+
+/// Bytes as one value: a string.
+///
+/// ```
+/// use kadlet_core::wire::bencode;
+///
+/// assert_eq!(bencode::string(b"hello"), b"5:hello");
+/// assert_eq!(bencode::as_string(b"5:hello"), Some(b"hello".as_slice()));
+/// assert_eq!(bencode::as_string(b"i5e"), None);
+/// ```
+#[must_use]
+pub fn string(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    // 20: a length and its colon.
+    write_to(&mut out, bytes.len().saturating_add(20), |writer| writer.string(bytes));
+    out
+}
+
+/// What the value says if it is a string and nothing more.
+#[must_use]
+pub fn as_string(value: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(value);
+    let bytes = reader.bytes().ok()?;
+    reader.finish().ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]
