@@ -53,7 +53,7 @@ const BATCH: usize = 64;
 /// Notes that wait to be sent; a client that does not read needs no more of them.
 const NOTES: usize = 16;
 
-/// What a connection may keep in memory. Our longest frame has 1,491 bytes; one that is longer is
+/// What a connection may keep in memory. Our longest frame has 1,519 bytes; one that is longer is
 /// told so, one of more than 4 KiB ends the connection.
 pub(super) fn web_socket_config() -> WebSocketConfig {
     WebSocketConfig::default()

@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use kadlet_core::content::ContentId;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
 
 use super::counters::add;
 use super::destinations;
@@ -112,10 +113,10 @@ async fn fetch(
     let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
     add(&shared.tally.fetches, 1);
     let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
-    let (connection, answer) = ask(wanted.provider, asked).await?;
-    let passing = Passing { shared: Arc::clone(shared), session, _slots: [ours, all] };
-    let head = request.method() == Method::HEAD;
-    pass_on(passing, connection, answer, most, head)
+    let (driver, answer) = ask(wanted.provider, asked).await?;
+    let shared = Arc::clone(shared);
+    let passing = Passing { shared, session, _slots: [ours, all], _driver: driver };
+    pass_on(passing, answer, most, request.method() == Method::HEAD)
 }
 
 /// The provider and the path at it.
@@ -163,12 +164,13 @@ fn question(
     request
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+/// Moves a connection's bytes until it is dropped.
+type Driver = JoinSet<()>;
 
 async fn ask(
     provider: SocketAddr,
     request: Request<Empty<Bytes>>,
-) -> Result<(Connection, Response<Incoming>), Refused> {
+) -> Result<(Driver, Response<Incoming>), Refused> {
     let unreachable = (StatusCode::BAD_GATEWAY, "the provider does not take a connection\n");
     let silent = (StatusCode::GATEWAY_TIMEOUT, "the provider does not answer\n");
     let malformed = (StatusCode::BAD_GATEWAY, "the provider does not speak HTTP\n");
@@ -179,17 +181,15 @@ async fn ask(
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.max_buf_size(BUFFER);
-    let (mut sender, mut connection) =
+    let (mut sender, connection) =
         http.handshake(TokioIo::new(stream)).await.map_err(|_| malformed)?;
-    let answer = async {
-        tokio::select! {
-            answer = sender.send_request(request) => answer.map_err(|_| malformed),
-            // The connection ends before there is an answer.
-            _ = &mut connection => Err(malformed),
-        }
-    };
-    let answer = tokio::time::timeout(HEAD_TIMEOUT, answer).await.map_err(|_| silent)??;
-    Ok((connection, answer))
+    let mut driver = Driver::new();
+    driver.spawn(async move {
+        // How it ends is seen where its answer is read.
+        let _ = connection.await;
+    });
+    let answer = tokio::time::timeout(HEAD_TIMEOUT, sender.send_request(request));
+    Ok((driver, answer.await.map_err(|_| silent)?.map_err(|_| malformed)?))
 }
 
 /// What a fetch holds while it lasts.
@@ -197,12 +197,12 @@ struct Passing {
     shared: Arc<Shared>,
     session: Arc<Session>,
     _slots: [OwnedSemaphorePermit; 2],
+    _driver: Driver,
 }
 
 /// The provider's answer as ours.
 fn pass_on(
     passing: Passing,
-    connection: Connection,
     answer: Response<Incoming>,
     most: u64,
     head: bool,
@@ -230,7 +230,7 @@ fn pass_on(
         Either::Left(Full::default())
     } else {
         let (sender, body) = Channel::new(1);
-        tokio::spawn(pump(passing, connection, incoming, length, sender));
+        tokio::spawn(pump(passing, incoming, length, sender));
         Either::Right(body)
     };
     let mut response = Response::new(body);
@@ -251,28 +251,9 @@ fn pass_on(
 }
 
 /// Passes the body on, at the session's rate, as fast as the page takes it.
-async fn pump(
-    passing: Passing,
-    connection: Connection,
-    body: Incoming,
-    length: u64,
-    mut sender: Sender<Bytes, io::Error>,
-) {
-    let passed = tokio::select! {
-        passed = copy(&passing, body, length, &mut sender) => passed,
-        // What it still holds is read by the copy, which then sees the end.
-        () = drive(connection) => Err(io::ErrorKind::ConnectionReset.into()),
-    };
-    if let Err(error) = passed {
+async fn pump(passing: Passing, body: Incoming, length: u64, mut sender: Sender<Bytes, io::Error>) {
+    if let Err(error) = copy(&passing, body, length, &mut sender).await {
         sender.abort(error);
-    }
-}
-
-/// Moves the connection's bytes until somebody else is done.
-async fn drive(connection: Connection) {
-    if connection.await.is_ok() {
-        // Ended in good order: the rest of the body is in memory.
-        core::future::pending::<()>().await;
     }
 }
 

@@ -12,9 +12,9 @@ use kadlet_core::wire::native::{HEADER, MAX_DATAGRAM};
 /// The native wire's first bytes, for ever; the draft's number follows.
 const MAGIC: [u8; 3] = [0xfe, b'K', b'd'];
 
-/// What Ethernet carries (1500) less the headers of IPv4 and UDP: Mainline knows no limit of its
-/// own, and its longest answers come near this.
-const MAX_KRPC: usize = 1_472;
+/// The core's own limit for what it sends: Mainline has none, and its longest answers come near
+/// this.
+const MAX_KRPC: usize = 1_500;
 
 /// The network a client says it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,7 +151,7 @@ mod tests {
         ] {
             assert!(!network.sends(bad), "{bad:?}");
         }
-        let padding = "x".repeat(MAX_KRPC - b"d1:t2:aa1:x1449:1:y1:re".len());
+        let padding = "x".repeat(MAX_KRPC - b"d1:t2:aa1:x1477:1:y1:re".len());
         let longest = format!("d1:t2:aa1:x{}:{padding}1:y1:re", padding.len());
         assert!(longest.len() == MAX_KRPC && network.sends(longest.as_bytes()));
         let longer = format!("d1:t2:aa1:x{}:{padding}x1:y1:re", padding.len() + 1);

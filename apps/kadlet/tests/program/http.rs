@@ -10,7 +10,7 @@ use crate::common::{Node, network_of};
 use crate::files::{PIECE, list_of, noise, text};
 
 /// One request and its answer, by hand: status, head in lower case, body.
-fn http(addr: &str, request: &str) -> (u16, String, Vec<u8>) {
+pub(crate) fn http(addr: &str, request: &str) -> (u16, String, Vec<u8>) {
     let mut stream = TcpStream::connect(addr).unwrap();
     write!(stream, "{request}\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();

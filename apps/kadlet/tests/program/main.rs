@@ -12,5 +12,6 @@ mod files;
 mod folders;
 mod http;
 mod network;
+mod relay;
 mod sharing;
 mod state;

@@ -1,0 +1,140 @@
+//! Files of native providers, passed on to pages.
+
+use core::net::SocketAddr;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use kadlet::core::content::ContentId;
+
+use super::client::{Client, Door};
+use super::program;
+use crate::common::{Node, network_of};
+use crate::files::{PIECE, list_of, noise, text};
+use crate::http::http;
+
+/// A client of a relay, for its session.
+fn client(runtime: &tokio::runtime::Runtime, relay: SocketAddr) -> Client {
+    runtime.block_on(Client::connect(relay, &Door::new("x")))
+}
+
+#[test]
+fn a_page_fetches_through_the_relay() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let nodes = network_of(1, "relay-fetch");
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = noise(17, 2 * PIECE + 1000);
+    fs::write(dir.path().join("file"), &bytes).unwrap();
+    let mut sharer = Node::share(&nodes[0], &[text(&dir.path().join("file"))]);
+    let provider = sharer.wait_for("shared")["http"].as_str().unwrap().to_owned();
+    let (_relay, address) = program(&[]);
+    let client = client(&runtime, address);
+    let (list, relay) = (list_of(&bytes), address.to_string());
+    let (id, session) = (list.id(), client.session().to_owned());
+    let path = format!("/fetch/{provider}/blake3/{id}");
+    let ask = |method: &str, path: &str, headers: &str| {
+        http(&relay, &format!("{method} {path}?session={session} HTTP/1.1{headers}"))
+    };
+
+    let (status, head, body) = ask("GET", &path, "\r\nRange: bytes=1048570-2097160");
+    assert!(status == 206 && body == bytes[1_048_570..2_097_161], "{head}");
+    for line in [
+        &format!("content-range: bytes 1048570-2097160/{}", bytes.len()),
+        "content-length: 1048591",
+        "access-control-allow-origin: *",
+        "access-control-expose-headers: content-range",
+        "content-type: application/octet-stream",
+        "content-disposition: attachment",
+        "x-content-type-options: nosniff",
+        "sandbox",
+    ] {
+        assert!(head.contains(line), "no {line}: {head}");
+    }
+    let (status, head, body) = ask("GET", &format!("{path}/hashes"), "");
+    assert!(status == 200 && body == list.encode(), "{head}");
+    let (status, head, body) = ask("HEAD", &path, "\r\nRange: bytes=0-9");
+    assert!(status == 206 && body.is_empty() && head.contains("content-length: 10"), "{head}");
+    let (status, head, _) = ask("OPTIONS", &path, "");
+    assert!(status == 204 && head.contains("access-control-allow-headers: range"), "{head}");
+    assert_eq!(ask("POST", &path, "\r\nContent-Length: 0").0, 405);
+
+    // What the provider says to a question that it cannot answer.
+    let other = ContentId::of(b"not shared");
+    let none = format!("/fetch/{provider}/blake3/{other}/hashes");
+    assert_eq!(ask("GET", &none, "").0, 404);
+    assert_eq!(ask("GET", &path, "\r\nRange: bytes=9000000-9000001").0, 416);
+    // What is not asked at all.
+    for headers in ["", "\r\nRange: bytes=5-", "\r\nRange: bytes=0-99999999"] {
+        assert_eq!(ask("GET", &path, headers).0, 400, "{headers}");
+    }
+    for bad in ["/fetch/", "/fetch/x/blake3/y", &format!("/fetch/{provider}/{id}")] {
+        assert_eq!(ask("GET", bad, "").0, 404, "{bad}");
+    }
+    assert_eq!(ask("GET", &format!("/fetch/127.0.0.1:80/blake3/{id}/hashes"), "").0, 403);
+    for session in ["", "?session=", &format!("?session={}", "0".repeat(32))] {
+        let (status, head, _) = http(&relay, &format!("GET {path}/hashes{session} HTTP/1.1"));
+        assert!(status == 403 && head.contains("access-control-allow-origin: *"), "{head}");
+    }
+    assert_eq!(sharer.stop(), Some(0));
+    assert_eq!(ask("GET", &format!("{path}/hashes"), "").0, 502);
+}
+
+#[test]
+fn private_providers_are_not_asked() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut relay = Node::spawn("", &["relay", "--json", "--listen", "127.0.0.1:0"]);
+    let address = relay.wait_for("listening")["addr"].as_str().unwrap().to_owned();
+    let client = client(&runtime, address.parse().unwrap());
+    let id = ContentId::of(b"");
+    for provider in ["127.0.0.1:4000", "10.0.0.1:4000", "[::1]:4000", "169.254.169.254:4000"] {
+        let path = format!("/fetch/{provider}/blake3/{id}/hashes?session={}", client.session());
+        assert_eq!(http(&address, &format!("GET {path} HTTP/1.1")).0, 403, "{provider}");
+    }
+}
+
+/// Answers one request after the other with these texts.
+fn provider(answers: Vec<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 4_096];
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_provider_that_lies_leads_nowhere() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, address) = program(&[]);
+    let client = client(&runtime, address);
+    let answers = [
+        ("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", 502),
+        ("HTTP/1.1 206 Partial Content\r\nContent-Length: 11\r\n\r\n01234567890", 502),
+        ("HTTP/1.1 206 Partial Content\r\n\r\nfor ever", 502),
+        ("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", 502),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 503),
+        ("SSH-2.0-OpenSSH\r\n", 502),
+        ("", 502),
+        // Nothing that it says about itself is handed on.
+        (
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\nContent-Type: text/html\r\n\
+             Set-Cookie: a=b\r\n\r\n0123456789",
+            206,
+        ),
+    ];
+    let there = provider(answers.iter().map(|(answer, _)| (*answer).to_owned()).collect());
+    let id = ContentId::of(b"");
+    let path = format!("/fetch/{there}/blake3/{id}?session={}", client.session());
+    for (answer, expected) in answers {
+        let request = format!("GET {path} HTTP/1.1\r\nRange: bytes=0-9");
+        let (status, head, _) = http(&address.to_string(), &request);
+        assert_eq!(status, expected, "{answer}");
+        assert!(!head.contains("set-cookie") && !head.contains("text/html"), "{head}");
+    }
+}
