@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
+use kadlet_core::record::Form;
 use kadlet_core::{Config, Family, Id, Network, Node, Role};
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -16,6 +17,17 @@ use crate::sockets::Link;
 
 /// The network that programs join which name none.
 pub const DEFAULT_NETWORK: &str = "kadlet";
+
+/// The name that stands for BitTorrent's Mainline DHT.
+pub const MAINLINE: &str = "mainline";
+
+/// Where Mainline's public network can be entered, kept by several independent people.
+pub const MAINLINE_ROUTERS: [&str; 4] = [
+    "router.bittorrent.com:6881",
+    "dht.transmissionbt.com:6881",
+    "dht.libtorrent.org:25401",
+    "router.utorrent.com:6881",
+];
 
 /// Notices (`Dht::notices`) kept for a listener that does not keep up.
 const NOTICES: usize = 256;
@@ -66,9 +78,15 @@ impl Builder {
         self
     }
 
-    /// The name of the network; networks with different names never meet.
+    /// The name of the network; networks with different names never meet. [`MAINLINE`] is
+    /// BitTorrent's, with settings of its own: say it before changing any.
     pub fn network(mut self, name: impl Into<String>) -> Self {
         self.network = name.into();
+        if self.network == MAINLINE {
+            let role = self.config.role;
+            self.config = Config::mainline();
+            self.config.role = role;
+        }
         self
     }
 
@@ -114,7 +132,10 @@ impl Builder {
     /// # Errors
     /// This machine or the folder does not allow it; nothing is left behind.
     pub async fn start(mut self) -> Result<Dht, StartError> {
-        self.config.network = Network::Native(self.network.clone());
+        self.config.network = match self.network.as_str() {
+            MAINLINE => Network::Mainline,
+            name => Network::Native(name.to_owned()),
+        };
         if self.data.is_some() {
             self.config.store.max_changes = CHANGES;
         }
@@ -140,7 +161,9 @@ impl Builder {
             }
             None => None,
         };
-        let lan = if self.lan { self.join_lan(&links, &node)? } else { None };
+        // Mainline has no such custom.
+        let lan =
+            if self.lan && self.network != MAINLINE { self.join_lan(&links, &node)? } else { None };
         let (commands, incoming) = mpsc::unbounded_channel();
         let (notices, _) = broadcast::channel(NOTICES);
         let (lan_found, lan_watch) = watch::channel(0);
@@ -148,6 +171,10 @@ impl Builder {
         let counters = Arc::new(Counters::default());
         let shared = Shared {
             id: node.id(),
+            form: match node.config().network {
+                Network::Mainline => Form::Bencode,
+                _ => Form::Native,
+            },
             bound: links.iter().map(|link| link.bound).collect(),
             reached: links.iter().map(Link::reached_at).collect(),
             links: links.iter().map(|link| (link.id, link.bound)).collect(),

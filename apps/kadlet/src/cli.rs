@@ -1,11 +1,14 @@
 //! The command line: what can be said, and what is wrong with what was said.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use core::str::FromStr;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use kadlet::{DEFAULT_NETWORK, HostPort};
+use kadlet::core::wire::mainline::magnet::{self, Torrent};
+use kadlet::core::{Id, ParseIdError};
+use kadlet::{DEFAULT_NETWORK, HostPort, MAINLINE};
 
 use crate::commands;
 
@@ -36,6 +39,7 @@ pub(crate) enum Command {
     Value(commands::value::Options),
     Announce(commands::announce::Options),
     Peers(commands::peers::Options),
+    Sample(commands::sample::Options),
     Lookup(commands::lookup::Options),
     Status(commands::status::Options),
     Relay(commands::relay::Options),
@@ -52,7 +56,7 @@ pub(crate) struct Common {
     /// Where to listen; port 0 is any free one; can be given several times [default: everywhere]
     #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Name of the network; networks with different names never meet
+    /// Name of the network; networks with different names never meet; mainline is BitTorrent's
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NETWORK, value_parser = network_name)]
     pub(crate) network: String,
     /// Folder that keeps the node's state over restarts
@@ -64,6 +68,40 @@ pub(crate) struct Common {
     /// Neither look for nodes in the local network nor be found there
     #[arg(long)]
     pub(crate) no_lan: bool,
+}
+
+impl Common {
+    /// Whether it is BitTorrent's network that is meant.
+    pub(crate) fn is_mainline(&self) -> bool {
+        self.network == MAINLINE
+    }
+
+    /// Whether the node cannot leave this machine or its office.
+    pub(crate) fn stays_local(&self) -> bool {
+        let local = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+        };
+        !self.listen.is_empty() && self.listen.iter().all(|address| local(address.ip()))
+    }
+}
+
+/// A key: 40 hexadecimal digits, or on Mainline a magnet link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum KeyArgument {
+    Key(Id),
+    Torrent(Torrent),
+}
+
+impl FromStr for KeyArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("magnet:") {
+            return magnet::parse(text).map(Self::Torrent).map_err(|error| error.to_string());
+        }
+        text.parse().map(Self::Key).map_err(|error: ParseIdError| error.to_string())
+    }
 }
 
 /// An address of this machine.

@@ -9,6 +9,7 @@ pub(crate) mod node;
 pub(crate) mod peers;
 pub(crate) mod put;
 pub(crate) mod relay;
+pub(crate) mod sample;
 pub(crate) mod search;
 pub(crate) mod share;
 pub(crate) mod status;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Value(options) => value::run(options, output).await,
         Command::Announce(options) => announce::run(options, output).await,
         Command::Peers(options) => peers::run(options, output).await,
+        Command::Sample(options) => sample::run(options, output).await,
         Command::Lookup(options) => lookup::run(options, output).await,
         Command::Relay(options) => relay::run(options, output).await,
         Command::Status(options) => status::run(options, output).await,

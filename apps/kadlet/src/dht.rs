@@ -5,7 +5,8 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use kadlet_core::content::ContentId;
-use kadlet_core::record::{Item, SearchEntry, SearchQuery, SignedValue, Value};
+use kadlet_core::record::{Form, Item, SearchEntry, SearchQuery, SignedValue, Value};
+use kadlet_core::wire::bencode;
 use kadlet_core::{
     Announcement, Contact, Event, GetQuery, Health, Id, Instant, LinkId, Node, OperationId,
     Outcome, PutOptions, Stats,
@@ -16,7 +17,7 @@ use crate::builder::Builder;
 use crate::data::Write;
 use crate::driver::{Command, Counters, Start, Ticket};
 use crate::error::{DataError, Error};
-use crate::operation::{self, Hit, Operation, Provider, Results, Summary};
+use crate::operation::{self, Hit, Operation, Provider, Results, Sample, Summary};
 
 mod join;
 
@@ -60,6 +61,7 @@ pub struct Dht {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: Id,
+    pub(crate) form: Form,
     pub(crate) bound: Vec<SocketAddr>,
     pub(crate) reached: Vec<SocketAddr>,
     pub(crate) links: Vec<(LinkId, SocketAddr)>,
@@ -172,7 +174,7 @@ impl Dht {
         public_key: &[u8; 32],
         salt: &[u8],
     ) -> Result<Option<Item>, Error> {
-        let mut query = GetQuery::new(SignedValue::key_of(public_key, salt));
+        let mut query = GetQuery::new(self.form().signed_key(public_key, salt));
         query.salt = salt.to_vec();
         self.read(query).await
     }
@@ -205,6 +207,31 @@ impl Dht {
         Results::new(operation, operation::provider)
     }
 
+    /// How many have the torrent with this info-hash, about: those that have all of it, and the
+    /// others (Mainline, BEP 33). None if peers answered and nobody knows.
+    ///
+    /// # Errors
+    /// It could not be found out: nobody to ask, no answer, no time.
+    pub async fn scrape(&self, key: Id) -> Result<Option<(u32, u32)>, Error> {
+        let mut swarm = None;
+        let operation = self.start(false, move |node, now| Ok(node.scrape(now, key)));
+        let summary = operation
+            .finish(|event| {
+                if let Event::Swarm { seeds, peers, .. } = event {
+                    swarm = Some((seeds, peers));
+                }
+            })
+            .await?;
+        Error::of(summary.outcome).map_or(Ok(swarm), |error| swarm.map(Some).ok_or(error))
+    }
+
+    /// Some of the info-hashes that the nodes around `target` know (Mainline, BEP 51). Nobody is
+    /// asked again within the interval that it named.
+    pub fn sample(&self, target: Id) -> Results<Sample> {
+        let operation = self.start(false, move |node, now| Ok(node.sample(now, target)));
+        Results::new(operation, operation::sample)
+    }
+
     /// Files whose names carry every word of `text`, as they are heard of.
     ///
     /// # Errors
@@ -218,12 +245,25 @@ impl Dht {
 
 /// Publishing.
 impl Dht {
-    /// Stores a value that is found by its hash, once.
+    /// How values are written in this network.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.shared.form
+    }
+
+    /// Stores a value that is found by its hash, once. On Mainline it becomes a string; what is
+    /// bencode already is for [`put_item`](Self::put_item).
     ///
     /// # Errors
     /// It is too long, or nobody took it.
     pub async fn put(&self, value: &[u8]) -> Result<Stored, Error> {
-        self.put_item(Item::Immutable(Value::new(value)?), PutOptions::default()).await
+        let value = Value::of(self.form(), self.written(value))?;
+        self.put_item(Item::Immutable(value), PutOptions::default()).await
+    }
+
+    /// Bytes as a value of this network.
+    fn written(&self, value: &[u8]) -> Vec<u8> {
+        if self.form() == Form::Bencode { bencode::string(value) } else { value.to_vec() }
     }
 
     /// Signs a value with the key pair that follows from `secret` (32 bytes, RFC 8032) and stores
@@ -242,7 +282,8 @@ impl Dht {
     ) -> Result<Stored, Error> {
         let mut options = PutOptions::default();
         options.cas = cas;
-        let signed = SignedValue::sign(secret, salt, seq, value)?;
+        let value = self.written(value);
+        let signed = SignedValue::sign_for(self.form(), secret, salt, seq, &value)?;
         self.put_item(Item::Signed(signed), options).await
     }
 

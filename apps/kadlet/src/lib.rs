@@ -18,7 +18,7 @@ pub mod relay;
 mod resolve;
 mod sockets;
 
-pub use builder::{Builder, DEFAULT_NETWORK};
+pub use builder::{Builder, DEFAULT_NETWORK, MAINLINE, MAINLINE_ROUTERS};
 pub use dht::{Dht, HostStats, Joined, Publication, Stored};
 pub use error::{BootstrapError, DataError, Error, StartError, out_of_descriptors};
 pub use files::{
@@ -26,7 +26,7 @@ pub use files::{
     fetch,
 };
 pub use kadlet_core as core;
-pub use operation::{Hit, Operation, Provider, Results, Summary};
+pub use operation::{Hit, Operation, Provider, Results, Sample, Summary};
 pub use resolve::{Attempt, AttemptResult, HostPort, HostPortError};
 
 /// The process that works with a state folder at present, if one does; its id as far as it said.

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 
 use futures_core::Stream;
 use kadlet_core::content::ContentId;
@@ -119,6 +120,29 @@ pub struct Hit {
     pub content: ContentId,
     /// Who said so.
     pub holder: Id,
+}
+
+/// Some of the info-hashes that a node knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// Whose.
+    pub holder: SocketAddr,
+    /// The info-hashes, drawn at random.
+    pub keys: Vec<Id>,
+    /// How many it knows in all.
+    pub total: u64,
+    /// Until it draws others.
+    pub interval: Duration,
+}
+
+/// A sample in an event, if it carries one.
+pub(crate) fn sample(event: Event) -> Option<Sample> {
+    match event {
+        Event::Sample { peer, keys, total, interval, .. } => {
+            Some(Sample { holder: peer.path.remote, keys, total, interval })
+        }
+        _ => None,
+    }
 }
 
 /// A provider in an event, if it carries one.

@@ -4,12 +4,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::Path;
 
-use kadlet::core::Family;
-use kadlet::{Attempt, Builder, Dht, HostPort};
+use kadlet::core::record::Form;
+use kadlet::core::wire::mainline::magnet::{self, Torrent};
+use kadlet::core::{Family, GetQuery, Id};
+use kadlet::{Attempt, Builder, Dht, HostPort, MAINLINE_ROUTERS};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cli::Common;
+use crate::cli::{Common, KeyArgument};
 use crate::codes::{Code, Warning};
 use crate::commands::status;
 use crate::failure::Failure;
@@ -97,8 +99,77 @@ pub(crate) async fn client(
         }
     }
     let dht = start(builder.lan(!common.no_lan && given.is_empty()), output).await?;
+    if given.is_empty() {
+        given = entries(common, contacts(&dht).await);
+    }
     meet(&dht, &given, output).await?;
     Ok(dht)
+}
+
+/// Where to begin: the addresses given, or on Mainline's public network those that everybody knows,
+/// unless contacts were kept.
+pub(crate) fn entries(common: &Common, kept: usize) -> Vec<HostPort> {
+    let mut given = common.bootstrap.clone();
+    if given.is_empty() && kept == 0 && common.is_mainline() && !common.stays_local() {
+        given.extend(MAINLINE_ROUTERS.iter().filter_map(|router| router.parse().ok()));
+    }
+    given
+}
+
+/// Refuses what BitTorrent's network alone has; `else_` says how it is in others.
+pub(crate) fn needs_mainline(common: &Common, else_: &str) -> Result<(), Failure> {
+    if common.is_mainline() {
+        return Ok(());
+    }
+    let text = format_args!("in this network {else_}: that is Mainline's, add --network mainline");
+    Err(Failure::new(Code::Usage, text))
+}
+
+/// Refuses what BitTorrent's network does not have.
+pub(crate) fn needs_own_network(common: &Common, what: &str) -> Result<(), Failure> {
+    if !common.is_mainline() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Usage, format_args!("Mainline has no {what}: leave out --network")))
+}
+
+/// What a key stands for: of a mutable torrent, the one its owner named last.
+pub(crate) async fn torrent(dht: &Dht, key: &KeyArgument) -> Result<Id, Failure> {
+    match key {
+        KeyArgument::Key(key) | KeyArgument::Torrent(Torrent::Hash(key)) => return Ok(*key),
+        KeyArgument::Torrent(Torrent::Key { .. }) => {}
+    }
+    let query = value_query(key, Vec::new())?;
+    let value = dht.read(query).await?;
+    let named = value.and_then(|item| magnet::info_hash_in(item.as_bytes()));
+    named.ok_or_else(|| Failure::new(Code::NotFound, "nobody has what this key's owner has said"))
+}
+
+/// How the value under a key is asked for.
+pub(crate) fn value_query(key: &KeyArgument, salt: Vec<u8>) -> Result<GetQuery, Failure> {
+    let mut query = match key {
+        KeyArgument::Key(key) => GetQuery::new(*key),
+        KeyArgument::Torrent(Torrent::Key { public_key, salt }) => {
+            let mut query = GetQuery::new(Form::Bencode.signed_key(public_key, salt));
+            query.salt = salt.clone();
+            query
+        }
+        KeyArgument::Torrent(Torrent::Hash(_)) => {
+            let text = "this link names a torrent and no value: kadlet peers finds who has it";
+            return Err(Failure::new(Code::Usage, text));
+        }
+    };
+    if !salt.is_empty() {
+        query.salt = salt;
+    }
+    Ok(query)
+}
+
+/// An id that nobody can guess.
+pub(crate) fn random_id() -> Result<Id, Failure> {
+    let mut bytes = [0; Id::LEN];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(Code::Io, error))?;
+    Ok(Id::new(bytes))
 }
 
 /// Where the node that works with a folder at present is reached; none if nobody works with it.

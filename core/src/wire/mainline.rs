@@ -31,9 +31,11 @@ use super::{Malformed, Message};
 pub mod bep33;
 pub mod bep42;
 pub mod bep44;
+
 pub(super) mod compact;
 mod decode;
 mod encode;
+pub mod magnet;
 
 /// The longest datagram read, in bytes. 1,500 is what a client may send; some sent more when paths
 /// allowed it, and refusing a good answer gains nothing.

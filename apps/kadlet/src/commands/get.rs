@@ -35,6 +35,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    session::needs_own_network(&options.common, "files, it is for torrents")?;
     let mut stop = Stop::listen();
     let link = &options.link;
     let target = target(link, options.output.as_deref())?;

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "client")]
     server: bool,
     /// Ask others without serving them
-    #[arg(long)]
+    #[arg(long, visible_alias = "read-only")]
     client: bool,
     #[command(flatten)]
     common: Common,
@@ -86,7 +86,8 @@ async fn serve(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure
 
 pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
     let kept = session::contacts(dht).await;
-    let attempts = if common.bootstrap.is_empty() {
+    let given = session::entries(common, kept);
+    let attempts = if given.is_empty() {
         if kept == 0 {
             // The first node of its network, or one that its neighbours will find.
             return Ok(());
@@ -98,7 +99,7 @@ pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(
         }
         Vec::new()
     } else {
-        match dht.bootstrap(&common.bootstrap).await {
+        match dht.bootstrap(&given).await {
             Ok(joined) => joined.attempts,
             Err(error) if kept > 0 => error.attempts,
             Err(error) => return Err(error.into()),

@@ -1,11 +1,12 @@
 //! `kadlet peers`: who has a content.
 
 use clap::Args;
+use kadlet::Dht;
 use kadlet::core::Id;
 use kadlet::core::record::Transports;
 use serde_json::json;
 
-use crate::cli::Common;
+use crate::cli::{Common, KeyArgument};
 use crate::codes::Code;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -13,19 +14,32 @@ use crate::session;
 
 /// List who has the content with a key
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  kadlet peers b35a3a4ce532bf9fea88312f8b549b2d106e0491 \
-                        --bootstrap 192.168.1.5:4000")]
+#[command(after_help = "Examples:\n  kadlet peers b35a3a4ce532bf9fea88312f8b549b2d106e0491 \
+                        --bootstrap 192.168.1.5:4000\n  \
+                        kadlet peers 'magnet:?xt=urn:btih:…' --network mainline --scrape")]
 pub(crate) struct Options {
-    /// The content's key, 40 hexadecimal digits
-    key: Id,
+    /// The content's key, 40 hexadecimal digits; on Mainline an info-hash or a magnet link
+    key: KeyArgument,
+    /// Ask how many there are instead of who they are (Mainline)
+    #[arg(long)]
+    scrape: bool,
     #[command(flatten)]
     common: Common,
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    if options.scrape || matches!(options.key, KeyArgument::Torrent(_)) {
+        session::needs_mainline(&options.common, "there are neither magnet links nor scrapes")?;
+    }
     let dht = session::client(&options.common, &[], output).await?;
+    let key = session::torrent(&dht, &options.key).await?;
+    if options.scrape {
+        scrape(&dht, key, output).await?;
+        dht.stop().await;
+        return Ok(());
+    }
     let mut peers = 0_u64;
-    let mut results = dht.providers(options.key);
+    let mut results = dht.providers(key);
     while let Some(provider) = results.next().await {
         let provider = match provider {
             Ok(provider) => provider,
@@ -56,11 +70,26 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     Ok(())
 }
 
+async fn scrape(dht: &Dht, key: Id, output: Output) -> Result<(), Failure> {
+    let Some((seeds, others)) = dht.scrape(key).await? else {
+        return Err(Failure::new(Code::NotFound, "no node that was asked knows a peer of it"));
+    };
+    output.event(
+        json!({"event": "swarm", "key": key.to_string(), "seeds": seeds, "peers": others}),
+        format_args!("about {seeds} seeds and {others} others"),
+    );
+    Ok(())
+}
+
 /// The ways to fetch that have a name.
 fn names(transports: Transports) -> Vec<&'static str> {
-    [(Transports::HTTP, "http"), (Transports::DATA_CHANNEL, "data-channel")]
-        .into_iter()
-        .filter(|(bit, _)| transports.contains(*bit))
-        .map(|(_, name)| name)
-        .collect()
+    [
+        (Transports::HTTP, "http"),
+        (Transports::DATA_CHANNEL, "data-channel"),
+        (Transports::COMPLETE, "complete"),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| transports.contains(*bit))
+    .map(|(_, name)| name)
+    .collect()
 }

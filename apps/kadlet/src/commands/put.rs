@@ -5,8 +5,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kadlet::core::record::{Item, MAX_SALT, MAX_VALUE, SignedValue};
-use kadlet::{Dht, Stored};
+use kadlet::core::PutOptions;
+use kadlet::core::record::{Form, InvalidRecord, Item, MAX_SALT, SignedValue, Value};
+use kadlet::core::wire::bencode;
+use kadlet::{Dht, Error, Stored};
 use serde_json::json;
 
 use crate::cli::Common;
@@ -22,7 +24,8 @@ const READ_AT_MOST: u64 = 1 << 20;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kadlet put 'hello' --bootstrap 192.168.1.5:4000\n  \
                         kadlet put @notes.txt --key me.key --new-key --salt notes\n\n\
-                        Prints the key to type after: kadlet value")]
+                        Prints the key to type after: kadlet value. On Mainline the value becomes \
+                        a string in bencode, unless --bencode says that it is bencode already.")]
 pub(crate) struct Options {
     /// The value itself, - for standard input, or @FILE
     #[arg(allow_hyphen_values = true)]
@@ -42,12 +45,19 @@ pub(crate) struct Options {
     /// Store only over the value with this sequence number
     #[arg(long, requires = "key", value_name = "SEQ")]
     cas: Option<u64>,
+    /// The value is bencode already, of any type (Mainline)
+    #[arg(long)]
+    bencode: bool,
     #[command(flatten)]
     common: Common,
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
-    let value = read_value(&options.value)?;
+    let form = if options.common.is_mainline() { Form::Bencode } else { Form::Native };
+    if options.bencode {
+        session::needs_mainline(&options.common, "values are bytes")?;
+    }
+    let value = written(form, options.bencode, read_value(&options.value)?)?;
     if options.salt.len() > MAX_SALT {
         return Err(too_long("the salt", options.salt.len(), MAX_SALT));
     }
@@ -58,9 +68,9 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     };
     let dht = session::client(&options.common, &[], output).await?;
     let (stored, signed) = match secret {
-        None => (dht.put(&value).await?, None),
+        None => (dht.put_item(Item::Immutable(value), PutOptions::default()).await?, None),
         Some(secret) => {
-            let (stored, seq) = put_signed(&dht, &secret, &options, &value).await?;
+            let (stored, seq) = put_signed(&dht, &secret, &options, value.as_bytes()).await?;
             (stored, Some((SignedValue::public_key_of(&secret), seq)))
         }
     };
@@ -95,7 +105,11 @@ async fn put_signed(
             _ => 1,
         },
     };
-    Ok((dht.put_signed(secret, salt, seq, value, options.cas).await?, seq))
+    let signed =
+        SignedValue::sign_for(dht.form(), secret, salt, seq, value).map_err(Error::from)?;
+    let mut put = PutOptions::default();
+    put.cas = options.cas;
+    Ok((dht.put_item(Item::Signed(signed), put).await?, seq))
 }
 
 /// The bytes that the argument means, checked before anything is started.
@@ -113,10 +127,18 @@ fn read_value(argument: &str) -> Result<Vec<u8>, Failure> {
     } else {
         value = argument.as_bytes().to_vec();
     }
-    if value.len() > MAX_VALUE {
-        return Err(too_long("the value", value.len(), MAX_VALUE));
-    }
     Ok(value)
+}
+
+/// The bytes as a value of the network.
+fn written(form: Form, is_bencode: bool, bytes: Vec<u8>) -> Result<Value, Failure> {
+    let strings = form == Form::Bencode && !is_bencode;
+    let bytes = if strings { bencode::string(&bytes) } else { bytes };
+    let len = bytes.len();
+    Value::of(form, bytes).map_err(|error| match error {
+        InvalidRecord::TooLong { limit, .. } => too_long("the value", len, limit),
+        error => Failure::new(Code::Usage, error),
+    })
 }
 
 fn too_long(what: &str, len: usize, limit: usize) -> Failure {
@@ -194,9 +216,15 @@ mod tests {
 
     #[test]
     fn a_value_that_is_too_long_is_named_with_the_limit() {
-        assert_eq!(read_value(&"x".repeat(MAX_VALUE)).expect("just fits").len(), MAX_VALUE);
-        let failure = read_value(&"x".repeat(MAX_VALUE + 1)).expect_err("too long");
+        let of = |form, bencode, n| written(form, bencode, vec![b'x'; n]);
+        assert_eq!(of(Form::Native, false, 896).expect("just fits").as_bytes().len(), 896);
+        let failure = of(Form::Native, false, 897).expect_err("too long");
         assert_eq!(failure.code, Code::ValueTooLong);
         assert!(failure.message.contains("897") && failure.message.contains("896"));
+        // Mainline counts the string's length with it.
+        assert_eq!(of(Form::Bencode, false, 996).expect("just fits").as_bytes().len(), 1_000);
+        let failure = of(Form::Bencode, false, 997).expect_err("too long");
+        assert!(failure.message.contains("1001") && failure.message.contains("1000"));
+        assert_eq!(of(Form::Bencode, true, 3).expect_err("no bencode").code, Code::Usage);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
+    session::needs_own_network(&options.common, "search by words")?;
     let text = options.words.join(" ");
     // Before anything is started.
     SearchQuery::parse(&text).map_err(kadlet::Error::Query)?;
