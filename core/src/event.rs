@@ -186,6 +186,31 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The operation it belongs to; none for what happens to the node as a whole, renewals among it.
+    #[must_use]
+    pub const fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Started { operation }
+            | Self::Asked { operation, .. }
+            | Self::Answered { operation, .. }
+            | Self::Failed { operation, .. }
+            | Self::Provider { operation, .. }
+            | Self::Value { operation, .. }
+            | Self::Hit { operation, .. }
+            | Self::Swarm { operation, .. }
+            | Self::Sample { operation, .. }
+            | Self::Stored { operation, .. }
+            | Self::Done { operation, .. } => Some(*operation),
+            Self::Renewed { .. }
+            | Self::Signal { .. }
+            | Self::AddressSeen { .. }
+            | Self::Reachable { .. }
+            | Self::Offline { .. } => None,
+        }
+    }
+}
+
 /// Why there is no usable answer from one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -415,7 +415,7 @@ impl Driver {
     }
 
     fn dispatch(&mut self, event: Event) {
-        let Some(operation) = operation_of(&event) else {
+        let Some(operation) = event.operation() else {
             // Nobody listens: nobody wanted to know.
             let _ = self.notices.send(event);
             return;
@@ -438,22 +438,6 @@ impl Driver {
         } else if let Some(sink) = self.sinks.get(&operation) {
             sink.send(event);
         }
-    }
-}
-
-/// The operation that an event belongs to, if it belongs to one.
-const fn operation_of(event: &Event) -> Option<OperationId> {
-    match event {
-        Event::Started { operation }
-        | Event::Asked { operation, .. }
-        | Event::Answered { operation, .. }
-        | Event::Failed { operation, .. }
-        | Event::Provider { operation, .. }
-        | Event::Value { operation, .. }
-        | Event::Hit { operation, .. }
-        | Event::Stored { operation, .. }
-        | Event::Done { operation, .. } => Some(*operation),
-        _ => None,
     }
 }
 

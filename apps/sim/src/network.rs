@@ -18,7 +18,7 @@ use crate::churn::Sessions;
 use crate::host::{Host, Machine, NodeIndex, Rewrite, Traffic};
 use crate::link::LinkModel;
 use crate::queue::{Happening, Queue};
-use crate::report::{NotAtRest, Operation, Report, operation_of};
+use crate::report::{NotAtRest, Operation, Report};
 use crate::trace::Trace;
 
 /// What a simulated network is made of.
@@ -526,7 +526,7 @@ impl Network {
         if self.config.trace {
             self.trace.event(self.now, node, &event);
         }
-        if let Some(id) = operation_of(&event) {
+        if let Some(id) = event.operation() {
             if let Some(events) = self.watched.get_mut(&Operation { node, id }) {
                 events.push((self.now, event));
             }

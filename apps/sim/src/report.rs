@@ -118,19 +118,3 @@ impl fmt::Display for NotAtRest {
 }
 
 impl core::error::Error for NotAtRest {}
-
-/// The operation an event belongs to; none for what happens to the node as a whole.
-pub(crate) const fn operation_of(event: &Event) -> Option<OperationId> {
-    match event {
-        Event::Started { operation }
-        | Event::Asked { operation, .. }
-        | Event::Answered { operation, .. }
-        | Event::Failed { operation, .. }
-        | Event::Provider { operation, .. }
-        | Event::Value { operation, .. }
-        | Event::Hit { operation, .. }
-        | Event::Stored { operation, .. }
-        | Event::Done { operation, .. } => Some(*operation),
-        _ => None,
-    }
-}

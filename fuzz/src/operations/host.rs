@@ -131,28 +131,17 @@ impl Host {
 
     /// `Started` first, `Done` last, nothing after it.
     fn note(&mut self, event: &Event) {
-        let operation = match event {
-            Event::Started { operation } => {
-                assert!(self.started.insert(*operation), "{operation} started twice");
-                operation
-            }
-            Event::Asked { operation, .. }
-            | Event::Answered { operation, .. }
-            | Event::Failed { operation, .. }
-            | Event::Provider { operation, .. }
-            | Event::Value { operation, .. }
-            | Event::Hit { operation, .. }
-            | Event::Stored { operation, .. }
-            | Event::Done { operation, .. } => operation,
-            _ => return,
-        };
-        assert!(!self.done.contains(operation), "after its end: {event:?}");
+        let Some(operation) = event.operation() else { return };
+        if matches!(event, Event::Started { .. }) {
+            assert!(self.started.insert(operation), "{operation} started twice");
+        }
+        assert!(!self.done.contains(&operation), "after its end: {event:?}");
         if let Event::Done { .. } = event {
-            self.done.insert(*operation);
+            self.done.insert(operation);
         } else {
             // Told only if there was room for its start.
             let lost = self.node.stats().events_lost > 0;
-            assert!(lost || self.started.contains(operation), "before its start: {event:?}");
+            assert!(lost || self.started.contains(&operation), "before its start: {event:?}");
         }
     }
 
