@@ -91,6 +91,18 @@ impl Context {
         self.needs_program(Path::new("node"), "--version", "apt-get install nodejs (18 or newer)")
     }
 
+    /// nginx: by `KADLET_NGINX`, on the path, or where Debian has it for the administrator alone.
+    pub(crate) fn needs_nginx(&self) -> Result<PathBuf, Stop> {
+        let said = std::env::var_os("KADLET_NGINX").map(PathBuf::from);
+        said.into_iter()
+            .chain(["nginx", "/usr/sbin/nginx"].map(PathBuf::from))
+            .find(|program| quiet(self.command(program).arg("-v")))
+            .ok_or_else(|| Stop::Missing {
+                what: "no nginx".into(),
+                install: "apt-get install nginx-light (2 MB), or KADLET_NGINX=PATH".into(),
+            })
+    }
+
     /// Python 3.
     pub(crate) fn needs_python(&self) -> Result<(), Stop> {
         self.needs_program(Path::new("python3"), "--version", "apt-get install python3-venv")

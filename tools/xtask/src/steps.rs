@@ -44,6 +44,7 @@ pub(crate) fn all() -> Vec<Step> {
             steps.push(later);
         }
     }
+    steps.push(step("relay", "the relay behind nginx, as docs/relay.md says", relay));
     steps.push(step("readme", "every block of README.md runs", readme::blocks));
     let fuzz = step("fuzz", "libFuzzer on one target or all of them", fuzz);
     steps.push(Step { in_test: false, ..fuzz });
@@ -137,6 +138,13 @@ fn protocol(cx: &Context) -> Result<(), Stop> {
 pub(crate) fn program(cx: &Context) -> Result<PathBuf, Stop> {
     run(&mut cx.cargo(&["test", "--workspace", "--locked", "--no-run"]))?;
     Ok(cx.target.join("debug").join(format!("kadlet{}", std::env::consts::EXE_SUFFIX)))
+}
+
+fn relay(cx: &Context) -> Result<(), Stop> {
+    let nginx = cx.needs_nginx()?;
+    // Of the whole workspace: of one package alone everything would be built anew.
+    let test = ["test", "--workspace", "--locked", "--test", "proxy"];
+    run(cx.cargo(&test).env("KADLET_NGINX", nginx))
 }
 
 /// Says how much a page has to load.

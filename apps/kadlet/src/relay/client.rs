@@ -6,6 +6,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -123,7 +124,9 @@ pub(super) async fn serve(
         Ok(traffic) => {
             let mut stopping = shared.stopping.clone();
             let mut client = Client::new(&mut socket, session, resumed, shared, traffic);
-            let mut clock = tokio::time::interval(Duration::from_secs(1));
+            let second = Duration::from_secs(1);
+            let first = tokio::time::Instant::now() + second;
+            let mut clock = tokio::time::interval_at(first, second);
             loop {
                 let end = tokio::select! {
                     biased;
@@ -323,8 +326,8 @@ impl<'a> Client<'a> {
             let port = session.ports.get((self.turn + number) % count)?;
             while *left > 0 {
                 // One byte more than the longest: whatever is longer is seen to be.
-                let mut buffer = [0; shape::LONGEST + 1];
-                let mut read = ReadBuf::new(&mut buffer);
+                let mut buffer = [MaybeUninit::uninit(); shape::LONGEST + 1];
+                let mut read = ReadBuf::uninit(&mut buffer);
                 let from = match port.udp.poll_recv_from(cx, &mut read) {
                     Poll::Ready(Ok(from)) => from,
                     // What became of an earlier datagram is nobody's business here.

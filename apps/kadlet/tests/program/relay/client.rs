@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Longest wait for anything: what takes longer hangs.
-const GUARD: Duration = Duration::from_secs(20);
+const GUARD: Duration = Duration::from_secs(60);
 
 /// What a WebSocket runs over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -96,7 +96,15 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, and reads the hello.
     pub(crate) async fn connect(relay: SocketAddr, door: &Door<'_>) -> Self {
-        let mut socket = dial(relay, door).await;
+        Self::greeted(dial(relay, door).await).await
+    }
+
+    /// The same over a connection that is there already.
+    pub(crate) async fn over(stream: Box<dyn Stream>, url: &str, door: &Door<'_>) -> Self {
+        Self::greeted(within(upgrade(stream, url, door)).await.expect("upgraded")).await
+    }
+
+    async fn greeted(mut socket: Socket) -> Self {
         let hello = match within(socket.next()).await {
             Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
             other => panic!("no hello: {other:?}"),
@@ -182,7 +190,17 @@ async fn closed(socket: &mut Socket) -> CloseFrame {
 
 /// Connects to a relay that says no: with which code, and why.
 pub(crate) async fn refused(relay: SocketAddr, door: &Door<'_>) -> (u16, String) {
-    let mut socket = dial(relay, door).await;
+    let stream = within(TcpStream::connect(relay)).await.expect("it listens");
+    refused_over(Box::new(stream), &format!("ws://{relay}"), door).await
+}
+
+/// The same over a connection that is there already.
+pub(crate) async fn refused_over(
+    stream: Box<dyn Stream>,
+    url: &str,
+    door: &Door<'_>,
+) -> (u16, String) {
+    let mut socket = within(upgrade(stream, url, door)).await.expect("upgraded");
     let frame = closed(&mut socket).await;
     (frame.code.into(), frame.reason.to_string())
 }
@@ -217,15 +235,11 @@ pub(crate) struct Relayed {
 }
 
 impl Relayed {
-    pub(crate) async fn start(relay: SocketAddr, network: &str, seed: u8) -> Self {
+    pub(crate) async fn start(relay: SocketAddr, network: &str, id: Id, seed: [u8; 32]) -> Self {
         let client = Client::connect(relay, &Door::new(network)).await;
-        Self::of(client, network, seed)
-    }
-
-    pub(crate) fn of(client: Client, network: &str, seed: u8) -> Self {
         let mut config = Config::default();
         config.network = Network::Native(network.to_owned());
-        let mut node = Node::new(config, Id::new([seed; 20]), [seed; 32], Instant::EPOCH);
+        let mut node = Node::new(config, id, seed, Instant::EPOCH);
         node.link_up(Instant::EPOCH, LinkId(0), client.address(), Families::V4, 1_500);
         Self { node, client, start: std::time::Instant::now() }
     }

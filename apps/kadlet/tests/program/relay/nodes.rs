@@ -17,7 +17,7 @@ fn a_node_behind_a_relay_is_a_node_like_any_other() {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (node, put) = runtime.block_on(async {
-        let mut node = Relayed::start(address, &network, 7).await;
+        let mut node = Relayed::start(address, &network, Id::new([7; 20]), [7; 32]).await;
         node.bootstrap(&nodes[2].addr);
         node.until(|event| matches!(event, Event::Done { .. }).then_some(())).await;
         let now = node.now();
