@@ -11,6 +11,7 @@
 //! relay's own numbers ([`counters`]). On UDP it answers STUN ([`stun`]).
 
 mod client;
+mod connections;
 mod counters;
 mod destinations;
 mod error;

@@ -100,8 +100,12 @@ pub(super) async fn refuse(mut socket: Socket, code: u16, reason: String) {
 
 async fn close(socket: &mut Socket, frame: Option<CloseFrame>) {
     let closing = async {
-        // That it is closed already is as good.
-        if socket.close(frame).await.is_ok() {
+        let said = match frame {
+            Some(frame) => socket.close(Some(frame)).await,
+            // The answer to the client's own goodbye, if there was one.
+            None => socket.flush().await,
+        };
+        if said.is_ok() {
             while let Some(Ok(_)) = socket.next().await {}
         }
     };
@@ -165,6 +169,8 @@ struct Client<'a> {
     seconds: u32,
     /// Frames over the rate within this second.
     over: u32,
+    /// Datagrams over the rate within this second.
+    flooded: u32,
     /// The port that is read first, so that neither family starves the other.
     turn: usize,
 }
@@ -190,6 +196,7 @@ impl<'a> Client<'a> {
             heard: now,
             seconds: 0,
             over: 0,
+            flooded: 0,
             turn: 0,
         }
     }
@@ -197,7 +204,7 @@ impl<'a> Client<'a> {
     /// Once a second: notes, pings, and whether it is over.
     fn tick(&mut self, now: Instant) -> Option<End> {
         self.seconds = self.seconds.wrapping_add(1);
-        self.over = 0;
+        (self.over, self.flooded) = (0, 0);
         for reason in Reason::ALL {
             let (count, to) = self.dropped[*reason as usize];
             if count > 0 && self.notes.len() < NOTES {
@@ -240,6 +247,7 @@ impl<'a> Client<'a> {
                 }
                 Some(Ok(message)) => {
                     if let Err((reason, to)) = self.take(&message, now) {
+                        self.over += u32::from(reason.is_rate());
                         self.refuse(reason, to);
                     }
                 }
@@ -324,7 +332,9 @@ impl<'a> Client<'a> {
         self.turn = self.turn.wrapping_add(1);
         for number in 0..count {
             let port = session.ports.get((self.turn + number) % count)?;
-            while *left > 0 {
+            // As many again as may pass, and the rest of the second is the system's: it loses what
+            // does not fit into its buffer, at less cost than ours.
+            while *left > 0 && self.flooded <= self.shared.limits.datagrams_per_second {
                 // One byte more than the longest: whatever is longer is seen to be.
                 let mut buffer = [MaybeUninit::uninit(); shape::LONGEST + 1];
                 let mut read = ReadBuf::uninit(&mut buffer);
@@ -343,7 +353,10 @@ impl<'a> Client<'a> {
                         let frame = frame::encode(from, read.filled());
                         return Some(Message::Binary(frame.into()));
                     }
-                    Err(reason) => self.refuse(reason, None),
+                    Err(reason) => {
+                        self.flooded += 1;
+                        self.refuse(reason, None);
+                    }
                 }
             }
         }
@@ -374,9 +387,6 @@ impl<'a> Client<'a> {
 
     fn refuse(&mut self, reason: Reason, to: Option<SocketAddr>) {
         self.shared.tally.refuse(reason);
-        if matches!(reason, Reason::Rate | Reason::Bytes) {
-            self.over = self.over.saturating_add(1);
-        }
         let (count, last) = &mut self.dropped[reason as usize];
         *count = count.saturating_add(1);
         *last = to.or(*last);

@@ -14,6 +14,11 @@ macro_rules! reasons {
         impl Reason {
             pub(super) const ALL: &[Self] = &[$(Self::$variant,)*];
 
+            /// Whether it was too much at once.
+            pub(super) const fn is_rate(self) -> bool {
+                matches!(self, Self::Rate | Self::Bytes)
+            }
+
             /// The word for programs.
             pub(super) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }

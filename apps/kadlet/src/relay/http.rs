@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::connections::{Connections, Counted};
 use super::counters::{Counters, Tally, add};
 use super::error::RelayError;
 use super::limits::Limits;
@@ -71,6 +72,7 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Receiver<bool>,
     proxies: Vec<IpAddr>,
     web: Option<Web>,
+    connections: Connections,
     slots: Arc<Semaphore>,
 }
 
@@ -108,6 +110,7 @@ impl Relay {
             tally,
             fetches: Arc::new(Semaphore::new(limits.fetches_in_all)),
             slots: Arc::new(Semaphore::new(limits.clients + BESIDES)),
+            connections: Connections::new(&limits, settings.proxies.clone()),
             limits,
             token: settings.token,
             origins: settings.origins,
@@ -286,10 +289,13 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Ar
             taken = take(&listener, &shared.slots) => taken,
         };
         while connections.try_join_next().is_some() {}
-        let Some((slot, stream, peer)) = taken else {
+        let Some((permit, stream, peer)) = taken else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
+        // One source alone must not hold all places.
+        let Some(counted) = shared.connections.enter(peer.ip()) else { continue };
+        let slot = Slot { _permit: permit, _counted: counted };
         // Datagrams do not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
@@ -313,7 +319,14 @@ async fn take(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Taken> {
     Some((slot, stream, peer))
 }
 
-async fn serve<S>(stream: S, peer: SocketAddr, slot: OwnedSemaphorePermit, shared: Arc<Shared>)
+/// What a connection takes of the relay, until it ends.
+#[derive(Debug)]
+pub(super) struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+async fn serve<S>(stream: S, peer: SocketAddr, slot: Slot, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -340,7 +353,7 @@ async fn route(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
     peer: IpAddr,
-    slot: Arc<OwnedSemaphorePermit>,
+    slot: Arc<Slot>,
 ) -> Response<Body> {
     add(&shared.tally.requests, 1);
     match request.uri().path() {

@@ -12,14 +12,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::client::{self, Socket};
 use super::counters::add;
 use super::frame::PROTOCOL;
-use super::http::Shared;
+use super::http::{Shared, Slot};
 use super::sessions::{Full as NoRoom, Session, SessionId};
 use super::settings::Origin;
 use super::shape::Network;
@@ -46,7 +45,7 @@ pub(super) fn answer(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
     ip: IpAddr,
-    slot: Arc<OwnedSemaphorePermit>,
+    slot: Arc<Slot>,
 ) -> Response<Full<Bytes>> {
     let Some(accept) = accept_key(&request) else {
         let mut response =

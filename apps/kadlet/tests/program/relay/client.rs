@@ -174,7 +174,11 @@ impl Client {
     pub(crate) async fn close(mut self, code: u16) {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         within(self.socket.close(Some(frame))).await.expect("closed");
-        while let Some(Ok(_)) = self.next().await {}
+        let mut answered = false;
+        while let Some(Ok(message)) = self.next().await {
+            answered = message.is_close();
+        }
+        assert!(answered, "a goodbye is answered");
     }
 }
 

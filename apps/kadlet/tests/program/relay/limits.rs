@@ -147,6 +147,21 @@ async fn bytes_hold_both_ways() {
     assert!((2..=4).contains(&counters.datagrams_in), "{counters:?}");
 }
 
+/// What others send is no reason to hold a client up.
+#[tokio::test]
+async fn a_flood_from_outside_stays_outside() {
+    let (relay, mut client) = client(|settings| settings.limits.datagrams_per_second = 10).await;
+    let (socket, there) = peer().await;
+    for _ in 0..100 {
+        socket.send_to(&ping("x"), client.address()).await.unwrap();
+    }
+    settled(&relay, |it| it.dropped.rate >= 11).await;
+    client.send(there, &ping("x")).await;
+    settled(&relay, |it| it.datagrams_out == 1).await;
+    let counters = relay.counters();
+    assert!(counters.datagrams_in < 30 && counters.dropped.rate < 80, "{counters:?}");
+}
+
 #[tokio::test]
 async fn one_source_has_the_rates_of_few_clients() {
     let (relay, address) = relay(|settings| {
