@@ -7,9 +7,9 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
-    Asked, BucketView, Capabilities, Change, Config, Contact, Dropped, Entry, Event, Families,
-    Family, Health, Id, Instant, LinkId, Network, OperationProgress, Outcome, Path, PeerFailure,
-    Role, Stats, StoreChange, StoreStats, Totals, Transmit,
+    Asked, BucketView, Change, Contact, Dropped, Entry, Event, Families, Family, Health, Id,
+    Instant, LinkId, OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange, StoreStats,
+    Totals, Transmit,
 };
 use wasm_bindgen::{JsCast as _, JsError, JsValue};
 
@@ -62,7 +62,7 @@ fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Result<f64> {
         return Ok(missing);
     }
     let whole = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=most).contains(n));
-    whole.ok_or_else(|| invalid(format_args!("{name} has to be a whole number up to {most}")))
+    whole.ok_or_else(|| invalid([name, " has to be a whole number, and not so large"].concat()))
 }
 
 // ---- time -------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ fn micros(millis: f64) -> Result<u64> {
     if millis >= 0.0 {
         return Ok((millis * 1e3).round_ties_even() as u64);
     }
-    Err(invalid(format_args!("a time is a number of milliseconds from 0 on, this is {millis}")))
+    Err(invalid("a time is a number of milliseconds from 0 on"))
 }
 
 pub(crate) fn instant(millis: f64) -> Result<Instant> {
@@ -87,7 +87,7 @@ pub(crate) const fn millis(instant: Instant) -> f64 {
     instant.as_micros() as f64 / 1e3
 }
 
-const fn elapsed(duration: Duration) -> f64 {
+pub(crate) const fn elapsed(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
@@ -210,7 +210,10 @@ pub(crate) fn search_entry_from(value: &JsValue) -> Result<SearchEntry> {
     const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
     let size = number(value, "size", MAX_SAFE_INTEGER, 0.0)? as u64;
     let content = array("a content", &bytes(value, "content")?)?;
-    let extra = bytes(value, "extra")?;
+    let extra = match field(value, "extra")? {
+        none if none.is_undefined() => Vec::new(),
+        _ => bytes(value, "extra")?,
+    };
     SearchEntry::with_extra(text(value, "name")?, size, content, extra).map_err(invalid)
 }
 
@@ -295,6 +298,17 @@ pub(crate) fn event(event: &Event) -> JsValue {
             let entry = search_entry(entry);
             tagged(tag, [operation(id), ("entry", entry), ("holder", id_to(*holder))])
         }
+        #[cfg(feature = "full")]
+        Event::Swarm { operation: id, seeds, peers } => {
+            tagged(tag, [operation(id), ("seeds", (*seeds).into()), ("peers", (*peers).into())])
+        }
+        #[cfg(feature = "full")]
+        Event::Sample { operation: id, peer: asked, keys, total, interval } => {
+            let keys = ("keys", list(keys.iter().copied(), id_to).into());
+            let (total, interval) = ((*total).into(), elapsed(*interval).into());
+            let peer = ("peer", peer(asked));
+            tagged(tag, [operation(id), peer, keys, ("total", total), ("interval", interval)])
+        }
         Event::Stored { operation: id, peer: asked, key } => {
             tagged(tag, [operation(id), ("peer", peer(asked)), ("key", id_to(*key))])
         }
@@ -335,50 +349,6 @@ pub(crate) fn change(change: &Change) -> JsValue {
 }
 
 // ---- settings and reads -----------------------------------------------------------------------
-
-const ROLES: [(Role, &str); 3] =
-    [(Role::Auto, "auto"), (Role::Client, "client"), (Role::Server, "server")];
-
-/// Every setting may be left out.
-pub(crate) fn config(value: &JsValue) -> Result<Config> {
-    let mut config = Config::default();
-    if value.is_undefined() {
-        return Ok(config);
-    }
-    if !field(value, "network")?.is_undefined() {
-        config.network = Network::Native(text(value, "network")?);
-    }
-    if !field(value, "role")?.is_undefined() {
-        let role = text(value, "role")?;
-        let known = ROLES.into_iter().find(|(_, name)| *name == role);
-        let unknown = || invalid(format_args!("a role is auto, client or server, this is {role}"));
-        config.role = known.ok_or_else(unknown)?.0;
-    }
-    let capabilities = f64::from(config.capabilities.0);
-    let capabilities = number(value, "capabilities", u32::MAX.into(), capabilities)?;
-    config.capabilities = Capabilities(capabilities as u32);
-    if let Some(deadline) = field(value, "deadline")?.as_f64() {
-        config.deadline = duration(deadline)?;
-    }
-    let changes = f64::from(config.store.max_changes);
-    config.store.max_changes = number(value, "maxChanges", u32::MAX.into(), changes)? as u32;
-    Ok(config)
-}
-
-pub(crate) fn config_to(config: &Config) -> JsValue {
-    let network = match &config.network {
-        Network::Native(name) => name.into(),
-        _ => JsValue::UNDEFINED,
-    };
-    let role = ROLES.into_iter().find(|(role, _)| *role == config.role).map(|(_, name)| name);
-    object([
-        ("network", network),
-        ("role", role.into()),
-        ("capabilities", config.capabilities.0.into()),
-        ("deadline", elapsed(config.deadline).into()),
-        ("maxChanges", config.store.max_changes.into()),
-    ])
-}
 
 pub(crate) fn progress(progress: &OperationProgress) -> JsValue {
     object([
@@ -430,6 +400,7 @@ pub(crate) fn dropped(it: Dropped) -> JsValue {
         ("stored", (it.stored as f64).into()),
         ("signatures", (it.signatures as f64).into()),
         ("candidates", (it.candidates as f64).into()),
+        ("questions", (it.questions as f64).into()),
     ])
 }
 

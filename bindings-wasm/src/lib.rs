@@ -9,13 +9,21 @@
 //! for seventy years from its epoch.
 
 mod convert;
+#[cfg(feature = "full")]
+mod mainline;
+mod settings;
 
 use js_sys::{Array, Uint8Array};
+use kadlet_core::content::ContentId;
 use kadlet_core::record::{SearchQuery, SignedValue, Transports};
-use kadlet_core::{Announcement, GetQuery, LinkId, OperationId, PutOptions};
+use kadlet_core::wire::native::Native;
+use kadlet_core::{Announcement, Event, GetQuery, LinkId, OperationId, PutOptions};
 use wasm_bindgen::prelude::*;
 
 use convert::{array, duration, id, instant, invalid, list, millis};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("types.d.ts");
 
 type Result<T> = core::result::Result<T, JsError>;
 
@@ -39,30 +47,35 @@ pub struct Node(kadlet_core::Node);
 impl Node {
     /// A node without contacts.
     #[wasm_bindgen(constructor)]
-    pub fn new(config: &JsValue, own: &str, seed: &[u8], now: f64) -> Result<Self> {
-        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "Partly<Config> | undefined")] config: &JsValue,
+        own: &str,
+        seed: &[u8],
+        now: f64,
+    ) -> Result<Self> {
+        let (config, seed) = (settings::config(config)?, array("a seed", seed)?);
         Ok(Self(kadlet_core::Node::new(config, id(own)?, seed, instant(now)?)))
     }
 
     /// The node that `exportState` wrote down, `elapsed` after it was written.
     pub fn restore(
-        config: &JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Partly<Config> | undefined")] config: &JsValue,
         state: &[u8],
         seed: &[u8],
         now: f64,
         elapsed: f64,
     ) -> Result<Self> {
-        let (config, seed) = (convert::config(config)?, array("a seed", seed)?);
+        let (config, seed) = (settings::config(config)?, array("a seed", seed)?);
         let (now, elapsed) = (instant(now)?, duration(elapsed)?);
         kadlet_core::Node::restore(config, state, seed, now, elapsed).map(Self).map_err(invalid)
     }
 
     /// A datagram came. Gives the reason if it was dropped: the sender's fault, never an exception.
-    #[wasm_bindgen(js_name = handleDatagram)]
+    #[wasm_bindgen(js_name = handleDatagram, unchecked_return_type = "Rejected | undefined")]
     pub fn handle_datagram(
         &mut self,
         now: f64,
-        path: &JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &JsValue,
         datagram: &[u8],
     ) -> Result<Option<String>> {
         let result = self.0.handle_datagram(instant(now)?, convert::path_from(path)?, datagram);
@@ -71,7 +84,11 @@ impl Node {
 
     /// Nothing can be sent by this path.
     #[wasm_bindgen(js_name = handlePathFailed)]
-    pub fn handle_path_failed(&mut self, now: f64, path: &JsValue) -> Result<()> {
+    pub fn handle_path_failed(
+        &mut self,
+        now: f64,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &JsValue,
+    ) -> Result<()> {
         self.0.handle_path_failed(instant(now)?, convert::path_from(path)?);
         Ok(())
     }
@@ -90,7 +107,7 @@ impl Node {
         now: f64,
         link: u16,
         local: &str,
-        families: Vec<String>,
+        #[wasm_bindgen(unchecked_param_type = "Family[]")] families: Vec<String>,
         mtu: u16,
     ) -> Result<()> {
         let (local, families) = (convert::address_from(local)?, convert::families(&families)?);
@@ -106,7 +123,11 @@ impl Node {
     }
 
     /// Joins a network by these addresses.
-    pub fn bootstrap(&mut self, now: f64, addresses: Vec<JsValue>) -> Result<f64> {
+    pub fn bootstrap(
+        &mut self,
+        now: f64,
+        #[wasm_bindgen(unchecked_param_type = "Path[]")] addresses: Vec<JsValue>,
+    ) -> Result<f64> {
         let paths = addresses.iter().map(convert::path_from).collect::<Result<Vec<_>>>()?;
         Ok(number(self.0.bootstrap(instant(now)?, &paths)))
     }
@@ -155,7 +176,7 @@ impl Node {
     pub fn put(
         &mut self,
         now: f64,
-        item: &JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Item")] item: &JsValue,
         cas: Option<u64>,
         renew: Option<bool>,
     ) -> Result<f64> {
@@ -172,7 +193,12 @@ impl Node {
     }
 
     /// Lets a file be found by every word of its name.
-    pub fn publish(&mut self, now: f64, entry: &JsValue, renew: Option<bool>) -> Result<f64> {
+    pub fn publish(
+        &mut self,
+        now: f64,
+        #[wasm_bindgen(unchecked_param_type = "SearchEntry")] entry: &JsValue,
+        renew: Option<bool>,
+    ) -> Result<f64> {
         let entry = convert::search_entry_from(entry)?;
         let published = self.0.publish(instant(now)?, entry, renew.unwrap_or(false));
         published.map(number).map_err(invalid)
@@ -208,19 +234,30 @@ impl Node {
     }
 
     /// The next datagram to send.
-    #[wasm_bindgen(js_name = pollTransmit)]
+    #[wasm_bindgen(js_name = pollTransmit, unchecked_return_type = "Transmit | undefined")]
     pub fn poll_transmit(&mut self) -> JsValue {
         self.0.poll_transmit().map_or(JsValue::UNDEFINED, |transmit| convert::transmit(&transmit))
     }
 
-    /// The next event.
-    #[wasm_bindgen(js_name = pollEvent)]
-    pub fn poll_event(&mut self) -> JsValue {
-        self.0.poll_event().map_or(JsValue::UNDEFINED, |event| convert::event(&event))
+    /// The next event. With `brief` those that say that an operation began and whom it asked are
+    /// passed over and not made: what an answer named costs more than the rest of it.
+    #[wasm_bindgen(js_name = pollEvent, unchecked_return_type = "Event | undefined")]
+    pub fn poll_event(&mut self, brief: Option<bool>) -> JsValue {
+        let brief = brief.unwrap_or_default();
+        while let Some(event) = self.0.poll_event() {
+            let step = matches!(
+                event,
+                Event::Started { .. } | Event::Asked { .. } | Event::Answered { .. }
+            );
+            if !(brief && step) {
+                return convert::event(&event);
+            }
+        }
+        JsValue::UNDEFINED
     }
 
     /// The next change worth keeping.
-    #[wasm_bindgen(js_name = pollChange)]
+    #[wasm_bindgen(js_name = pollChange, unchecked_return_type = "Change | undefined")]
     pub fn poll_change(&mut self) -> JsValue {
         self.0.poll_change().map_or(JsValue::UNDEFINED, |change| convert::change(&change))
     }
@@ -249,46 +286,60 @@ impl Node {
     }
 
     /// The settings the node was made with.
+    #[wasm_bindgen(unchecked_return_type = "Config")]
     pub fn config(&self) -> JsValue {
-        convert::config_to(self.0.config())
+        settings::show(&mut self.0.config().clone())
     }
 
     /// The buckets of a family's routing table, nearest first.
-    pub fn table(&self, family: &str) -> Result<Array> {
+    #[wasm_bindgen(unchecked_return_type = "Bucket[]")]
+    pub fn table(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Family")] family: &str,
+    ) -> Result<Array> {
         Ok(list(self.0.table(convert::family(family)?).buckets(), |bucket| {
             convert::bucket(&bucket)
         }))
     }
 
     /// The k contacts of our table that are closest to `target`, nearest first.
-    pub fn closest(&self, target: &str, family: &str) -> Result<Array> {
+    #[wasm_bindgen(unchecked_return_type = "Contact[]")]
+    pub fn closest(
+        &self,
+        target: &str,
+        #[wasm_bindgen(unchecked_param_type = "Family")] family: &str,
+    ) -> Result<Array> {
         let closest = self.0.closest(id(target)?, convert::family(family)?);
         Ok(list(closest, |contact| convert::contact(&contact)))
     }
 
     /// How far an operation is; undefined if it has ended.
+    #[wasm_bindgen(unchecked_return_type = "OperationProgress | undefined")]
     pub fn operation(&self, named: f64) -> JsValue {
         let progress = self.0.operation(operation(named));
         progress.map_or(JsValue::UNDEFINED, |progress| convert::progress(&progress))
     }
 
     /// What happened so far.
+    #[wasm_bindgen(unchecked_return_type = "Stats")]
     pub fn stats(&self) -> JsValue {
         convert::stats(self.0.stats())
     }
 
     /// What limits per source made us drop.
+    #[wasm_bindgen(unchecked_return_type = "Dropped")]
     pub fn dropped(&self) -> JsValue {
         convert::dropped(self.0.dropped())
     }
 
     /// What is kept for others, and what became of what was to be kept.
-    #[wasm_bindgen(js_name = storeStats)]
+    #[wasm_bindgen(js_name = storeStats, unchecked_return_type = "StoreStats")]
     pub fn store_stats(&self) -> JsValue {
         convert::store_stats(&self.0.store_stats())
     }
 
     /// How the node is.
+    #[wasm_bindgen(unchecked_return_type = "Health")]
     pub fn health(&self) -> JsValue {
         convert::health(&self.0.health())
     }
@@ -300,7 +351,7 @@ impl Node {
 }
 
 /// Signs a value with the key pair that follows from `secret` (32 bytes).
-#[wasm_bindgen]
+#[wasm_bindgen(unchecked_return_type = "SignedValue")]
 pub fn sign(secret: &[u8], salt: &[u8], seq: u64, value: &[u8]) -> Result<JsValue> {
     let signed = SignedValue::sign(&array("a secret", secret)?, salt, seq, value);
     Ok(convert::signed_value(&signed.map_err(invalid)?))
@@ -308,7 +359,7 @@ pub fn sign(secret: &[u8], salt: &[u8], seq: u64, value: &[u8]) -> Result<JsValu
 
 /// The key an item is stored under.
 #[wasm_bindgen(js_name = keyOf)]
-pub fn key_of(item: &JsValue) -> Result<String> {
+pub fn key_of(#[wasm_bindgen(unchecked_param_type = "Item")] item: &JsValue) -> Result<String> {
     Ok(convert::item_from(item)?.key().to_string())
 }
 
@@ -316,4 +367,17 @@ pub fn key_of(item: &JsValue) -> Result<String> {
 #[wasm_bindgen(js_name = signedKeyOf)]
 pub fn signed_key_of(public_key: &[u8], salt: &[u8]) -> Result<String> {
     Ok(SignedValue::key_of(&array("a public key", public_key)?, salt).to_string())
+}
+
+/// The key under which the providers of a file with this BLAKE3 hash (32 bytes) are announced.
+#[wasm_bindgen(js_name = contentKeyOf)]
+pub fn content_key_of(content: &[u8]) -> Result<String> {
+    Ok(ContentId::new(array("a content", content)?).key().to_string())
+}
+
+/// The id of the network with this name, as its datagrams carry it: 16 hexadecimal digits.
+#[wasm_bindgen(js_name = networkIdOf)]
+pub fn network_id_of(network: &str) -> String {
+    let id = u64::from_be_bytes(Native::new(network).network());
+    format!("{id:016x}")
 }

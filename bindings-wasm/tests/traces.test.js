@@ -64,7 +64,12 @@ function read(name, value) {
   if (BYTES.has(name)) return unhex(value);
   if (MICROS.has(name)) return value / 1000;
   if (name === "item" && typeof value === "string") return unhex(value);
-  if (["item", "path", "entry", "config"].includes(name)) {
+  if (name === "config") {
+    // Two settings lie deeper than the trace says.
+    const { max_changes: maxChanges, deadline, ...own } = value;
+    return { ...own, deadline: deadline / 1000, store: { maxChanges } };
+  }
+  if (["item", "path", "entry"].includes(name)) {
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [camel(k), read(k, v)]));
   }
   if (name === "addresses") return value.map((one) => read("path", one));
@@ -107,7 +112,10 @@ class Replay {
       case "sign":
         return kadlet.sign(...given);
     }
-    return this.node[camel(call.call)](...given);
+    const returns = this.node[camel(call.call)](...given);
+    if (call.call !== "config") return returns;
+    const { network, role, capabilities, deadline, store } = returns;
+    return { network, role, capabilities, deadline, maxChanges: store.maxChanges };
   }
 
   out(call) {

@@ -188,6 +188,13 @@ impl Native {
         Self { start: [m0, m1, m2, DRAFT, a, b, c, d, e, f, g, h] }
     }
 
+    /// The network's id, as it stands in the header of each of its datagrams.
+    #[must_use]
+    pub const fn network(&self) -> [u8; 8] {
+        let [_, _, _, _, network @ ..] = self.start;
+        network
+    }
+
     /// Reads one datagram.
     ///
     /// A query whose method is not known, or that has a critical field which is not, becomes

@@ -162,6 +162,26 @@ impl Context {
         Ok(build.join("debug/kadlet-wasm-bindgen"))
     }
 
+    /// What the lock file in this folder names, in its `node_modules`.
+    pub(crate) fn needs_npm(&self, folder: &Path) -> Result<(), Stop> {
+        self.needs_program(Path::new("npm"), "--version", "apt-get install npm")?;
+        let lock = folder.join("package-lock.json");
+        let wanted = std::fs::read(&lock)
+            .map_err(|why| Stop::Failed(format!("{}: {why}", lock.display())))?;
+        // What is installed already is not fetched again, so that a second run works offline.
+        let have = folder.join("node_modules/installed.json");
+        if std::fs::read(&have).is_ok_and(|installed| installed == wanted) {
+            return Ok(());
+        }
+        println!("fetching from npm into {}/node_modules (60 MB, 20 s)", folder.display());
+        let ci = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+        run(self.command("npm").args(ci).current_dir(folder)).map_err(|_| Stop::Missing {
+            what: "npm packages cannot be fetched".into(),
+            install: format!("cd {} && npm {}", folder.display(), ci.join(" ")),
+        })?;
+        std::fs::write(&have, wanted).map_err(|why| Stop::Failed(why.to_string()))
+    }
+
     /// A Python environment of our own under `target/` with these packages.
     pub(crate) fn needs_venv(&self, packages: &[&str]) -> Result<PathBuf, Stop> {
         self.needs_python()?;

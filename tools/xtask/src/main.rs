@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod context;
+mod javascript;
 mod mutations;
 mod python;
 mod readme;

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::context::{Context, run};
+use crate::javascript;
 use crate::mutations;
 use crate::python;
 use crate::readme;
@@ -38,7 +39,10 @@ pub(crate) fn all() -> Vec<Step> {
             "bindings-python/pyproject.toml",
             step("python", "the Python package's tests", python::tests),
         ),
-        ("bindings-wasm/Cargo.toml", step("wasm", "the JavaScript package's tests", wasm)),
+        (
+            "bindings-wasm/Cargo.toml",
+            step("wasm", "the JavaScript package's tests", javascript::tests),
+        ),
     ] {
         if here.root.join(sign).exists() {
             steps.push(later);
@@ -145,30 +149,6 @@ fn relay(cx: &Context) -> Result<(), Stop> {
     // Of the whole workspace: of one package alone everything would be built anew.
     let test = ["test", "--workspace", "--locked", "--test", "proxy"];
     run(cx.cargo(&test).env("KADLET_NGINX", nginx))
-}
-
-/// Says how much a page has to load.
-const PRINT_SIZE: &str = "
-const { gzipSync } = require('node:zlib');
-const size = (file) => gzipSync(require('node:fs').readFileSync(file), { level: 9 }).length;
-const [wasm, glue] = process.argv.slice(1).map(size);
-console.log(`gzipped: wasm ${wasm} B + glue ${glue} B = ${((wasm + glue) / 1000).toFixed(1)} kB`);
-";
-
-fn wasm(cx: &Context) -> Result<(), Stop> {
-    cx.needs_node()?;
-    let wasm32 = "wasm32-unknown-unknown";
-    cx.needs_target(wasm32)?;
-    let build = ["build", "--package", "kadlet-wasm", "--profile", "wasm", "--locked", "--target"];
-    run(cx.cargo(&build).arg(wasm32))?;
-    let bindgen = cx.needs_wasm_bindgen()?;
-    let module = cx.target.join(wasm32).join("wasm/kadlet_wasm.wasm");
-    let bindings = cx.root.join("bindings-wasm");
-    let package = bindings.join("pkg");
-    run(cx.command(bindgen).arg(module).arg(&package))?;
-    run(cx.command("node").args(["--test", "tests/"]).current_dir(&bindings))?;
-    let files = ["kadlet_bg.wasm", "kadlet.js"].map(|name| package.join(name));
-    run(cx.command("node").args(["-e", PRINT_SIZE]).args(files))
 }
 
 /// What `fuzz/libfuzzer/` has programs for.

@@ -1,0 +1,276 @@
+// Opening a node: core, transport, state, joining.
+import type { Config, Event, Partly } from "../pkg/kadlet.js";
+import { type Clock, systemClock } from "./clock.js";
+import type { Core } from "./core-module.js";
+import { type CoreNode, Driver, reasonOf } from "./driver.js";
+import { BootstrapError, ClosedError, InvalidState } from "./errors.js";
+import { RunningNode } from "./node.js";
+import { pack, type StateStore, unpack } from "./storage.js";
+import type { Transport, TransportHost, Warning } from "./transport.js";
+
+/** What every node is opened with. */
+export interface NodeOptions {
+  /** The network's name, before that in `config`. Networks with different names never merge. */
+  readonly network?: string | undefined;
+  /** Nodes to start from, IP:PORT. Without any the node starts from the contacts in its state. */
+  readonly bootstrap?: readonly string[] | undefined;
+  /** Carries datagrams, in place of the relay. */
+  readonly transport?: Transport | undefined;
+  /** Ends opening, and later the node. */
+  readonly signal?: AbortSignal | undefined;
+  /** For joining, milliseconds. */
+  readonly timeout?: number | undefined;
+  /** Settings of the core; what is left out keeps its default. */
+  readonly config?: Partly<Config> | undefined;
+}
+
+/** How a package's entry opens nodes. */
+export interface Opening extends NodeOptions {
+  readonly core: Core;
+  readonly transport: Transport;
+  readonly clock?: Clock;
+  /** Bytes that nobody can know; of the system's entropy without it. */
+  readonly random?: (length: number) => Uint8Array;
+  /** Where the state is kept. What it rejects with is a warning, and the node goes without. */
+  readonly store?: (() => Promise<StateStore>) | undefined;
+}
+
+/** A state is saved so long after it changed, milliseconds. */
+const SAVE_AFTER = 2000;
+/** And tried again after so long where that failed. */
+const SAVE_AGAIN = 30_000;
+/** Between two events that say that the table changed. */
+const TABLE_EVERY = 100;
+/** Changes of one call that the journal has to hold. */
+const JOURNAL = 1024;
+
+const entropy = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Saves a node's state soon after it changed. */
+class Saving {
+  #unset: (() => void) | undefined;
+  #failed = false;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    readonly store: StateStore,
+    readonly clock: Clock,
+    readonly state: () => Uint8Array,
+    readonly warn: (warning: Warning) => void,
+  ) {}
+
+  soon(after = SAVE_AFTER): void {
+    this.#unset ??= this.clock.at(this.clock.now() + after, () => void this.now());
+  }
+
+  /** Saves; a failure is a warning, and is tried again. Two never write at once. */
+  now(): Promise<void> {
+    this.#unset?.();
+    this.#unset = undefined;
+    const state = pack(this.state());
+    this.#last = this.#last.then(async () => {
+      try {
+        await this.store.save(state);
+        this.#failed = false;
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        if (!this.#failed) this.warn({ kind: "storage", message: `the state cannot be saved: ${why}` });
+        this.#failed = true;
+        this.soon(SAVE_AGAIN);
+      }
+    });
+    return this.#last;
+  }
+
+  async end(state: Uint8Array): Promise<void> {
+    this.#unset?.();
+    const last = pack(state);
+    await this.#last;
+    try {
+      await this.store.save(last);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.warn({ kind: "storage", message: `the state cannot be saved: ${why}` });
+    }
+    this.#unset?.();
+    this.store.close?.();
+  }
+}
+
+function handOn(node: RunningNode, event: Event): void {
+  switch (event.type) {
+    case "signal":
+      return node.emit("signal", event);
+    case "address_seen":
+      return node.emit("address", event);
+    case "reachable":
+      return node.emit("reachable", event);
+    case "offline":
+      return node.emit("offline", event);
+    case "renewed":
+      return node.emit("renewed", event);
+    default:
+  }
+}
+
+/** Opens a node. */
+export async function open({
+  core,
+  transport,
+  clock = systemClock(),
+  random = entropy,
+  store: openStore,
+  network,
+  bootstrap = [],
+  signal,
+  timeout,
+  config: given = {},
+}: Opening): Promise<RunningNode> {
+  if (signal?.aborted) throw reasonOf(signal);
+  const early: Warning[] = [];
+  let node: RunningNode | undefined;
+  const warn = (warning: Warning): void => void (node ? node.emit("warning", warning) : early.push(warning));
+
+  let store: StateStore | undefined;
+  let saved: Uint8Array | undefined;
+  try {
+    store = await openStore?.();
+    saved = await store?.load();
+  } catch (error) {
+    store?.close?.();
+    store = undefined;
+    const why = error instanceof Error ? error.message : String(error);
+    warn({ kind: "storage", message: `the state is not kept: ${why}` });
+  }
+
+  const named = network ?? given.network;
+  let driver: Driver | undefined;
+  const host: TransportHost = {
+    network: named === null ? "mainline" : core.networkIdOf(named ?? "kadlet"),
+    receive: (datagram, from) => driver?.receive(datagram, from),
+    failed: (to) => driver?.failed(to),
+    up(link) {
+      driver?.linkUp(link);
+      node?.emit("up", { addresses: link.addresses });
+    },
+    down(reason) {
+      driver?.linkDown();
+      node?.emit("down", { reason });
+    },
+    warn,
+  };
+  const abort = new AbortController();
+  const link = await transport.open(host, signal ?? abort.signal).catch((error: unknown) => {
+    store?.close?.();
+    throw error;
+  });
+  try {
+    const config: Partly<Config> = {
+      ...given,
+      ...(named === undefined ? {} : { network: named }),
+      ...(link.serve === false ? { role: "client" } : {}),
+      ...(store ? { store: { ...given.store, maxChanges: given.store?.maxChanges ?? JOURNAL } } : {}),
+    };
+    const now = clock.now();
+    let inner: CoreNode;
+    if (saved === undefined) {
+      inner = new core.Node(config, hex(random(20)), random(32), now);
+    } else {
+      const unpacked = unpack(saved);
+      if (unpacked === undefined) throw new InvalidState("what was kept is no state of a node");
+      try {
+        inner = core.Node.restore(config, unpacked.state, random(32), now, unpacked.elapsed);
+      } catch (error) {
+        throw new InvalidState(error instanceof Error ? error.message : String(error));
+      }
+    }
+
+    let tableTimer: (() => void) | undefined;
+    let saving: Saving | undefined;
+    const running = new Driver(inner, clock, transport, {
+      // After `pump`, so that listeners may call whatever they like.
+      event: (event) => queueMicrotask(() => node && handOn(node, event)),
+      changed(records) {
+        saving?.soon(records ? SAVE_AFTER : 5 * SAVE_AFTER);
+        tableTimer ??= clock.at(clock.now() + TABLE_EVERY, () => {
+          tableTimer = undefined;
+          node?.emit("table", undefined);
+        });
+      },
+    });
+    driver = running;
+    const opened = new RunningNode(core, running, () => (closing ??= close()));
+    node = opened;
+    if (store) {
+      saving = new Saving(store, clock, () => inner.exportState(clock.now()), warn);
+      // An id that nobody ever talked to is worth keeping as well.
+      if (saved === undefined) void saving.now();
+    }
+
+    // A page that is hidden may never be seen again.
+    const hidden = (): void => {
+      if (globalThis.document?.visibilityState === "hidden") void saving?.now();
+    };
+    globalThis.document?.addEventListener("visibilitychange", hidden);
+    const aborted = (): void => void opened.close();
+    signal?.addEventListener("abort", aborted, { once: true });
+
+    let closing: Promise<void> | undefined;
+    async function close(): Promise<void> {
+      globalThis.document?.removeEventListener("visibilitychange", hidden);
+      signal?.removeEventListener("abort", aborted);
+      tableTimer?.();
+      const state = saving && inner.exportState(clock.now());
+      running.close();
+      await transport.close();
+      if (saving && state) await saving.end(state);
+      opened.emit("close", undefined);
+    }
+
+    running.linkUp(link);
+    for (const warning of early) opened.warnings.push(warning);
+    try {
+      await join(opened, bootstrap, { signal, timeout });
+    } catch (error) {
+      await opened.close();
+      throw signal?.aborted ? reasonOf(signal) : error;
+    }
+    transport.attach?.(opened);
+    if (early.length) {
+      // Whoever awaits the node has it by then.
+      setTimeout(() => early.forEach((detail) => opened.dispatchEvent(new CustomEvent("warning", { detail }))));
+    }
+    return opened;
+  } catch (error) {
+    if (!(driver?.closed ?? false)) {
+      await transport.close();
+      store?.close?.();
+    }
+    throw error;
+  }
+}
+
+/** Joins by the addresses given, or by the contacts that the state has. */
+async function join(
+  node: RunningNode,
+  bootstrap: readonly string[],
+  options: { signal?: AbortSignal | undefined; timeout?: number | undefined },
+): Promise<void> {
+  const known = Object.values(node.health().contacts).some((count) => count > 0);
+  if (bootstrap.length) {
+    try {
+      await node.bootstrap(bootstrap, options);
+      return;
+    } catch (error) {
+      if (!(error instanceof BootstrapError) || !known) throw error;
+      const closest = await node.findNode(node.id, options).catch(() => []);
+      if (!closest.length) throw error;
+    }
+  } else if (known) {
+    // Nobody who answers is no failure: those who are away may come back.
+    await node.findNode(node.id, options).catch((error: unknown) => {
+      if (error instanceof ClosedError) throw error;
+    });
+  }
+}

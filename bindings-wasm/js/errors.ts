@@ -1,0 +1,128 @@
+// What can go wrong, by who can do something about it. All are `DhtError`s. A peer's fault never
+// shows here: the core counts it (`stats().rejected`).
+import type { ErrorCode, Outcome } from "../pkg/kadlet.js";
+import type { Attempt } from "./address.js";
+
+/** Any of the errors below. */
+export class DhtError extends Error {
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** There was nobody to ask: the node has no contacts. At once. */
+export class NoPeersError extends DhtError {}
+
+/** Everybody who was asked stayed silent or failed. */
+export class NoAnswerError extends DhtError {}
+
+/** The time was up. `partial` has what was found or stored until then. */
+export class QueryTimeout extends DhtError {
+  constructor(
+    message: string,
+    readonly partial?: unknown,
+  ) {
+    super(message);
+  }
+}
+
+/** Not begun: the node runs as many operations as it may at once. */
+export class OverloadedError extends DhtError {}
+
+/** The node is closed. */
+export class ClosedError extends DhtError {}
+
+/**
+ * Peers answered, and none of those that could have stored it did. `code` is the reason given most
+ * often, `seq` the highest sequence number held, with `cas_mismatch` and `stale_sequence`.
+ */
+export class RefusedError extends DhtError {
+  constructor(
+    message: string,
+    readonly code: ErrorCode,
+    readonly seq: bigint | undefined,
+  ) {
+    super(message);
+  }
+}
+
+/** A newer value is stored already: `seq` is its sequence number. */
+export class StaleSequence extends RefusedError {}
+
+/** Fewer nodes took a record than asked for; those in `result` have it. */
+export class QuorumError extends DhtError {
+  constructor(
+    message: string,
+    readonly result: { readonly stored: number; readonly attempted: number },
+  ) {
+    super(message);
+  }
+}
+
+/** The bytes are none that a record can have: a salt too long, a signature that is wrong. */
+export class InvalidRecord extends DhtError {}
+
+/** The value has `size` bytes, and `limit` are allowed. */
+export class ValueTooLarge extends InvalidRecord {
+  constructor(
+    readonly size: number,
+    readonly limit: number,
+  ) {
+    super(`a value has at most ${limit} bytes, this has ${size}`);
+  }
+}
+
+/** What was kept is no state of a node, is damaged, or a later version wrote it. It is left alone. */
+export class InvalidState extends DhtError {}
+
+/** None of the addresses is a node of our network: `attempts` says of each why. */
+export class BootstrapError extends DhtError {
+  constructor(readonly attempts: readonly Attempt[]) {
+    const words = attempts.map(({ address, result }) => `${address} ${result.replaceAll("_", " ")}`);
+    super(`no bootstrap address works: ${words.join("; ")}`);
+  }
+}
+
+/** Nobody offers the content, or all who did were dropped: `rejected` says of each why. */
+export class NoProvidersError extends DhtError {
+  constructor(readonly rejected: Readonly<Record<string, string>>) {
+    const words = Object.entries(rejected).map(([who, why]) => `${who} ${why}`);
+    super(words.length ? `no provider is left: ${words.join("; ")}` : "nobody offers it");
+  }
+}
+
+/** The relay cannot be used. `code` is that of its close frame, where it gave one. */
+export class RelayError extends DhtError {
+  constructor(
+    message: string,
+    readonly code?: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The core could not be loaded: a policy of the page, an old browser, or a file that is not there. */
+export class LoadError extends DhtError {}
+
+/** The error in an outcome, if it is one: that nobody has something is a result. */
+export function errorOf(outcome: Outcome, partial?: unknown): DhtError | undefined {
+  switch (outcome) {
+    case "success":
+    case "absent":
+      return undefined;
+    case "no_peers":
+      return new NoPeersError("there is nobody to ask: the node has no contacts");
+    case "no_answer":
+      return new NoAnswerError("nobody who was asked gave an answer");
+    case "deadline_exceeded":
+      return new QueryTimeout("the time was up", partial);
+    case "overloaded":
+      return new OverloadedError("this node is doing as much at once as it may");
+    case "cancelled":
+      return new ClosedError("the node is closed");
+  }
+  const { code, seq } = outcome;
+  return code === "stale_sequence"
+    ? new StaleSequence(`a newer value is stored already: its sequence number is ${seq}`, code, seq)
+    : new RefusedError(`every holder refused: ${code}`, code, seq);
+}

@@ -1,0 +1,410 @@
+// A node that runs: what people do with it.
+import type {
+  Address,
+  Answered,
+  Asked,
+  Bucket,
+  Contact,
+  Done,
+  Dropped,
+  Failed,
+  Family,
+  Health,
+  Hit,
+  Id,
+  Item,
+  Peer,
+  PeerFailure,
+  Provider,
+  SearchEntry,
+  SignedValue,
+  Signal,
+  Stats,
+  StoreStats,
+} from "../pkg/kadlet.js";
+import { type Attempt, type AttemptResult, isAddress, resultOf, split } from "./address.js";
+import type { Core } from "./core-module.js";
+import { type Begin, type Driver, isFailed } from "./driver.js";
+import {
+  BootstrapError,
+  ClosedError,
+  DhtError,
+  errorOf,
+  InvalidRecord,
+  QuorumError,
+  ValueTooLarge,
+} from "./errors.js";
+import { Results } from "./results.js";
+import type { Warning } from "./transport.js";
+
+/** The longest value, bytes: with its signature it fits into one datagram. */
+export const MAX_VALUE = 896;
+
+/** Warnings that are kept for whoever comes later. */
+const WARNINGS = 16;
+
+/** One step of a lookup: somebody is asked, answers or fails; the last one names the closest. */
+export type LookupStep = Asked | Answered | Failed | Done;
+
+/** What every operation takes. */
+export interface OperationOptions {
+  /** Ends it, and its traffic. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds; without it `Config.deadline`. */
+  readonly timeout?: number | undefined;
+}
+
+/** What a store takes besides. */
+export interface StoreOptions extends OperationOptions {
+  /** Whether it is stored again before holders forget it, until `withdraw` or the node's end. */
+  readonly renew?: boolean | undefined;
+}
+
+export interface PutOptions extends StoreOptions {
+  /** Only over the value with this sequence number. */
+  readonly cas?: bigint | undefined;
+  /** Fewer holders are a `QuorumError`. 1 without it. */
+  readonly quorum?: number | undefined;
+}
+
+export interface AnnounceOptions extends StoreOptions {
+  /** Where the content is to be had; without it the port of our datagrams. */
+  readonly port?: number | undefined;
+  /** 1 HTTP, 2 a WebRTC data channel. 1 without it. */
+  readonly transports?: number | undefined;
+}
+
+export interface GetSignedOptions extends OperationOptions {
+  readonly salt?: Uint8Array | undefined;
+  /** Only one with a higher sequence number. */
+  readonly newerThan?: bigint | undefined;
+}
+
+/** A record that others keep now. */
+export interface PutResult {
+  /** What it is found under. */
+  readonly key: Id;
+  /** How many nodes acknowledged it. */
+  readonly stored: number;
+  /** How many were asked to keep it. */
+  readonly attempted: number;
+  /** Who gave no usable answer on the way, and why. */
+  readonly failures: readonly { readonly peer: Peer; readonly reason: PeerFailure }[];
+  /** Names its renewal, if there is one, to `withdraw`. */
+  readonly operation: number;
+}
+
+/** What a node tells, by the name of the event; `event.detail` has it. */
+export interface NodeEvents {
+  /** The relay, or whatever carries datagrams, is gone; it is tried again. */
+  down: { readonly reason: Error };
+  /** It is there again, at these addresses. */
+  up: { readonly addresses: readonly Address[] };
+  /** Something went otherwise than wished, and the node goes on. */
+  warning: Warning;
+  /** Contacts came or went: `buckets()` has others. At most ten times a second. */
+  table: undefined;
+  /** Another node sent us a few bytes. */
+  signal: Signal;
+  /** Several nodes agree that this is our address, seen from outside. */
+  address: { readonly address: Address };
+  /** Whether strangers reach us. */
+  reachable: { readonly address: Address; readonly reachable: boolean };
+  /** Nothing answers any more, or something does again. */
+  offline: { readonly offline: boolean };
+  /** A renewal went otherwise than the time before; without holders it is tried again soon. */
+  renewed: { readonly operation: number; readonly stored: number };
+  /** The node is closed. */
+  close: undefined;
+}
+
+function start<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    // The core's own words for what no record can be.
+    if (error instanceof DhtError || error instanceof DOMException || !(error instanceof Error)) throw error;
+    throw error.name === "Error" ? new InvalidRecord(error.message) : error;
+  }
+}
+
+// `EventTarget`, with the types of a node's events.
+export interface RunningNode {
+  addEventListener<K extends keyof NodeEvents>(
+    type: K,
+    listener: ((event: CustomEvent<NodeEvents[K]>) => void) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof NodeEvents>(
+    type: K,
+    listener: ((event: CustomEvent<NodeEvents[K]>) => void) | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** A node that runs; `createNode` makes them. After `close` every operation throws `ClosedError`. */
+export class RunningNode extends EventTarget implements AsyncDisposable {
+  readonly #core: Core;
+  readonly #driver: Driver;
+  readonly #end: () => Promise<void>;
+  /** The last warnings. */
+  readonly warnings: Warning[] = [];
+
+  /** @internal */
+  constructor(core: Core, driver: Driver, end: () => Promise<void>) {
+    super();
+    this.#core = core;
+    this.#driver = driver;
+    this.#end = end;
+  }
+
+  /** Our id. */
+  get id(): Id {
+    return this.#driver.core.id();
+  }
+
+  /** IP:PORT at which others reach us; undefined before there was a line. */
+  get addr(): Address | undefined {
+    return this.#driver.addresses[0];
+  }
+
+  /** The same for each family. */
+  get addrs(): readonly Address[] {
+    return this.#driver.addresses;
+  }
+
+  get closed(): boolean {
+    return this.#driver.closed;
+  }
+
+  /** The buckets of a routing table, nearest first; of the family of our address without one. */
+  buckets(family: Family = this.addr?.startsWith("[") ? "ipv6" : "ipv4"): Bucket[] {
+    return this.#driver.core.table(family);
+  }
+
+  /** How the node is. */
+  health(): Health {
+    return this.#driver.core.health();
+  }
+
+  /** Counters of the core. */
+  stats(): Stats {
+    return this.#driver.core.stats();
+  }
+
+  /** What limits per source made the node drop. */
+  dropped(): Dropped {
+    return this.#driver.core.dropped();
+  }
+
+  /** What is kept for others. */
+  storeStats(): StoreStats {
+    return this.#driver.core.storeStats();
+  }
+
+  /** Everything worth keeping over a restart, as the core writes it. */
+  exportState(): Uint8Array {
+    return this.#driver.core.exportState(this.#driver.now());
+  }
+
+  /** Milliseconds since the node was opened: the moments in buckets are of this clock. */
+  now(): number {
+    return this.#driver.now();
+  }
+
+  /**
+   * Joins a network by these addresses, and says what each answered. Throws `BootstrapError` if none
+   * of them is a node of our network.
+   */
+  async bootstrap(given: readonly string[], options: OperationOptions = {}): Promise<readonly Attempt[]> {
+    const attempts: { given: string; address: Address; result: AttemptResult }[] = [];
+    const { transport } = this.#driver;
+    for (const text of given) {
+      const { host, port } = split(text);
+      let addresses: readonly Address[] = isAddress(text) ? [text] : [];
+      if (!isAddress(text) && transport.resolve) addresses = await transport.resolve(host, port).catch(() => []);
+      if (!addresses.length) attempts.push({ given: text, address: text, result: "unresolved" });
+      for (const address of addresses) {
+        const result = this.#driver.pathTo(address) ? "timeout" : "out_of_reach";
+        attempts.push({ given: text, address, result });
+      }
+    }
+    const paths = attempts.flatMap(({ address, result }) => {
+      const path = result === "timeout" ? this.#driver.pathTo(address) : undefined;
+      return path ? [path] : [];
+    });
+    if (paths.length) {
+      const operation = this.#begin((now) => this.#driver.core.bootstrap(now, paths), { ...options, steps: true });
+      const { events } = await operation.finish();
+      for (const event of events) {
+        if (event.type !== "answered" && event.type !== "failed") continue;
+        const result = event.type === "answered" ? "answered" : resultOf(event.reason);
+        for (const attempt of attempts) {
+          // The first word counts, and an answer after a silence.
+          if (attempt.result === "timeout" && attempt.address === event.peer.path.remote) attempt.result = result;
+        }
+      }
+    }
+    if (this.closed) throw new ClosedError("the node is closed");
+    if (!attempts.some(({ result }) => result === "answered")) throw new BootstrapError(attempts);
+    return attempts;
+  }
+
+  /** The value under a key; undefined if peers answered and nobody has it. */
+  async get(key: Id, options: OperationOptions = {}): Promise<Uint8Array | undefined> {
+    const found = await this.#read(key, undefined, undefined, options);
+    return found instanceof Uint8Array ? found : found?.value;
+  }
+
+  /** The newest value that the owner of `publicKey` (32 bytes) stored under a salt. */
+  async getSigned(
+    publicKey: Uint8Array,
+    { salt = new Uint8Array(), newerThan, ...options }: GetSignedOptions = {},
+  ): Promise<SignedValue | undefined> {
+    const key = start(() => this.#core.signedKeyOf(publicKey, salt));
+    const found = await this.#read(key, salt, newerThan, options);
+    return found instanceof Uint8Array ? undefined : found;
+  }
+
+  /**
+   * Stores bytes, found by their hash, or a signed value as `sign` makes them. Throws
+   * `ValueTooLarge` over 896 bytes, `InvalidRecord`, `StaleSequence` or another `RefusedError`,
+   * `QuorumError`, or another `DhtError` if nobody took it.
+   */
+  async put(item: Item, { cas, renew, quorum = 1, ...options }: PutOptions = {}): Promise<PutResult> {
+    const { length } = item instanceof Uint8Array ? item : item.value;
+    if (length > MAX_VALUE) throw new ValueTooLarge(length, MAX_VALUE);
+    const key = start(() => this.#core.keyOf(item));
+    return this.#store(key, (now) => this.#driver.core.put(now, item, cas, renew), quorum, options);
+  }
+
+  /** Tells the nodes closest to `key` that its content is to be had from us. */
+  async announce(
+    key: Id,
+    { port, transports = 1, renew, ...options }: AnnounceOptions = {},
+  ): Promise<PutResult> {
+    return this.#store(key, (now) => this.#driver.core.announce(now, key, port, transports, renew), 1, options);
+  }
+
+  /** Lets a file be found by every word of its name. */
+  async publish(entry: SearchEntry, { renew, ...options }: StoreOptions = {}): Promise<PutResult> {
+    // It is kept under each of its words; its content's key is where its providers are.
+    const key = start(() => this.#core.contentKeyOf(entry.content));
+    return this.#store(key, (now) => this.#driver.core.publish(now, entry, renew), 1, options);
+  }
+
+  /** Ends the renewal of something published. Holders forget it in their own time. */
+  withdraw(published: PutResult): void {
+    this.#driver.cancel(published.operation);
+  }
+
+  /** Who has the content with this key, as they are heard of. */
+  providers(key: Id, options: OperationOptions = {}): Results<Provider> {
+    const operation = this.#begin((now) => this.#driver.core.providers(now, key), options);
+    return new Results(operation, (event) => (event.type === "provider" ? event : undefined));
+  }
+
+  /** Files whose names carry all these words, as they are heard of. */
+  search(words: string, options: OperationOptions = {}): Results<Hit> {
+    const operation = this.#begin((now) => this.#driver.core.search(now, words), options);
+    return new Results(operation, (event) => (event.type === "hit" ? event : undefined));
+  }
+
+  /** One lookup, step by step; the last step is `done`, with the closest contacts. */
+  lookup(target: Id, options: OperationOptions = {}): Results<LookupStep> {
+    const operation = this.#begin((now) => this.#driver.core.findNode(now, target), { ...options, steps: true });
+    return new Results(operation, (event) => {
+      switch (event.type) {
+        case "asked":
+        case "answered":
+        case "failed":
+          return event;
+        case "done":
+          return errorOf(event.outcome) ? undefined : event;
+        default:
+          return undefined;
+      }
+    });
+  }
+
+  /** The contacts closest to `target` that answered, nearest first. */
+  async findNode(target: Id, options: OperationOptions = {}): Promise<Contact[]> {
+    const { done } = await this.#begin((now) => this.#driver.core.findNode(now, target), options).finish();
+    const error = errorOf(done.outcome, done.closest);
+    if (error) throw error;
+    return done.closest;
+  }
+
+  /** Sends up to 1024 bytes to the node with this id, which hears them as a `signal` event. */
+  async signal(target: Id, payload: Uint8Array, options: OperationOptions = {}): Promise<void> {
+    const { done } = await this.#begin((now) => this.#driver.core.signal(now, target, payload), options).finish();
+    const error = errorOf(done.outcome);
+    if (error) throw error;
+  }
+
+  /** Closes the node: operations end, the line closes, the state is saved. */
+  async close(): Promise<void> {
+    await this.#end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal */
+  emit<K extends keyof NodeEvents>(type: K, detail: NodeEvents[K]): void {
+    if (type === "warning") {
+      const warning = detail as Warning;
+      this.warnings.push(warning);
+      if (this.warnings.length > WARNINGS) this.warnings.shift();
+    }
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #begin(call: (now: number) => number, options: Begin): ReturnType<Driver["begin"]> {
+    return start(() => this.#driver.begin(call, options));
+  }
+
+  async #read(
+    key: Id,
+    salt: Uint8Array | undefined,
+    newerThan: bigint | undefined,
+    options: OperationOptions,
+  ): Promise<Item | undefined> {
+    const operation = this.#begin((now) => this.#driver.core.get(now, key, salt, newerThan), options);
+    const { done, events } = await operation.finish();
+    // What was found before the time was up is found: the last is the newest.
+    const value = events.findLast((event) => event.type === "value");
+    if (value?.type === "value") return value.item;
+    const error = errorOf(done.outcome);
+    if (error) throw error;
+    return undefined;
+  }
+
+  async #store(
+    key: Id,
+    call: (now: number) => number,
+    quorum: number,
+    options: OperationOptions,
+  ): Promise<PutResult> {
+    const { done, events } = await this.#begin(call, options).finish();
+    const failures = events.filter(isFailed).map(({ peer, reason }) => ({ peer, reason }));
+    const { stored, storeAttempts: attempted } = done.totals;
+    const result = { key, stored, attempted, failures, operation: done.operation };
+    // Some holders have it although the time was up for the others.
+    const error = stored ? undefined : errorOf(done.outcome, result);
+    if (error) throw error;
+    if (stored < quorum) throw new QuorumError(`${stored} nodes took it, ${quorum} were asked for`, result);
+    return result;
+  }
+}

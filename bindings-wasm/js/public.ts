@@ -1,0 +1,28 @@
+// What every entry for people offers besides its `createNode`.
+export type { Attempt, AttemptResult } from "./address.js";
+export * from "./errors.js";
+export {
+  MAX_VALUE,
+  RunningNode,
+  type AnnounceOptions,
+  type GetSignedOptions,
+  type LookupStep,
+  type NodeEvents,
+  type OperationOptions,
+  type PutOptions,
+  type PutResult,
+  type StoreOptions,
+} from "./node.js";
+export type { NodeOptions } from "./create.js";
+export { RelayTransport, type Hello, type RelayCounters, type RelayOptions } from "./relay.js";
+export { Results } from "./results.js";
+export type { StateStore } from "./storage.js";
+export type {
+  ContentRequest,
+  ContentServer,
+  Link,
+  Shelf,
+  Transport,
+  TransportHost,
+  Warning,
+} from "./transport.js";

@@ -1,0 +1,19 @@
+// Says how much a page has to load: core, glue and host, minified and gzipped.
+import { build } from "esbuild";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const size = (bytes) => gzipSync(bytes, { level: 9 }).length;
+
+const { outputFiles } = await build({
+  entryPoints: [path("dist/index.js")],
+  bundle: true,
+  minify: true,
+  format: "esm",
+  write: false,
+});
+const wasm = size(readFileSync(path("pkg/kadlet_bg.wasm")));
+const script = size(outputFiles[0].contents);
+console.log(`gzipped: wasm ${wasm} B + glue and host ${script} B = ${((wasm + script) / 1000).toFixed(1)} kB`);
