@@ -67,6 +67,31 @@ async fn a_request_that_makes_no_sense_is_told_so() {
     assert_eq!(asked.await.unwrap(), [426; 4]);
 }
 
+/// All clients of a relay share its prefix, of which a node's table takes ten.
+#[tokio::test]
+async fn on_a_public_network_few_serve() {
+    let (_relay, address) = relay(|settings| {
+        settings.external = vec!["8.8.8.8".parse().unwrap()];
+        settings.limits.serving = 1;
+    })
+    .await;
+    let mainline = Door { query: "network=mainline".to_owned(), ..Door::new("x") };
+    let only = Client::connect(address, &mainline).await;
+    assert_eq!((&only.hello["public"], &only.hello["serve"]), (&true.into(), &false.into()));
+    assert_eq!(only.address().ip().to_string(), "8.8.8.8");
+    assert_eq!(only.hello["stun"], format!("8.8.8.8:{}", address.port()));
+    let first = Client::connect(address, &Door::new("x")).await;
+    let second = Client::connect(address, &Door::new("x")).await;
+    assert_eq!((&first.hello["serve"], &second.hello["serve"]), (&true.into(), &false.into()));
+    // A place that becomes free is the next one's.
+    first.close(1000).await;
+    assert_eq!(Client::connect(address, &Door::new("x")).await.hello["serve"], true);
+    // On a private network all do.
+    let (_relay, address) = relay(|settings| settings.limits.serving = 0).await;
+    let client = Client::connect(address, &Door::new("x")).await;
+    assert_eq!((&client.hello["public"], &client.hello["serve"]), (&false.into(), &true.into()));
+}
+
 #[tokio::test]
 async fn clients_are_counted_in_all_and_by_source() {
     let (_relay, address) = relay(|settings| settings.limits.clients = 2).await;
