@@ -176,6 +176,33 @@ mod tests {
         }
     }
 
+    /// docs/relay.md has the list, and the limits.
+    #[test]
+    fn the_documentation_says_the_same() {
+        const DOCS: &str = include_str!("../../../../docs/relay.md");
+        let ports: Vec<_> = OTHERS_PORTS.iter().map(ToString::to_string).collect();
+        let limits = Limits::default();
+        for line in [
+            format!("{}.", ports.join(", ")),
+            format!("come back | {},000 |", limits.clients / 1_000),
+            format!("of a source | {} |", limits.clients_per_source),
+            format!("each way | {} a second", limits.datagrams_per_second),
+            format!("each way | {} KiB a second", limits.bytes_per_second >> 10),
+            format!("together | those of {} clients |", limits.rates_per_source),
+            format!("within a minute | {} |", limits.destinations),
+            format!("answered | {} / {}, and", limits.unanswered, limits.unanswered_known),
+            format!("sends nothing | {} minutes |", limits.idle.as_secs() / 60),
+            format!("waits for its client | {} s |", limits.grace.as_secs()),
+            format!("rests {} minutes |", limits.port_rest.as_secs() / 60),
+            format!("public network | {} |", limits.serving),
+            format!("in all | {} / {} |", limits.fetches, limits.fetches_in_all),
+            format!("fetches | {} MiB a second |", limits.fetched_bytes_per_second >> 20),
+            format!("in all | {} / 2,000 a second |", limits.stun_per_second),
+        ] {
+            assert!(DOCS.contains(&line), "{line}");
+        }
+    }
+
     #[test]
     fn whoever_does_not_answer_is_left_alone() {
         let start = Instant::now();

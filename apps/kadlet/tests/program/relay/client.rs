@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Longest wait for anything: what takes longer hangs.
-const GUARD: Duration = Duration::from_secs(60);
+const GUARD: Duration = Duration::from_secs(20);
 
 /// What a WebSocket runs over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -53,10 +53,12 @@ pub(crate) fn frame(to: SocketAddr, datagram: &[u8]) -> Vec<u8> {
 }
 
 fn unframe(frame: &[u8]) -> (SocketAddr, Vec<u8>) {
-    assert_eq!(frame[0], 4, "the tests' relays have IPv4");
-    let ip: [u8; 4] = frame[1..5].try_into().expect("four bytes");
-    let port = u16::from_be_bytes([frame[5], frame[6]]);
-    (SocketAddr::from((ip, port)), frame[7..].to_vec())
+    let (ip, rest): (IpAddr, _) = match frame[0] {
+        4 => (<[u8; 4]>::try_from(&frame[1..5]).expect("four bytes").into(), &frame[5..]),
+        _ => (<[u8; 16]>::try_from(&frame[1..17]).expect("sixteen bytes").into(), &frame[17..]),
+    };
+    let port = u16::from_be_bytes([rest[0], rest[1]]);
+    (SocketAddr::new(ip, port), rest[2..].to_vec())
 }
 
 /// What is asked for at the door.
@@ -131,12 +133,15 @@ impl Client {
 
     /// The next message that is no ping.
     pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
-        loop {
-            match within(self.socket.next()).await {
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => return other,
+        within(async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => return other,
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The next datagram, and who sent it.

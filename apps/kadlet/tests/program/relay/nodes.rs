@@ -90,6 +90,34 @@ async fn datagrams_pass_unchanged_both_ways() {
 }
 
 #[tokio::test]
+async fn a_relay_of_both_families_gives_a_port_of_each() {
+    let Ok(six) = tokio::net::UdpSocket::bind("[::1]:0").await else {
+        // A machine without IPv6 has nothing to relay to.
+        return;
+    };
+    let listen = ["127.0.0.1:0", "[::1]:0"].map(|address| address.parse().unwrap());
+    let (_relay, address) = relay(|settings| settings.listen = listen.to_vec()).await;
+    let mut client = Client::connect(address, &Door::new("x")).await;
+    let addresses: Vec<core::net::SocketAddr> = client.hello["addresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|address| address.as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6(), "{addresses:?}");
+    assert_eq!(addresses[0].port(), addresses[1].port());
+    let (four, there) = peer().await;
+    client.send(there, &ping("x")).await;
+    assert_eq!(received(&four).await, (addresses[0], ping("x")));
+    client.send(six.local_addr().unwrap(), &ping("x")).await;
+    assert_eq!(received(&six).await, (addresses[1], ping("x")));
+    four.send_to(&ping("x"), addresses[0]).await.unwrap();
+    assert_eq!(client.datagram().await.0, there);
+    six.send_to(&ping("x"), addresses[1]).await.unwrap();
+    assert_eq!(client.datagram().await.0, six.local_addr().unwrap());
+}
+
+#[tokio::test]
 async fn two_clients_of_one_relay_meet() {
     let (_relay, address) = relay(|_| {}).await;
     let mut one = Client::connect(address, &Door::new("x")).await;
