@@ -565,7 +565,8 @@ pub enum Role {
     /// one of our contacts, has reached us.
     #[default]
     Auto,
-    /// Never in anybody's table: asks, and answers what it is asked. For one-shot commands.
+    /// Never in anybody's table: asks, and answers what it is asked (on Mainline nothing, BEP 43).
+    /// For one-shot commands.
     Client,
     /// In others' tables from the start.
     Server,

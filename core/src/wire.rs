@@ -646,6 +646,17 @@ impl Wire {
         }
     }
 
+    /// Whether a client answers what it is asked. A read-only node of BEP 43 does not: whoever did
+    /// would be taken for one that stays.
+    #[must_use]
+    pub const fn clients_answer(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
+        }
+    }
+
     /// Whether nodes say what they can do, so that one can look for those that can.
     #[must_use]
     pub const fn has_capabilities(&self) -> bool {

@@ -79,6 +79,9 @@ impl Node {
             self.meet(now, id, path);
         }
         self.note_stranger(now, path);
+        if self.is_client() && !self.wire.clients_answer() {
+            return Ok(());
+        }
         self.stats.queries_answered += 1;
         self.answer(now, asker, message, query);
         Ok(())

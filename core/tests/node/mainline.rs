@@ -149,6 +149,13 @@ fn a_read_only_node_is_served_and_never_inserted() {
     let id = net.node(client).id();
     net.run(client, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
     net.run_for(Duration::from_secs(60));
+    // It answers nothing: some would take it for one that stays.
+    let mut datagram = Vec::new();
+    let ping = Body::Query(Query::new(Method::Ping { nonce: None }));
+    Mainline.encode(&Message::new(b"qq", STRANGER, ping), &mut datagram);
+    let (now, from) = (net.now, Path::direct("127.0.0.1:7".parse().expect("an address")));
+    assert_eq!(net.node(client).handle_datagram(now, from, &datagram), Ok(()));
+    assert_eq!(net.node(client).stats().queries_answered, 0);
     assert!(net.node(client).table(Family::V4).len() >= 8);
     for addr in addrs {
         assert!(net.node(addr).table(Family::V4).get(id).is_none());
