@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod context;
 mod javascript;
+mod mainline;
 mod mutations;
 mod python;
 mod readme;

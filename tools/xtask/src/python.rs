@@ -11,7 +11,8 @@ use crate::readme;
 use crate::runner::Stop;
 use crate::steps::program;
 
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
+    "libtorrent>=2.0.9,<3",
     "maturin>=1.9.4,<2",
     "mypy>=1.15,<3",
     "pytest>=8,<9",
@@ -21,17 +22,25 @@ const PACKAGES: [&str; 7] = [
     "uvloop>=0.21,<1",
 ];
 
+/// A Python in which the package is installed as it stands here.
+pub(crate) fn installed(cx: &Context) -> Result<PathBuf, Stop> {
+    let python = cx.needs_venv(&PACKAGES)?;
+    let mut maturin = cx.command(&python);
+    maturin.args(["-m", "maturin", "develop", "--locked", "--quiet"]);
+    maturin.current_dir(cx.root.join("bindings-python"));
+    // maturin installs into the environment it is told of.
+    run(maturin.env("VIRTUAL_ENV", cx.target.join("venv")))?;
+    Ok(python)
+}
+
 /// `cargo xtask python`.
 pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
-    let python = cx.needs_venv(&PACKAGES)?;
+    let python = installed(cx)?;
     let module = |arguments: &[&str]| {
         let mut command = cx.command(&python);
         command.arg("-m").args(arguments).current_dir(cx.root.join("bindings-python"));
         command
     };
-    // maturin installs into the environment it is told of.
-    let venv = cx.target.join("venv");
-    run(module(&["maturin", "develop", "--locked", "--quiet"]).env("VIRTUAL_ENV", venv))?;
     run(&mut module(&["ruff", "check", "--quiet", "."]))?;
     run(&mut module(&["ruff", "format", "--quiet", "--check", "python", "tests"]))?;
     run(&mut module(&["mypy"]))?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::context::{Context, run};
 use crate::javascript;
+use crate::mainline;
 use crate::mutations;
 use crate::python;
 use crate::readme;
@@ -38,6 +39,10 @@ pub(crate) fn all() -> Vec<Step> {
         (
             "bindings-python/pyproject.toml",
             step("python", "the Python package's tests", python::tests),
+        ),
+        (
+            "apps/kadlet/tests/mainline",
+            step("mainline", "one network with libtorrent and bittorrent-dht", mainline::tests),
         ),
         (
             "bindings-wasm/Cargo.toml",

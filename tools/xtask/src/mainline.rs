@@ -1,0 +1,55 @@
+//! Mainline, spoken with programs that nobody here wrote: libtorrent from PyPI, bittorrent-dht from
+//! npm. Both sides wait for each other's timeouts, so the two run at the same time.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::context::{Context, run};
+use crate::python;
+use crate::runner::Stop;
+use crate::steps::program;
+
+/// The other program from npm, at a version: 20 packages, 2 MB.
+const NPM: &str = "bittorrent-dht@11.0.12";
+
+/// `cargo xtask mainline`.
+pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
+    cx.needs_node()?;
+    // The Python package itself is one of the nodes.
+    let python = python::installed(cx)?;
+    let (program, npm) = (program(cx)?, needs_npm(cx)?);
+    let tests = cx.root.join("apps/kadlet/tests/mainline");
+    let mut javascript = cx.command("node");
+    javascript.arg("--test").arg(&tests).env("KADLET_PROGRAM", &program).env("KADLET_NPM", npm);
+    let started = javascript.spawn();
+    let mut javascript =
+        started.map_err(|why| Stop::Failed(format!("node did not start: {why}")))?;
+    let pytest = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
+    let libtorrent =
+        run(cx.command(python).args(pytest).arg(&tests).env("KADLET_PROGRAM", program));
+    let status = javascript.wait().map_err(|why| Stop::Failed(why.to_string()))?;
+    libtorrent?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Stop::Failed(format!("the tests with bittorrent-dht ended with {status}")))
+}
+
+/// A folder under `target/` with the other program in it.
+fn needs_npm(cx: &Context) -> Result<PathBuf, Stop> {
+    let folder = cx.target.join("mainline-npm");
+    // What is installed already is not fetched again, so that a second run works offline.
+    let have = folder.join("installed.txt");
+    if fs::read_to_string(&have).is_ok_and(|installed| installed == NPM) {
+        return Ok(folder);
+    }
+    println!("fetching {NPM} from npm (2 MB, 3 s)");
+    fs::create_dir_all(&folder).map_err(|why| Stop::Failed(why.to_string()))?;
+    let install = ["install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"];
+    run(cx.command("npm").args(install).arg(&folder).arg(NPM)).map_err(|_| Stop::Missing {
+        what: "npm packages cannot be fetched".into(),
+        install: format!("npm {} {} {NPM}", install.join(" "), folder.display()),
+    })?;
+    fs::write(&have, NPM).map_err(|why| Stop::Failed(why.to_string()))?;
+    Ok(folder)
+}
