@@ -5,7 +5,17 @@ import { LoadError } from "./errors.js";
 /** The core, loaded. */
 export type Core = Pick<
   typeof Module,
-  "Node" | "sign" | "keyOf" | "signedKeyOf" | "contentKeyOf" | "networkIdOf"
+  | "Node"
+  | "Fetch"
+  | "HashListBuilder"
+  | "sign"
+  | "keyOf"
+  | "signedKeyOf"
+  | "contentKeyOf"
+  | "networkIdOf"
+  | "parseLink"
+  | "formatLink"
+  | "safeFileName"
 >;
 
 /** What the glue takes. */

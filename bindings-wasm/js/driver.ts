@@ -104,6 +104,8 @@ export function reasonOf(signal: AbortSignal): Error {
 export class Driver {
   closed = false;
   addresses: readonly Address[] = [];
+  /** What ends with the node. */
+  readonly onClose = new Set<() => void>();
   #links: readonly Address[] = [];
   #operations = new Map<number, Operation>();
   #steps = 0;
@@ -242,6 +244,7 @@ export class Driver {
     this.pump();
     this.closed = true;
     this.#setTimer(undefined);
+    for (const end of [...this.onClose]) end();
     const reason = new ClosedError("the node is closed");
     for (const operation of [...this.#operations.values()]) operation.leave(reason);
     this.#operations.clear();

@@ -1,6 +1,6 @@
 // What can go wrong, by who can do something about it. All are `DhtError`s. A peer's fault never
 // shows here: the core counts it (`stats().rejected`).
-import type { ErrorCode, Outcome } from "../pkg/kadlet.js";
+import type { Address, ErrorCode, Outcome, Rejection } from "../pkg/kadlet.js";
 import type { Attempt } from "./address.js";
 
 /** Any of the errors below. */
@@ -85,8 +85,8 @@ export class BootstrapError extends DhtError {
 
 /** Nobody offers the content, or all who did were dropped: `rejected` says of each why. */
 export class NoProvidersError extends DhtError {
-  constructor(readonly rejected: Readonly<Record<string, string>>) {
-    const words = Object.entries(rejected).map(([who, why]) => `${who} ${why}`);
+  constructor(readonly rejected: Readonly<Record<Address, Rejection>>) {
+    const words = Object.entries(rejected).map(([who, why]) => `${who} ${why.text}`);
     super(words.length ? `no provider is left: ${words.join("; ")}` : "nobody offers it");
   }
 }

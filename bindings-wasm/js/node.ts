@@ -13,6 +13,7 @@ import type {
   Hit,
   Id,
   Item,
+  Link,
   Peer,
   PeerFailure,
   Provider,
@@ -24,7 +25,7 @@ import type {
 } from "../pkg/kadlet.js";
 import { type Attempt, type AttemptResult, isAddress, resultOf, split } from "./address.js";
 import type { Core } from "./core-module.js";
-import { type Begin, type Driver, isFailed } from "./driver.js";
+import { type Begin, type Driver, isFailed, reasonOf } from "./driver.js";
 import {
   BootstrapError,
   ClosedError,
@@ -34,8 +35,9 @@ import {
   QuorumError,
   ValueTooLarge,
 } from "./errors.js";
+import { type FetchOptions, type Fetched, Fetching, hashesOf, type Shareable, Shelves } from "./files.js";
 import { Results } from "./results.js";
-import type { Warning } from "./transport.js";
+import type { ContentServer, Warning } from "./transport.js";
 
 /** The longest value, bytes: with its signature it fits into one datagram. */
 export const MAX_VALUE = 896;
@@ -92,6 +94,27 @@ export interface PutResult {
   readonly failures: readonly { readonly peer: Peer; readonly reason: PeerFailure }[];
   /** Names its renewal, if there is one, to `withdraw`. */
   readonly operation: number;
+}
+
+/** How a file is shared. */
+export interface ShareOptions extends OperationOptions {
+  /** What others find it by; the file's own without it. */
+  readonly name?: string | undefined;
+  /** Whether it is found by the words of its name, or by its link alone. */
+  readonly listed?: boolean | undefined;
+}
+
+/** A file that is served until it is withdrawn or the node is closed. */
+export interface Share {
+  /** BLAKE3 of the file, 32 bytes. */
+  readonly id: Uint8Array;
+  /** What others fetch it by. */
+  readonly link: string;
+  readonly size: number;
+  /** How many nodes keep the announcement; 0: it is tried again until somebody does. */
+  readonly stored: number;
+  /** Name the renewals, to `withdraw`. */
+  readonly operations: readonly number[];
 }
 
 /** What a node tells, by the name of the event; `event.detail` has it. */
@@ -157,6 +180,8 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   readonly #core: Core;
   readonly #driver: Driver;
   readonly #end: () => Promise<void>;
+  readonly #shelves = new Shelves();
+  #serving: Promise<ContentServer> | undefined;
   /** The last warnings. */
   readonly warnings: Warning[] = [];
 
@@ -303,9 +328,11 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     return this.#store(key, (now) => this.#driver.core.publish(now, entry, renew), 1, options);
   }
 
-  /** Ends the renewal of something published. Holders forget it in their own time. */
-  withdraw(published: PutResult): void {
-    this.#driver.cancel(published.operation);
+  /** Ends the renewal of something published, and serves it no longer. Holders forget it in their own time. */
+  withdraw(published: PutResult | Share): void {
+    if ("operation" in published) return this.#driver.cancel(published.operation);
+    this.#shelves.remove(published.id);
+    for (const operation of published.operations) this.#driver.cancel(operation);
   }
 
   /** Who has the content with this key, as they are heard of. */
@@ -350,6 +377,50 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const { done } = await this.#begin((now) => this.#driver.core.signal(now, target, payload), options).finish();
     const error = errorOf(done.outcome);
     if (error) throw error;
+  }
+
+  /**
+   * Shares a file: hashes it, serves it until `withdraw` or the node's end, and tells others of it.
+   * With `listed` it is found by the words of its name: from now on name and address are public.
+   * That nobody could be told yet is no error: it is tried again.
+   */
+  async share(file: Shareable, { name, listed = true, signal, timeout }: ShareOptions = {}): Promise<Share> {
+    const called = name ?? (file instanceof File ? file.name : undefined);
+    const { core, transport } = this.#driver;
+    if (transport.serve === undefined) throw new DhtError("nobody could fetch it: this transport serves no files");
+    const hashes = await hashesOf(this.#core, file);
+    if (signal?.aborted) throw reasonOf(signal);
+    if (this.closed) throw new ClosedError("the node is closed");
+    this.#shelves.add(file, hashes);
+    const { port, transports } = await (this.#serving ??= transport.serve(this.#shelves));
+    const id = hashes.id();
+    const key = this.#core.contentKeyOf(id);
+    const entry = { name: called ?? "", size: hashes.size(), content: id };
+    const options = { signal, timeout };
+    const told = await this.#begin((now) => core.announce(now, key, port, transports, true), options).finish();
+    const operations = [told.done.operation];
+    if (listed && called !== undefined && /[\p{L}\p{N}]/u.test(called)) {
+      const { done } = await this.#begin((now) => core.publish(now, entry, true), options).finish();
+      operations.push(done.operation);
+    }
+    const link = this.#core.formatLink({ id, name: called, size: entry.size, contacts: this.addrs });
+    return { id, link, size: entry.size, stored: told.done.totals.stored, operations };
+  }
+
+  /**
+   * Fetches what a link names, from several at once; every piece is checked, and who gives a wrong
+   * one is dropped. Throws `NoProvidersError`, or a `DhtError` if nobody could be asked.
+   */
+  async fetch(link: string | Link, options: FetchOptions = {}): Promise<Fetched> {
+    const wanted = typeof link === "string" ? this.#core.parseLink(link) : link;
+    if (options.signal?.aborted) throw reasonOf(options.signal);
+    const { signal, timeout } = options;
+    const known = Object.values(this.health().contacts).some((count) => count > 0);
+    if (wanted.contacts?.length && !known) await this.bootstrap(wanted.contacts, { signal, timeout });
+    const fetching = new Fetching(this.#driver, this.#core, wanted.id, wanted.size, options);
+    const providers = this.providers(this.#core.contentKeyOf(wanted.id), { signal, timeout });
+    const { progress, blob } = await fetching.run(providers);
+    return { ...progress, blob, name: this.#core.safeFileName(wanted.name ?? "", wanted.id) };
   }
 
   /** Closes the node: operations end, the line closes, the state is saved. */

@@ -11,8 +11,11 @@ export {
   type OperationOptions,
   type PutOptions,
   type PutResult,
+  type Share,
+  type ShareOptions,
   type StoreOptions,
 } from "./node.js";
+export type { Fetched, FetchOptions, FetchProgress, Shareable } from "./files.js";
 export type { NodeOptions } from "./create.js";
 export { RelayTransport, type Hello, type RelayCounters, type RelayOptions } from "./relay.js";
 export { Results } from "./results.js";
@@ -26,3 +29,29 @@ export type {
   TransportHost,
   Warning,
 } from "./transport.js";
+export type {
+  Address,
+  Bucket,
+  Config,
+  Contact,
+  Dropped,
+  Entry,
+  Family,
+  Health,
+  Hit,
+  Id,
+  Item,
+  Link as ContentLink,
+  Partly,
+  Path,
+  Peer,
+  PeerFailure,
+  Provider,
+  Rejection,
+  SearchEntry,
+  Signal,
+  SignedValue,
+  Stats,
+  StoreStats,
+  Totals,
+} from "../pkg/kadlet.js";

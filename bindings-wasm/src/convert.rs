@@ -21,7 +21,7 @@ pub(crate) fn invalid(why: impl core::fmt::Display) -> JsError {
 }
 
 /// A plain object with these fields.
-fn object<const N: usize>(fields: [(&str, JsValue); N]) -> JsValue {
+pub(crate) fn object<const N: usize>(fields: [(&str, JsValue); N]) -> JsValue {
     let object = Object::new();
     for (name, value) in fields {
         // Setting a field of a fresh plain object cannot fail.
@@ -30,7 +30,7 @@ fn object<const N: usize>(fields: [(&str, JsValue); N]) -> JsValue {
     object.into()
 }
 
-fn tagged<const N: usize>(tag: &str, fields: [(&str, JsValue); N]) -> JsValue {
+pub(crate) fn tagged<const N: usize>(tag: &str, fields: [(&str, JsValue); N]) -> JsValue {
     let object = object(fields);
     let _ = Reflect::set(&object, &"type".into(), &tag.into());
     object
@@ -40,19 +40,26 @@ pub(crate) fn list<T>(all: impl IntoIterator<Item = T>, convert: impl Fn(T) -> J
     all.into_iter().map(convert).collect()
 }
 
-fn field(value: &JsValue, name: &str) -> Result<JsValue> {
+pub(crate) fn field(value: &JsValue, name: &str) -> Result<JsValue> {
     Reflect::get(value, &name.into()).map_err(|_| invalid(format_args!("no object with {name}")))
 }
 
-fn text(value: &JsValue, name: &str) -> Result<String> {
+pub(crate) fn text(value: &JsValue, name: &str) -> Result<String> {
     let text = field(value, name)?.as_string();
     text.ok_or_else(|| invalid(format_args!("{name} has to be a string")))
 }
 
-fn bytes(value: &JsValue, name: &str) -> Result<Vec<u8>> {
+pub(crate) fn bytes(value: &JsValue, name: &str) -> Result<Vec<u8>> {
     let value = field(value, name)?;
     let array = value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
     array.ok_or_else(|| invalid(format_args!("{name} has to be a Uint8Array")))
+}
+
+/// A whole number from 0 on that JavaScript has exactly.
+pub(crate) fn whole(number: f64) -> Option<u64> {
+    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+    let whole = number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(&number);
+    whole.then_some(number as u64)
 }
 
 /// A whole number up to `most`, or `missing` if there is none.
@@ -61,7 +68,7 @@ fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Result<f64> {
     if value.is_undefined() {
         return Ok(missing);
     }
-    let whole = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=most).contains(n));
+    let whole = value.as_f64().and_then(whole).map(|n| n as f64).filter(|n| *n <= most);
     whole.ok_or_else(|| invalid([name, " has to be a whole number, and not so large"].concat()))
 }
 
@@ -106,7 +113,7 @@ fn id_to(id: Id) -> JsValue {
     id.to_string().into()
 }
 
-fn bytes_to(bytes: &[u8]) -> JsValue {
+pub(crate) fn bytes_to(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).into()
 }
 
@@ -123,7 +130,7 @@ pub(crate) fn address_from(text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|why| invalid(format_args!("{text} is no address: {why}")))
 }
 
-fn address(address: SocketAddr) -> JsValue {
+pub(crate) fn address(address: SocketAddr) -> JsValue {
     address.to_string().into()
 }
 

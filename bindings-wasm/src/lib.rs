@@ -8,13 +8,13 @@
 //! the nearest microsecond (ties to even), and a moment given out comes back as the same microsecond
 //! for seventy years from its epoch.
 
+mod content;
 mod convert;
 #[cfg(feature = "full")]
 mod mainline;
 mod settings;
 
 use js_sys::{Array, Uint8Array};
-use kadlet_core::content::ContentId;
 use kadlet_core::record::{SearchQuery, SignedValue, Transports};
 use kadlet_core::wire::native::Native;
 use kadlet_core::{Announcement, Event, GetQuery, LinkId, OperationId, PutOptions};
@@ -367,12 +367,6 @@ pub fn key_of(#[wasm_bindgen(unchecked_param_type = "Item")] item: &JsValue) -> 
 #[wasm_bindgen(js_name = signedKeyOf)]
 pub fn signed_key_of(public_key: &[u8], salt: &[u8]) -> Result<String> {
     Ok(SignedValue::key_of(&array("a public key", public_key)?, salt).to_string())
-}
-
-/// The key under which the providers of a file with this BLAKE3 hash (32 bytes) are announced.
-#[wasm_bindgen(js_name = contentKeyOf)]
-pub fn content_key_of(content: &[u8]) -> Result<String> {
-    Ok(ContentId::new(array("a content", content)?).key().to_string())
 }
 
 /// The id of the network with this name, as its datagrams carry it: 16 hexadecimal digits.

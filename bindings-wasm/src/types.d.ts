@@ -665,3 +665,77 @@ export interface Config {
   /** One in this many messages carries a field nobody knows, so that nobody forgets to ignore them; 0: none. */
   greaseOneIn: number;
 }
+
+/** What people pass around: what the content is (32 bytes), and what its writer says of it. */
+export interface Link {
+  id: Uint8Array;
+  /** What the writer calls it; no safe file name: see `safeFileName`. */
+  name?: string | undefined;
+  /** Its size in bytes, as the writer says. */
+  size?: number | undefined;
+  /** Nodes to join the network through, at most 16. */
+  contacts?: readonly Address[] | undefined;
+}
+
+/** What is kept beside a partial file: the pieces that are there, ascending. */
+export interface Resume {
+  id: Uint8Array;
+  size: number;
+  have: readonly number[];
+}
+
+/** Something to ask a provider for: the hash list, of which no more than `maxLen` bytes are read, or a piece. */
+export interface Request {
+  id: number;
+  provider: Address;
+  want:
+    | { type: "hash_list"; maxLen: number }
+    | { type: "piece"; index: number; start: number; end: number };
+}
+
+/**
+ * What became of bytes handed in: only accepted ones may be used. rejected: they were wrong, and the
+ * provider has been dropped. unwanted: nobody waits for them any more.
+ */
+export type Verdict = "accepted" | "rejected" | "unwanted";
+
+/** Why a request brought nothing; the last two are the machine's own words. */
+export type RequestFailure =
+  | "unreachable"
+  | "disconnected"
+  | "not_found"
+  | "busy"
+  | "malformed"
+  | "silent"
+  | "too_slow";
+
+/** Why a provider is not asked again. */
+export interface Rejection {
+  kind: "wrong_list" | "wrong_size" | "too_large" | "wrong_piece" | "not_found" | "failing";
+  /** In words, behind the provider's name: “gave wrong bytes for piece 3”. */
+  text: string;
+  /** Whether it gave wrong bytes, rather than none. */
+  isLie: boolean;
+}
+
+/** A provider that is not asked again. */
+export interface Dropout {
+  provider: Address;
+  reason: Rejection;
+}
+
+export type FetchEvent =
+  | { type: "list_verified"; provider: Address; size: number; pieces: number }
+  | { type: "piece_verified"; provider: Address; index: number }
+  | ({ type: "provider_rejected" } & Dropout)
+  | { type: "done" }
+  | { type: "failed"; providers: Dropout[] };
+
+/** One provider as a fetch sees it; `rate` in bytes a second, undefined before the first measurement. */
+export interface ProviderStats {
+  addr: Address;
+  verified: number;
+  inFlight: number;
+  rate: number | undefined;
+  failures: number;
+}

@@ -1,0 +1,27 @@
+// `createNode` for pages, whichever way the core is loaded.
+import type { Core } from "./core-module.js";
+import { open, type NodeOptions } from "./create.js";
+import type { RunningNode } from "./node.js";
+import { RelayTransport } from "./relay.js";
+import { browserStore, type StateStore } from "./storage.js";
+
+/** What a node in a page is opened with: `relay` or `transport`, and what is wanted besides. */
+export interface CreateOptions extends NodeOptions {
+  /** The relay's URL: `wss://relay.example/relay`. */
+  readonly relay?: string | undefined;
+  /** What the relay's `--token` wants. */
+  readonly token?: string | undefined;
+  /** A name under which the browser keeps id, contacts and records; or a store of your own. */
+  readonly state?: string | StateStore | undefined;
+  /** Another WebSocket than the global one, as Node.js needs before 22. */
+  readonly WebSocket?: typeof WebSocket | undefined;
+}
+
+export function opener(load: () => Promise<Core>): (options: CreateOptions) => Promise<RunningNode> {
+  return async ({ relay, token, state, WebSocket, transport, ...options }) => {
+    const by = transport ?? (relay === undefined ? undefined : new RelayTransport(relay, { token, WebSocket }));
+    if (by === undefined) throw new TypeError("createNode needs a relay's URL or a transport");
+    const store = typeof state === "string" ? () => browserStore(state) : state && (async () => state);
+    return open({ ...options, transport: by, store, core: await load() });
+  };
+}

@@ -1,0 +1,81 @@
+// The network in memory: deterministic, in virtual time.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NoProvidersError, QueryTimeout } from "../dist/index.js";
+import { network } from "../dist/testing.js";
+
+const HELLO = new TextEncoder().encode("hello");
+const DAY = 86_400_000;
+
+test("a value outlives half of the nodes, for a day", async () => {
+  const net = await network(30, { seed: 1, loss: 0.05 });
+  const put = await net.nodes[0].put(HELLO, { renew: true });
+  for (const node of net.nodes.slice(1, 15)) await node.close();
+  await net.sleep(DAY);
+  assert.deepEqual(await net.nodes[29].get(put.key), HELLO);
+  await net.close();
+});
+
+test("the same seed and the same calls give the same run", async () => {
+  const run = async (seed) => {
+    const net = await network(12, { seed, loss: 0.1 });
+    const put = await net.nodes[0].put(HELLO);
+    await net.nodes[11].get(put.key);
+    const seen = [net.now, put.stored, ...net.nodes.map((node) => node.stats())];
+    await net.close();
+    return JSON.stringify(seen);
+  };
+  assert.equal(await run(7), await run(7));
+  assert.notEqual(await run(7), await run(8));
+});
+
+test("time stands still while nobody waits, and a timeout is in that time", async () => {
+  const net = await network(3, { seed: 2 });
+  const before = net.now;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(net.now, before);
+  await net.nodes[1].close();
+  await net.nodes[2].close();
+  await assert.rejects(net.nodes[0].findNode("0".repeat(40), { timeout: 100 }), QueryTimeout);
+  assert.equal(Math.round(net.now), Math.round(before + 100));
+  await net.close();
+});
+
+test("a file is shared, found by words and fetched from two, one of whom lies", async () => {
+  const net = await network(8, { seed: 3 });
+  const file = new Uint8Array(3 * (1 << 20) + 5);
+  for (let at = 0; at < file.length; at++) file[at] = at % 251;
+  const [a, b, c] = net.nodes;
+  const share = await a.share(file, { name: "A Long Walk.bin" });
+  assert.ok(share.stored > 0);
+  const hits = [];
+  for await (const { entry } of c.search("long walk")) hits.push(entry.name);
+  assert.deepEqual(hits, ["A Long Walk.bin"]);
+  const told = [];
+  const fetched = await c.fetch(share.link, { progress: ({ done }) => told.push(done) });
+  assert.deepEqual(new Uint8Array(await fetched.blob.arrayBuffer()), file);
+  assert.deepEqual(fetched.providers, { [a.addr]: 4 });
+  assert.equal(told.at(-1), file.length);
+  assert.equal(fetched.name, "A Long Walk.bin");
+
+  // It says that it has the file, and serves another one under its name.
+  const liar = await b.share(file, { listed: false });
+  file[2_000_000] ^= 1;
+  a.withdraw(share);
+  await assert.rejects(c.fetch(share.link), (error) => {
+    assert.ok(error instanceof NoProvidersError);
+    assert.equal(error.rejected[b.addr].isLie, true);
+    assert.equal(error.rejected[a.addr].kind, "not_found");
+    return true;
+  });
+  b.withdraw(liar);
+  await net.close();
+});
+
+test("what is shared in an empty file comes as one", async () => {
+  const net = await network(3, { seed: 4 });
+  const { link } = await net.nodes[0].share(new Blob([]), { name: "nothing" });
+  const { blob, size } = await net.nodes[2].fetch(link);
+  assert.deepEqual([blob.size, size], [0, 0]);
+  await net.close();
+});
