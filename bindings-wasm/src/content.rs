@@ -87,7 +87,6 @@ pub struct HashListBuilder(Builder);
 #[wasm_bindgen]
 impl HashListBuilder {
     /// Of no bytes yet.
-    #[expect(clippy::new_without_default, reason = "JavaScript has no Default")]
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self(Builder::new())

@@ -21,7 +21,9 @@ mod outcome;
 mod tree;
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+#[cfg(feature = "mainline")]
+use core::net::IpAddr;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 pub use closest::{Closest, Diverse, Filter};
@@ -404,6 +406,7 @@ impl RoutingTable {
 
     /// Lets a contact that has just become a replacement have the place of one that `gives_way` to
     /// it. False if there is none.
+    #[cfg(feature = "mainline")]
     pub(crate) fn displace(
         &mut self,
         now: Instant,
