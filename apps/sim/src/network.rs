@@ -235,6 +235,11 @@ impl Network {
         self.host_mut(node).connected = connected;
     }
 
+    /// From now on what a node sends is changed by `rewrite`.
+    pub fn set_rewrite(&mut self, node: NodeIndex, rewrite: Option<Rewrite>) {
+        self.host_mut(node).rewrite = rewrite;
+    }
+
     /// Puts a node on one side of a partition: datagrams pass only between nodes of the same side.
     /// All begin on side 0.
     pub fn set_side(&mut self, node: NodeIndex, side: u8) {

@@ -8,6 +8,7 @@ extern crate alloc;
 mod conditions;
 mod joining;
 mod lookups;
+mod mainline;
 mod misfortune;
 mod records;
 mod trace;
