@@ -30,6 +30,8 @@ class Bencoded(bytes):
     def __repr__(self) -> str:
         return f"Bencoded({bytes(self)!r})"
 
+    __str__ = __repr__
+
 
 def to_network(item: Item) -> Item:
     """As it is stored: bytes become a string, what is bencode stays."""

@@ -173,6 +173,10 @@ impl Node {
     pub(super) fn answer_from_own_store(&mut self, now: Instant, id: u64) {
         let Some(mut operation) = self.operations.remove(&id) else { return };
         let (own, key) = (self.id(), operation.target);
+        #[cfg(feature = "mainline")]
+        if let Kind::Scrape(swarm) = &mut operation.kind {
+            operation.totals.found += u32::from(self.count_held(now, key, swarm));
+        }
         match &operation.kind {
             Kind::Providers => {
                 let held: Vec<_> = self.store.providers(now, key, 0).collect();

@@ -63,24 +63,29 @@ impl Node {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
         let mut swarm = Swarm::default();
-        let mut held = 0_u32;
         // 512 bytes of stored data, to whoever claims to have this address.
-        if self.limits.allow(now, Cost::StoredBytes(512), asker.path.remote) {
-            for (_, provider) in self.store.providers(now, key, 0).take(MAX_SCRAPED) {
-                let complete = provider.transports.contains(Transports::COMPLETE);
-                let filter = if complete { &mut swarm.seeds } else { &mut swarm.peers };
-                filter.insert(provider.addr.ip());
-                held += 1;
-            }
-        }
+        let held = self.limits.allow(now, Cost::StoredBytes(512), asker.path.remote)
+            && self.count_held(now, key, &mut swarm);
         let token = self.token_for(now, asker, key);
         let mut response =
             Response { token: token.as_ref().map(|token| &token[..]), ..Response::default() };
-        if held > 0 {
+        if held {
             response.seed_filter = Some(swarm.seeds.as_bytes());
             response.peer_filter = Some(swarm.peers.as_bytes());
         }
         self.reply_with_nodes(now, asker, message, query, response);
+    }
+
+    /// Adds the providers that we hold ourselves; false if there are none.
+    pub(super) fn count_held(&self, now: Instant, key: Id, swarm: &mut Swarm) -> bool {
+        let mut any = false;
+        for (_, provider) in self.store.providers(now, key, 0).take(MAX_SCRAPED) {
+            let complete = provider.transports.contains(Transports::COMPLETE);
+            let filter = if complete { &mut swarm.seeds } else { &mut swarm.peers };
+            filter.insert(provider.addr.ip());
+            any = true;
+        }
+        any
     }
 
     pub(super) fn answer_sample(
