@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
+use kadlet_core::record::{Form, Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::ErrorCode;
 use kadlet_core::{
     Asked, BucketView, Change, Contact, Dropped, Entry, Event, Families, Family, Health, Id,
@@ -55,6 +55,17 @@ pub(crate) fn bytes(value: &JsValue, name: &str) -> Result<Vec<u8>> {
     array.ok_or_else(|| invalid(format_args!("{name} has to be a Uint8Array")))
 }
 
+/// What `read` makes of a field, if it is there.
+#[cfg(feature = "full")]
+pub(crate) fn optional<T>(
+    value: &JsValue,
+    name: &str,
+    read: impl Fn(&JsValue, &str) -> Result<T>,
+) -> Result<Option<T>> {
+    let there = field(value, name)?;
+    if there.is_undefined() { Ok(None) } else { read(value, name).map(Some) }
+}
+
 /// A whole number from 0 on that JavaScript has exactly.
 pub(crate) fn whole(number: f64) -> Option<u64> {
     const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -63,7 +74,7 @@ pub(crate) fn whole(number: f64) -> Option<u64> {
 }
 
 /// A whole number up to `most`, or `missing` if there is none.
-fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Result<f64> {
+pub(crate) fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Result<f64> {
     let value = field(value, name)?;
     if value.is_undefined() {
         return Ok(missing);
@@ -109,7 +120,7 @@ pub(crate) fn id(text: &str) -> Result<Id> {
     text.parse().map_err(invalid)
 }
 
-fn id_to(id: Id) -> JsValue {
+pub(crate) fn id_to(id: Id) -> JsValue {
     id.to_string().into()
 }
 
@@ -152,11 +163,21 @@ pub(crate) fn contact(contact: &Contact) -> JsValue {
     ])
 }
 
+#[cfg(feature = "full")]
+pub(crate) fn contact_from(value: &JsValue) -> Result<Contact> {
+    let path = path_from(&field(value, "path")?)?;
+    let mut contact = Contact::new(id(&text(value, "id")?)?, path.remote);
+    contact.path = path;
+    let bits = number(value, "capabilities", u32::MAX.into(), 0.0)?;
+    contact.capabilities = kadlet_core::Capabilities(bits as u32);
+    Ok(contact)
+}
+
 fn peer(peer: &Asked) -> JsValue {
     object([("id", peer.id.map_or(JsValue::UNDEFINED, id_to)), ("path", path(peer.path))])
 }
 
-fn entry(entry: Entry) -> JsValue {
+pub(crate) fn entry(entry: Entry) -> JsValue {
     object([
         ("contact", contact(&entry.contact)),
         ("seen", millis(entry.seen).into()),
@@ -178,13 +199,26 @@ pub(crate) fn bucket(bucket: &BucketView<'_>) -> JsValue {
 
 // ---- records ----------------------------------------------------------------------------------
 
-pub(crate) fn item_from(value: &JsValue) -> Result<Item> {
+/// Of the values of Mainline, or of Kadlet's own networks.
+pub(crate) fn form(mainline: bool) -> Result<Form> {
+    match mainline {
+        false => Ok(Form::Native),
+        #[cfg(feature = "full")]
+        true => Ok(Form::Bencode),
+        #[cfg(not(feature = "full"))]
+        true => Err(invalid("this build of the core has no Mainline")),
+    }
+}
+
+pub(crate) fn item_from(value: &JsValue, mainline: bool) -> Result<Item> {
+    let form = form(mainline)?;
     if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
-        return Value::new(bytes.to_vec()).map(Item::Immutable).map_err(invalid);
+        return Value::of(form, bytes.to_vec()).map(Item::Immutable).map_err(invalid);
     }
     let no_seq = || invalid("seq has to be a bigint from 0 on, of 64 bits at most");
     let seq = field(value, "seq")?.try_into().map_err(|_| no_seq())?;
-    let signed = SignedValue::new(
+    let signed = SignedValue::of(
+        form,
         array("a public key", &bytes(value, "publicKey")?)?,
         bytes(value, "salt")?,
         seq,

@@ -12,12 +12,16 @@ mod content;
 mod convert;
 #[cfg(feature = "full")]
 mod mainline;
+#[cfg(feature = "full")]
+mod parts;
 mod settings;
+#[cfg(feature = "full")]
+mod wire;
 
 use js_sys::{Array, Uint8Array};
 use kadlet_core::record::{SearchQuery, SignedValue, Transports};
 use kadlet_core::wire::native::Native;
-use kadlet_core::{Announcement, Event, GetQuery, LinkId, OperationId, PutOptions};
+use kadlet_core::{Announcement, Event, GetQuery, LinkId, Network, OperationId, PutOptions};
 use wasm_bindgen::prelude::*;
 
 use convert::{array, duration, id, instant, invalid, list, millis};
@@ -182,7 +186,8 @@ impl Node {
     ) -> Result<f64> {
         let mut options = PutOptions::default();
         (options.cas, options.renew) = (cas, renew.unwrap_or(false));
-        let put = self.0.put(instant(now)?, convert::item_from(item)?, options);
+        let mainline = !matches!(self.0.config().network, Network::Native(_));
+        let put = self.0.put(instant(now)?, convert::item_from(item, mainline)?, options);
         put.map(number).map_err(invalid)
     }
 
@@ -350,23 +355,34 @@ impl Node {
     }
 }
 
-/// Signs a value with the key pair that follows from `secret` (32 bytes).
+/// Signs a value with the key pair that follows from `secret` (32 bytes); one of Mainline is bencode.
 #[wasm_bindgen(unchecked_return_type = "SignedValue")]
-pub fn sign(secret: &[u8], salt: &[u8], seq: u64, value: &[u8]) -> Result<JsValue> {
-    let signed = SignedValue::sign(&array("a secret", secret)?, salt, seq, value);
+pub fn sign(
+    secret: &[u8],
+    salt: &[u8],
+    seq: u64,
+    value: &[u8],
+    mainline: Option<bool>,
+) -> Result<JsValue> {
+    let (secret, form) = (array("a secret", secret)?, convert::form(mainline.unwrap_or(false))?);
+    let signed = SignedValue::sign_for(form, &secret, salt, seq, value);
     Ok(convert::signed_value(&signed.map_err(invalid)?))
 }
 
 /// The key an item is stored under.
 #[wasm_bindgen(js_name = keyOf)]
-pub fn key_of(#[wasm_bindgen(unchecked_param_type = "Item")] item: &JsValue) -> Result<String> {
-    Ok(convert::item_from(item)?.key().to_string())
+pub fn key_of(
+    #[wasm_bindgen(unchecked_param_type = "Item")] item: &JsValue,
+    mainline: Option<bool>,
+) -> Result<String> {
+    Ok(convert::item_from(item, mainline.unwrap_or(false))?.key().to_string())
 }
 
 /// The key under which `publicKey` keeps a value with this salt.
 #[wasm_bindgen(js_name = signedKeyOf)]
-pub fn signed_key_of(public_key: &[u8], salt: &[u8]) -> Result<String> {
-    Ok(SignedValue::key_of(&array("a public key", public_key)?, salt).to_string())
+pub fn signed_key_of(public_key: &[u8], salt: &[u8], mainline: Option<bool>) -> Result<String> {
+    let form = convert::form(mainline.unwrap_or(false))?;
+    Ok(form.signed_key(&array("a public key", public_key)?, salt).to_string())
 }
 
 /// The id of the network with this name, as its datagrams carry it: 16 hexadecimal digits.
@@ -374,4 +390,10 @@ pub fn signed_key_of(public_key: &[u8], salt: &[u8]) -> Result<String> {
 pub fn network_id_of(network: &str) -> String {
     let id = u64::from_be_bytes(Native::new(network).network());
     format!("{id:016x}")
+}
+
+/// The settings that a node has where nothing else is said.
+#[wasm_bindgen(js_name = defaultConfig, unchecked_return_type = "Config")]
+pub fn default_config() -> JsValue {
+    settings::show(&mut kadlet_core::Config::default())
 }

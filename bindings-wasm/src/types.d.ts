@@ -739,3 +739,144 @@ export interface ProviderStats {
   rate: number | undefined;
   failures: number;
 }
+
+/**
+ * What became of a contact that answered: it is in the table, was there, waits for a place, or is
+ * refused for the reason named.
+ */
+export type Admission =
+  | "inserted"
+  | "updated"
+  | "replacement"
+  | "own_id"
+  | "id_taken"
+  | "address_taken"
+  | "prefix_in_bucket"
+  | "prefix_in_table"
+  | "full";
+
+/** What became of a node that spoke unasked; a candidate is offered by `nextPing`. */
+export type Heard = "touched" | "candidate" | "ignored";
+
+/**
+ * What became of a contact that did not answer: how often that was in a row; nothing counted; it is
+ * stale and keeps its place for want of a replacement; it was only a replacement and is gone; it gave
+ * way to this contact.
+ */
+export type TableFailure = number | "ignored" | "stale" | "dropped" | Contact;
+
+/** A contact as it is saved over a restart; it was last seen `age` milliseconds ago. */
+export interface SavedContact {
+  contact: Contact;
+  age: number;
+  rtt: number | undefined;
+}
+
+/** A contact that answered a lookup, and how many questions it took to reach it. */
+export interface Found {
+  contact: Contact;
+  hop: number;
+}
+
+/** How far a lookup is; `cutShort`: a path stopped at its limit of questions. */
+export interface LookupProgress {
+  asked: number;
+  answered: number;
+  failed: number;
+  inFlight: number;
+  hops: number;
+  cutShort: boolean;
+}
+
+/** A node as a message names it. */
+export interface NodeInfo {
+  id: Id;
+  address: Address;
+  capabilities?: number;
+}
+
+/** What is asked. Pages are where to go on in a long list; `token` comes from an earlier response. */
+export type Method =
+  | { type: "ping"; nonce?: bigint | undefined }
+  | { type: "find_node" }
+  | { type: "get_providers"; page?: number; scrape?: boolean; noSeeds?: boolean }
+  | {
+      type: "announce";
+      token: Uint8Array;
+      port?: number | undefined;
+      impliedPort?: boolean;
+      transports?: number;
+      seed?: boolean;
+    }
+  | { type: "get"; newerThan?: bigint | undefined }
+  | {
+      type: "put";
+      token: Uint8Array;
+      item: Item;
+      cas?: bigint | undefined;
+      age?: number;
+      lifetime?: number | undefined;
+    }
+  | { type: "search"; words?: string; page?: number }
+  | { type: "publish"; token: Uint8Array; entry: SearchEntry }
+  | { type: "signal"; origin?: NodeInfo | undefined; payload: Uint8Array }
+  | { type: "dial_back"; nonce: bigint }
+  | { type: "probe"; address: Address; nonce: bigint }
+  | { type: "sample_keys" }
+  | { type: "unknown"; code: number; name: Uint8Array };
+
+/** A question: about which point of the space, and which contacts are wanted. */
+export interface Query {
+  type: "query";
+  method: Method;
+  target?: Id | undefined;
+  want?: Family[];
+  mask?: number;
+}
+
+/** An answer: whatever of it applies. */
+export interface Response {
+  type: "response";
+  nodes?: NodeInfo[];
+  providers?: { address: Address; transports?: number }[];
+  hits?: SearchEntry[];
+  token?: Uint8Array | undefined;
+  item?: Item | undefined;
+  seq?: bigint | undefined;
+  nextPage?: number | undefined;
+  unsupported?: boolean;
+  short?: boolean;
+  method?: number;
+  listed?: Family[];
+  seedFilter?: Uint8Array | undefined;
+  peerFilter?: Uint8Array | undefined;
+  samples?: { keys: Id[]; total: number; interval: number } | undefined;
+}
+
+/** Why there is no better answer; the number is what is written. */
+export interface Failure {
+  type: "failure";
+  code?: ErrorCode;
+  number: number;
+  text?: string;
+  method?: number;
+  seq?: bigint | undefined;
+}
+
+/** One datagram's content (docs/protocol.md). */
+export interface Message {
+  /** Chosen by the asker, echoed byte for byte: 8 bytes, on Mainline 1 to 20. */
+  transaction: Uint8Array;
+  /** Absent only in Mainline's errors. */
+  sender?: Id | undefined;
+  body: Query | Response | Failure;
+  /** The sender answers no queries and wants to be in nobody's table. */
+  client?: boolean;
+  capabilities?: number | undefined;
+  /** 8 bytes: in a query proof that answers arrive, in a response what to show next time. */
+  cookie?: Uint8Array | undefined;
+  /** In a response: the asker's address as the answerer saw it. */
+  observed?: Address | undefined;
+  /** Mainline: the sender's program. */
+  version?: Uint8Array | undefined;
+}
