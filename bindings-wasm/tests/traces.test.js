@@ -20,6 +20,8 @@ const VERBS = {
   bootstrap: ["now", "addresses"],
   find_node: ["now", "target"],
   providers: ["now", "key"],
+  scrape: ["now", "key"],
+  sample: ["now", "target"],
   announce: ["now", "key", "port", "transports", "renew"],
   get: ["now", "key", "salt", "newer_than"],
   put: ["now", "item", "cas", "renew"],
@@ -137,8 +139,7 @@ class Replay {
   }
 }
 
-// mainline.jsonl is left out: this package has no BitTorrent wire.
-for (const trace of ["native.jsonl", "restored.jsonl"]) {
+for (const trace of ["mainline.jsonl", "native.jsonl", "restored.jsonl"]) {
   test(`${trace}: the same again`, () => {
     const replay = new Replay();
     const lines = readFileSync(new URL(trace, TRACES), "utf8").trimEnd().split("\n");
