@@ -13,10 +13,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::config::{Enforce, Network, Role};
+use kadlet_core::config::{AddressIds, Enforce, Network, Role};
 use kadlet_core::content::ContentId;
 use kadlet_core::record::{
-    Item, MAX_WORDS, SearchEntry, SearchQuery, SignedValue, Transports, Value,
+    Form, Item, MAX_WORDS, SearchEntry, SearchQuery, SignedValue, Transports, Value,
 };
 use kadlet_core::wire::Wire;
 use kadlet_core::wire::bencode::put_bytes;
@@ -196,7 +196,7 @@ impl World {
 
     fn command(&mut self, input: &mut Input<'_>) {
         let (host, now) = (self.host(input), self.now);
-        let method = input.byte() % 14;
+        let method = input.byte() % 16;
         let (known, key) = (self.address(input), self.key(input));
         let mainline = matches!(self.wire, Wire::Mainline(_));
         let node = &mut self.hosts[host].node;
@@ -246,6 +246,8 @@ impl World {
                 let after = Duration::from_secs(u64::from(input.byte()));
                 node.set_deadline(now, OperationId(input.byte().into()), after);
             }
+            13 => drop(node.scrape(now, key)),
+            14 => drop(node.sample(now, key)),
             _ => node.set_id(now, Id::new([input.byte(); Id::LEN])),
         }
         self.collect(host);
@@ -395,6 +397,7 @@ const fn input_len(key: Id) -> usize {
 /// One of 256 values, some of them signed; the same bytes make the same one.
 fn item(input: &mut Input<'_>, mainline: bool) -> Option<Item> {
     let kind = input.byte();
+    let form = if mainline { Form::Bencode } else { Form::Native };
     let len = 4 * usize::from(kind & 0xf0);
     let mut value = vec![kind; len];
     if mainline {
@@ -402,16 +405,24 @@ fn item(input: &mut Input<'_>, mainline: bool) -> Option<Item> {
         put_bytes(&mut value, &vec![kind; len]);
     }
     if kind & 1 == 0 {
-        return Value::new(value).ok().map(Item::Immutable);
+        return Value::of(form, value).ok().map(Item::Immutable);
     }
     let salt: &[u8] = if kind & 2 == 2 { b"s" } else { b"" };
-    SignedValue::sign(&[kind & 4; 32], salt, input.number(), &value).ok().map(Item::Signed)
+    let secret = [kind & 4; 32];
+    SignedValue::sign_for(form, &secret, salt, input.number(), &value).ok().map(Item::Signed)
 }
 
 /// Small caps: all of them are reached.
 fn config(mainline: bool, kind: u8) -> Config {
-    let mut config = Config::default();
-    config.network = if mainline { Network::Mainline } else { Network::Native(NETWORK.to_owned()) };
+    let mut config = if mainline { Config::mainline() } else { Config::default() };
+    if !mainline {
+        config.network = Network::Native(NETWORK.to_owned());
+    }
+    config.address_ids = match kind >> 5 & 3 {
+        0 => AddressIds::Ignore,
+        1 => AddressIds::Enforce,
+        _ => AddressIds::Prefer,
+    };
     config.role = match kind >> 3 & 3 {
         0 => Role::Auto,
         1 => Role::Client,
