@@ -173,7 +173,7 @@ impl Context {
         if std::fs::read(&have).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
-        println!("fetching from npm into {}/node_modules (60 MB, 20 s)", folder.display());
+        println!("fetching from npm into {}/node_modules (150 MB, 30 s)", folder.display());
         let ci = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
         run(self.command("npm").args(ci).current_dir(folder)).map_err(|_| Stop::Missing {
             what: "npm packages cannot be fetched".into(),

@@ -89,7 +89,7 @@ fn try_wheel(cx: &Context, pip: &Path, folder: &Path) -> Result<(), Stop> {
 }
 
 /// A folder of this name under `target/` with nothing in it.
-fn emptied(cx: &Context, name: &str) -> Result<PathBuf, Stop> {
+pub(crate) fn emptied(cx: &Context, name: &str) -> Result<PathBuf, Stop> {
     let folder = cx.target.join(name);
     let refused = |why: std::io::Error| Stop::Failed(format!("{}: {why}", folder.display()));
     if folder.exists() {
@@ -99,7 +99,7 @@ fn emptied(cx: &Context, name: &str) -> Result<PathBuf, Stop> {
     Ok(folder)
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
     let refused = |why: std::io::Error| Stop::Failed(format!("{}: {why}", folder.display()));
     let entries = fs::read_dir(folder).map_err(refused)?;
     let mut files = Vec::new();

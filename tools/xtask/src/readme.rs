@@ -1,7 +1,8 @@
 //! Runs the blocks of README.md: what a reader would paste must work.
 //!
 //! Blocks marked `sh` run in the repository's root, `python` in the environment that has the Python
-//! package, `js` as a module under Node.js in the root, where the JavaScript package was built.
+//! package, `js` as a module under Node.js in `bindings-wasm`, where the package's own name is known;
+//! `html` is the page of docs/javascript.md, which the package's tests run.
 //! `rust` blocks are doctests of kadlet-sim, so that plain `cargo test` runs them too. Blocks marked
 //! `text` show output and are not run; a block with any other mark is an error.
 
@@ -26,16 +27,18 @@ pub(crate) fn blocks(cx: &Context) -> Result<(), Stop> {
         .map_err(|why| Stop::Failed(format!("README.md: {why}")))?;
     for block in parse(&text) {
         let (mut command, options): (_, &[&str]) = match block.mark.as_str() {
-            "rust" | "text" => continue,
+            "rust" | "text" | "html" => continue,
             "sh" => (cx.command("bash"), &["-euo", "pipefail", "-c"]),
             "python" => (cx.command(cx.target.join("venv/bin/python")), &["-c"]),
             "js" => {
                 cx.needs_node()?;
-                (cx.command("node"), &["--input-type=module", "--eval"])
+                let mut node = cx.command("node");
+                node.current_dir(cx.root.join("bindings-wasm"));
+                (node, &["--input-type=module", "--eval"])
             }
             other => {
                 return Err(Stop::Failed(format!(
-                    "README.md:{}: a block marked `{other}`: expected sh, rust, python, js or text",
+                    "README.md:{}: a block marked `{other}`: expected sh, rust, python, js, html or text",
                     block.line
                 )));
             }
@@ -51,14 +54,27 @@ pub(crate) fn blocks(cx: &Context) -> Result<(), Stop> {
 
 /// The Python blocks alone, each by a command that takes `-c`.
 pub(crate) fn python_blocks(cx: &Context, python: impl Fn() -> Command) -> Result<(), Stop> {
+    blocks_of(cx, "python", || {
+        let mut command = python();
+        command.arg("-c");
+        command
+    })
+}
+
+/// Those with this mark alone, each by a command that takes it as its last argument.
+pub(crate) fn blocks_of(
+    cx: &Context,
+    mark: &str,
+    command: impl Fn() -> Command,
+) -> Result<(), Stop> {
     let text = std::fs::read_to_string(cx.root.join("README.md"))
         .map_err(|why| Stop::Failed(format!("README.md: {why}")))?;
     let mut ran = 0;
-    for block in parse(&text).iter().filter(|block| block.mark == "python") {
-        run_within(python().arg("-c").arg(&block.text), LIMIT)?;
+    for block in parse(&text).iter().filter(|block| block.mark == mark) {
+        run_within(command().arg(&block.text), LIMIT)?;
         ran += 1;
     }
-    println!("{ran} Python blocks of README.md ran with nothing but the wheel");
+    println!("{ran} blocks of README.md in {mark} ran with nothing but the package");
     Ok(())
 }
 

@@ -59,6 +59,8 @@ pub(crate) fn all() -> Vec<Step> {
     steps.push(Step { in_test: false, ..fuzz });
     let dist = step("dist", "wheel and sdist of the Python package in target/dist", python::dist);
     steps.push(Step { in_test: false, ..dist });
+    let npm = step("dist", "the npm package in target/dist", javascript::dist);
+    steps.push(Step { in_test: false, ..npm });
     let rules =
         step("mutations", "each rule's test notices the change that breaks it", mutations::all);
     steps.push(Step { in_test: false, ..rules });
