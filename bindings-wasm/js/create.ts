@@ -44,6 +44,9 @@ const TABLE_EVERY = 100;
 /** Changes of one call that the journal has to hold. */
 const JOURNAL = 1024;
 
+/** What the core can do by default: keep records, hand signals on. */
+const CAPABILITIES = 3;
+
 const entropy = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -170,6 +173,7 @@ export async function open({
       ...given,
       ...(named === undefined ? {} : { network: named }),
       ...(link.serve === false ? { role: "client" } : {}),
+      ...(link.capabilities ? { capabilities: (given.capabilities ?? CAPABILITIES) | link.capabilities } : {}),
       ...(store ? { store: { ...given.store, maxChanges: given.store?.maxChanges ?? JOURNAL } } : {}),
     };
     const now = clock.now();

@@ -207,8 +207,12 @@ export class Driver {
     for (let out = core.pollTransmit(); out !== undefined; out = core.pollTransmit()) {
       if (!this.closed) this.transport.send(out.payload, out.path.remote);
     }
-    const brief = this.#steps === 0;
+    const hears = this.transport.hears === true;
+    const brief = this.#steps === 0 && !hears;
     for (let event = core.pollEvent(brief); event !== undefined; event = core.pollEvent(brief)) {
+      if (hears && (event.type === "asked" || event.type === "answered")) {
+        this.transport.heard?.(event.peer.id, event.peer.path.remote);
+      }
       if (event.type === "done") this.#ended(event.operation)?.push(event);
       else if (isOutside(event)) this.events.event(event);
       else this.#operations.get(event.operation)?.push(event);

@@ -18,6 +18,7 @@ export {
 export type { Fetched, FetchOptions, FetchProgress, Shareable } from "./files.js";
 export type { NodeOptions } from "./create.js";
 export { RelayTransport, type Hello, type RelayCounters, type RelayOptions } from "./relay.js";
+export { DATA_CHANNEL, WebRtcTransport, type WebRtcOptions } from "./webrtc.js";
 export { Results } from "./results.js";
 export type { StateStore } from "./storage.js";
 export type {

@@ -1,6 +1,6 @@
 // How datagrams come and go. The relay, UDP on Node.js and the network in memory are transports;
 // bring your own by giving `createNode` an object of this shape.
-import type { Address } from "../pkg/kadlet.js";
+import type { Address, Id } from "../pkg/kadlet.js";
 import type { RunningNode } from "./node.js";
 
 /** A transport that can be used. */
@@ -11,6 +11,8 @@ export interface Link {
   readonly mtu: number;
   /** Whether others may rely on us; false keeps us out of their tables. */
   readonly serve?: boolean;
+  /** Bits that are added to `Config.capabilities`, for what this transport can do. */
+  readonly capabilities?: number;
 }
 
 /** What a transport tells the node. */
@@ -69,6 +71,10 @@ export interface Transport {
   close(): void | Promise<void>;
   /** Called once the node runs; for transports that signal through the DHT itself. */
   attach?(node: RunningNode): void;
+  /** Whether `heard` is to be called now. */
+  readonly hears?: boolean;
+  /** Somebody was asked or answered; the id is not known before an answer. */
+  heard?(id: Id | undefined, address: Address): void;
   /** The addresses behind HOST:PORT, where the transport can find them out. */
   resolve?(host: string, port: number): Promise<Address[]>;
   /** How content is asked for; without it by `fetch` over HTTP. */

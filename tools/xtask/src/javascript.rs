@@ -27,13 +27,14 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
     run(cx.command("node").arg("tools/size.js").current_dir(&bindings))
 }
 
-fn tests_in(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+/// The test files that lie in this folder itself.
+pub(crate) fn tests_in(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
     let is_test = |path: &PathBuf| path.to_string_lossy().ends_with(".test.js");
     Ok(list(folder)?.into_iter().filter(is_test).collect())
 }
 
 /// Both builds of the core and the host around them, in `bindings-wasm/pkg` and `dist`.
-fn build(cx: &Context) -> Result<(), Stop> {
+pub(crate) fn build(cx: &Context) -> Result<(), Stop> {
     cx.needs_node()?;
     cx.needs_target(WASM32)?;
     let bindings = cx.root.join("bindings-wasm");

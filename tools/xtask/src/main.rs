@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod browser;
 mod context;
 mod javascript;
 mod mainline;

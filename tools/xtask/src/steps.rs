@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::browser;
 use crate::context::{Context, run};
 use crate::javascript;
 use crate::mainline;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<Step> {
             "bindings-wasm/Cargo.toml",
             step("wasm", "the JavaScript package's tests", javascript::tests),
         ),
+        ("bindings-wasm/web", step("browser", "the page in a real Chromium", browser::tests)),
     ] {
         if here.root.join(sign).exists() {
             steps.push(later);
@@ -57,6 +59,8 @@ pub(crate) fn all() -> Vec<Step> {
     steps.push(step("readme", "every block of README.md runs", readme::blocks));
     let fuzz = step("fuzz", "libFuzzer on one target or all of them", fuzz);
     steps.push(Step { in_test: false, ..fuzz });
+    let web = step("web", "the page, in bindings-wasm/dist/web", browser::build);
+    steps.push(Step { in_test: false, ..web });
     let dist = step("dist", "wheel and sdist of the Python package in target/dist", python::dist);
     steps.push(Step { in_test: false, ..dist });
     let npm = step("dist", "the npm package in target/dist", javascript::dist);

@@ -1,0 +1,129 @@
+// One connection to one peer: made by an offer and an answer, two channels, and its end.
+import type { Address, Id } from "../pkg/kadlet.js";
+import { Pieces } from "./pieces.js";
+import { type Description, fromSdp, permitted, toSdp } from "./sdp.js";
+import type { Shelf } from "./transport.js";
+
+/** Candidates that have not shown by then are left out, milliseconds. */
+const GATHERING = 1000;
+/** An attempt that has not come to a channel by then has failed. */
+const DIALLING = 15_000;
+/** Datagrams are dropped while so many bytes wait in the channel: they would come too late. */
+const BACKLOG = 256 * 1024;
+/** Channels that a peer may try to open beside ours before its connection is closed. */
+const STRAY = 8;
+
+/** What a connection tells. */
+export interface PeerHost {
+  shelf(): Shelf | undefined;
+  opened(peer: Peer): void;
+  /** Once; `failed` says whether there never was a channel. */
+  closed(peer: Peer, failed: boolean): void;
+  datagram(peer: Peer, bytes: Uint8Array): void;
+}
+
+/** One peer. */
+export class Peer {
+  readonly pieces: Pieces;
+  open = false;
+  #connection: RTCPeerConnection;
+  #datagrams: RTCDataChannel;
+  #limit: ReturnType<typeof setTimeout>;
+  #stray = 0;
+  #over = false;
+
+  constructor(
+    readonly id: Id,
+    readonly address: Address,
+    readonly session: string,
+    /** Whether we made the offer. */
+    readonly offered: boolean,
+    iceServers: RTCIceServer[],
+    readonly mtu: number,
+    readonly host: PeerHost,
+  ) {
+    this.#connection = new RTCPeerConnection({ iceServers });
+    // Agreed beforehand: nothing that a peer opens is needed.
+    const fast = { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 };
+    this.#datagrams = this.#connection.createDataChannel("datagrams", fast);
+    this.#datagrams.binaryType = "arraybuffer";
+    const ordered = this.#connection.createDataChannel("pieces", { negotiated: true, id: 1 });
+    this.pieces = new Pieces(ordered, () => host.shelf(), () => this.close());
+    this.#limit = setTimeout(() => this.close(), DIALLING);
+    this.#datagrams.onopen = () => {
+      if (this.#over) return;
+      clearTimeout(this.#limit);
+      this.open = true;
+      host.opened(this);
+    };
+    this.#datagrams.onclose = ordered.onclose = () => this.close();
+    this.#datagrams.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (data instanceof ArrayBuffer && data.byteLength <= mtu) host.datagram(this, new Uint8Array(data));
+    };
+    this.#connection.ondatachannel = ({ channel }) => {
+      channel.close();
+      this.#stray += 1;
+      if (this.#stray > STRAY) this.close();
+    };
+    this.#connection.onconnectionstatechange = () => {
+      const { connectionState } = this.#connection;
+      if (connectionState === "failed" || connectionState === "closed") this.close();
+    };
+  }
+
+  /** Our offer. */
+  async offer(): Promise<Description | undefined> {
+    await this.#connection.setLocalDescription(await this.#connection.createOffer());
+    return this.#local("offer");
+  }
+
+  /** The answer to a peer's offer. */
+  async answer(offer: Description): Promise<Description | undefined> {
+    await this.#remote(offer);
+    await this.#connection.setLocalDescription(await this.#connection.createAnswer());
+    return this.#local("answer");
+  }
+
+  /** The peer's answer to our offer. */
+  async answered(answer: Description): Promise<void> {
+    if (this.#connection.signalingState === "have-local-offer") await this.#remote(answer);
+  }
+
+  #remote(description: Description): Promise<void> {
+    const candidates = permitted(description.candidates, this.address);
+    return this.#connection.setRemoteDescription({ type: description.type, sdp: toSdp({ ...description, candidates }) });
+  }
+
+  async #local(type: "offer" | "answer"): Promise<Description | undefined> {
+    const connection = this.#connection;
+    if (connection.iceGatheringState !== "complete") {
+      await new Promise<void>((resolve) => {
+        const limit = setTimeout(resolve, GATHERING);
+        connection.onicegatheringstatechange = () => {
+          if (connection.iceGatheringState !== "complete") return;
+          clearTimeout(limit);
+          resolve();
+        };
+      });
+    }
+    return this.#over ? undefined : fromSdp(type, this.session, connection.localDescription?.sdp ?? "");
+  }
+
+  /** Whether the channel took it or dropped it; false: there is no channel any more. */
+  send(datagram: Uint8Array): boolean {
+    if (this.#datagrams.readyState !== "open") return false;
+    if (this.#datagrams.bufferedAmount < BACKLOG) this.#datagrams.send(datagram as Uint8Array<ArrayBuffer>);
+    return true;
+  }
+
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    const failed = !this.open;
+    this.open = false;
+    clearTimeout(this.#limit);
+    this.pieces.close();
+    this.#connection.close();
+    this.host.closed(this, failed);
+  }
+}

@@ -1,0 +1,179 @@
+// The requests of docs/content.md on an ordered data channel. Each message is one byte that says what
+// it is, the request's number (4 bytes, big-endian), and the rest (docs/webrtc.md).
+import type { ContentRequest, Shelf } from "./transport.js";
+
+const REQUEST = 1;
+const HEAD = 2;
+const DATA = 3;
+const END = 4;
+const CANCEL = 5;
+
+/** Bytes of a file in one message: what every browser passes on at once. */
+const CHUNK = 16 * 1024;
+/** Requests that one peer may have open with us. */
+const AT_ONCE = 32;
+/** Bytes that may wait in the channel: more would wait in memory for nothing. */
+const WAITING = 256 * 1024;
+/** The longest range that is answered. */
+const MAX_RANGE = 16 * 1024 * 1024;
+
+function message(kind: number, number: number, rest: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(5 + rest.length);
+  whole[0] = kind;
+  new DataView(whole.buffer).setUint32(1, number);
+  whole.set(rest, 5);
+  return whole;
+}
+
+interface Open {
+  head(status: number): void;
+  data(bytes: Uint8Array): void;
+  end(): void;
+  fail(why: Error): void;
+}
+
+/** Both sides of one channel: what we ask there, and what is asked of us. */
+export class Pieces {
+  #next = 1;
+  #asked = new Map<number, Open>();
+  #answering = new Map<number, AbortController>();
+
+  constructor(
+    readonly channel: RTCDataChannel,
+    readonly shelf: () => Shelf | undefined,
+    /** The peer broke the rules. */
+    readonly broken: () => void,
+  ) {
+    channel.binaryType = "arraybuffer";
+    channel.bufferedAmountLowThreshold = WAITING / 2;
+    channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      if (!(data instanceof ArrayBuffer) || data.byteLength < 5) return broken();
+      this.#came(new Uint8Array(data));
+    });
+    channel.addEventListener("close", () => this.close());
+  }
+
+  close(): void {
+    for (const one of this.#asked.values()) one.fail(new TypeError("the channel is closed"));
+    this.#asked.clear();
+    for (const one of this.#answering.values()) one.abort();
+    this.#answering.clear();
+  }
+
+  /** Asks the peer; the answer's body comes as it arrives. */
+  request({ path, range }: ContentRequest, signal: AbortSignal): Promise<Response> {
+    const number = this.#next++;
+    const text = range ? `${path} ${range[0]}-${range[1]}` : path;
+    return new Promise((resolve, reject) => {
+      let body: ReadableStreamDefaultController<Uint8Array> | undefined;
+      const over = (): void => {
+        this.#asked.delete(number);
+        signal.removeEventListener("abort", stop);
+      };
+      const stop = (): void => {
+        if (!this.#asked.has(number)) return;
+        over();
+        this.#send(message(CANCEL, number));
+        const why = new DOMException("the request was left", "AbortError");
+        reject(why);
+        body?.error(why);
+      };
+      signal.addEventListener("abort", stop, { once: true });
+      this.#asked.set(number, {
+        head: (status) => {
+          if (body) return this.broken();
+          const stream = new ReadableStream<Uint8Array>({ start: (controller) => void (body = controller), cancel: stop });
+          resolve(new Response(stream, { status }));
+        },
+        data: (bytes) => (body ? body.enqueue(bytes) : this.broken()),
+        end: () => {
+          over();
+          body?.close();
+        },
+        fail: (why) => {
+          over();
+          reject(why);
+          body?.error(why);
+        },
+      });
+      if (!this.#send(message(REQUEST, number, new TextEncoder().encode(text)))) {
+        over();
+        reject(new TypeError("the channel is closed"));
+      }
+    });
+  }
+
+  #send(bytes: Uint8Array<ArrayBuffer>): boolean {
+    if (this.channel.readyState !== "open") return false;
+    this.channel.send(bytes);
+    return true;
+  }
+
+  #came(bytes: Uint8Array): void {
+    const number = new DataView(bytes.buffer).getUint32(1);
+    const rest = bytes.subarray(5);
+    // What belongs to a request that was left is no fault: it was on its way.
+    const asked = this.#asked.get(number);
+    switch (bytes[0]) {
+      case REQUEST:
+        return void this.#answer(number, rest);
+      case HEAD: {
+        const status = rest.length === 2 ? new DataView(rest.buffer, rest.byteOffset).getUint16(0) : 0;
+        if (status < 200 || status > 599) return this.broken();
+        return asked?.head(status);
+      }
+      case DATA:
+        return asked?.data(rest);
+      case END:
+        return asked?.end();
+      case CANCEL:
+        return this.#answering.get(number)?.abort();
+      default:
+        return this.broken();
+    }
+  }
+
+  async #answer(number: number, rest: Uint8Array): Promise<void> {
+    if (rest.length > 128 || this.#answering.has(number)) return this.broken();
+    const abort = new AbortController();
+    const head = (status: number): boolean => this.#send(message(HEAD, number, new Uint8Array([status >> 8, status & 255])));
+    const refuse = (status: number): void => void (head(status) && this.#send(message(END, number)));
+    if (this.#answering.size >= AT_ONCE) return refuse(429);
+    this.#answering.set(number, abort);
+    try {
+      const [, path = "", first, last] = /^(\S+)(?: (\d{1,15})-(\d{1,15}))?$/.exec(new TextDecoder().decode(rest)) ?? [];
+      const held = this.shelf()?.answer(path);
+      if (held === undefined) return refuse(404);
+      const start = Number(first ?? 0);
+      const end = Math.min(last === undefined ? held.size : Number(last) + 1, held.size);
+      if (start > end || (first !== undefined && start >= end) || end - start > MAX_RANGE) return refuse(416);
+      head(first === undefined ? 200 : 206);
+      for (let at = start; at < end && !abort.signal.aborted; at += CHUNK) {
+        const bytes = await held.read(at, Math.min(at + CHUNK, end));
+        await this.#room();
+        if (abort.signal.aborted || !this.#send(message(DATA, number, bytes))) return;
+      }
+      if (!abort.signal.aborted) this.#send(message(END, number));
+    } catch {
+      // The file cannot be read any more: the end without all of it says so.
+      this.#send(message(END, number));
+    } finally {
+      this.#answering.delete(number);
+    }
+  }
+
+  /** Waits until few bytes wait in the channel. */
+  #room(): Promise<void> | undefined {
+    const { channel } = this;
+    if (channel.bufferedAmount < WAITING || channel.readyState !== "open") return undefined;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        channel.removeEventListener("bufferedamountlow", done);
+        channel.removeEventListener("close", done);
+        resolve();
+      };
+      channel.addEventListener("bufferedamountlow", done);
+      channel.addEventListener("close", done);
+    });
+  }
+}

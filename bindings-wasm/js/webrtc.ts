@@ -1,0 +1,378 @@
+// Data channels between nodes that met through a relay: from then on their datagrams go straight.
+//
+// A peer's name stays the address that the relay lent it, and the core learns nothing of channels:
+// datagrams for such an address take the channel, and what comes by the channel comes from there.
+// Channels are signalled through the DHT itself, one hop through whoever named the target. So nodes
+// that hold channels go on without the relay: what is for somebody without one is held for a
+// moment, while a channel is dialled (docs/webrtc.md).
+import type { Address, Id, Signal } from "../pkg/kadlet.js";
+import type { RunningNode } from "./node.js";
+import { Peer, type PeerHost } from "./peer.js";
+import type { RelayTransport } from "./relay.js";
+import { decode, type Description, encode } from "./sdp.js";
+import type { ContentRequest, ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
+
+/** The bit of `capabilities` that says: I hold data channels. */
+export const DATA_CHANNEL = 4;
+/** How content is to be had: 1 HTTP, 2 a data channel. */
+const BY_CHANNEL = 2;
+const BY_EITHER = 3;
+
+/** How channels are made. */
+export interface WebRtcOptions {
+  /** STUN servers; the relay's own without it. */
+  readonly iceServers?: RTCIceServer[] | undefined;
+  /** Channels at most; each costs a browser some 100 kB. */
+  readonly maxChannels?: number | undefined;
+}
+
+const MAX_CHANNELS = 48;
+/** Attempts at once, ours and others'. */
+const DIALS = 8;
+/** One peer may make an offer so often, milliseconds; and is dialled again so long after a failure. */
+const OFFER_EVERY = 1000;
+const AGAIN = 30_000;
+const AGAIN_WITHOUT_RELAY = 3000;
+/** Datagrams held without a relay, and for how long. */
+const HELD = 256;
+const HOLD = 5000;
+/** Peers whose id is remembered. */
+const KNOWN = 4096;
+
+/** A map that forgets its oldest entry. */
+function remember<K, V>(map: Map<K, V>, key: K, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > KNOWN) map.delete(map.keys().next().value!);
+}
+
+/** A relay, and the channels that make it dispensable. Tells of both by `channels` events. */
+export class WebRtcTransport extends EventTarget implements Transport {
+  /** What became of offers and datagrams. */
+  readonly counters = { offered: 0, accepted: 0, opened: 0, failed: 0, malformed: 0, refused: 0, direct: 0, held: 0 };
+  readonly requests = BY_EITHER;
+  #host: TransportHost | undefined;
+  #node: RunningNode | undefined;
+  #link: Link | undefined;
+  #shelf: Shelf | undefined;
+  #relayed = false;
+  /** Why the relay is away, while the core has not been told. */
+  #away: Error | undefined;
+  #closed = false;
+  #peers = new Map<Id, Peer>();
+  #byAddress = new Map<Address, Peer>();
+  #ids = new Map<Address, Id>();
+  #capable = new Set<Address>();
+  #notBefore = new Map<Id, number>();
+  #held: { to: Address; datagram: Uint8Array; until: number }[] = [];
+  #waiting = new Map<Address, Set<() => void>>();
+
+  constructor(
+    readonly relay: RelayTransport,
+    readonly options: WebRtcOptions = {},
+  ) {
+    super();
+  }
+
+  /** Channels that are open. */
+  get channels(): number {
+    return this.#byAddress.size;
+  }
+
+  /** Whether there is a line to the relay. */
+  get relayed(): boolean {
+    return this.#relayed;
+  }
+
+  /** Whether `heard` is wanted: without a relay, ids of strangers are worth having. */
+  get hears(): boolean {
+    return !this.#relayed || this.#waiting.size > 0;
+  }
+
+  /** Why there is no channel, if there is none. */
+  get refused(): string {
+    if (this.channels) return "";
+    if (globalThis.RTCPeerConnection === undefined) return "none: this browser has no WebRTC";
+    const { failed } = this.counters;
+    return failed ? `none: ${failed} attempt${failed === 1 ? "" : "s"} failed, the relay carries everything` : "none";
+  }
+
+  async open(host: TransportHost, signal: AbortSignal): Promise<Link> {
+    this.#host = host;
+    const link = await this.relay.open(
+      {
+        network: host.network,
+        receive: (datagram, from) => host.receive(datagram, from),
+        failed: (to) => host.failed(to),
+        warn: (warning) => host.warn(warning),
+        down: (reason) => this.#down(reason),
+        up: (again) => this.#up(again),
+      },
+      signal,
+    );
+    this.#relayed = true;
+    return this.#with(link);
+  }
+
+  #with(link: Link): Link {
+    const able = globalThis.RTCPeerConnection !== undefined;
+    return (this.#link = able ? { ...link, capabilities: DATA_CHANNEL } : link);
+  }
+
+  #down(reason: Error): void {
+    this.#relayed = false;
+    if (this.channels) this.#away = reason;
+    else this.#host?.down(reason);
+    this.#tell();
+  }
+
+  #up(link: Link): void {
+    const same = this.#link?.addresses.join() === link.addresses.join();
+    const told = this.#away === undefined;
+    this.#relayed = true;
+    this.#away = undefined;
+    // Where the core never heard of a pause it need not hear of its end, unless our address changed.
+    if (told || !same) this.#host?.up(this.#with(link));
+    for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
+    this.#notBefore.clear();
+    this.#tell();
+    this.#meet();
+  }
+
+  #tell(): void {
+    this.dispatchEvent(new Event("channels"));
+  }
+
+  attach(node: RunningNode): void {
+    this.#node = node;
+    if (globalThis.RTCPeerConnection === undefined) return;
+    node.addEventListener("signal", ({ detail }) => void this.#signalled(detail));
+    node.addEventListener("table", () => this.#meet());
+    this.#meet();
+  }
+
+  /** Somebody was asked or answered. */
+  heard(id: Id | undefined, address: Address): void {
+    if (id === undefined) return;
+    remember(this.#ids, address, id);
+    if (!this.#relayed && this.#held.some(({ to }) => to === address)) void this.#dial(id, address);
+  }
+
+  /** Dials those of the table that hold channels, nearest first. */
+  #meet(): void {
+    if (this.#closed || this.#node === undefined || this.#node.closed) return;
+    for (const { contacts } of this.#node.buckets()) {
+      for (const { contact } of contacts) {
+        const { id, path, capabilities } = contact;
+        remember(this.#ids, path.remote, id);
+        if (!(capabilities & DATA_CHANNEL)) continue;
+        if (this.#capable.size > KNOWN) this.#capable.clear();
+        this.#capable.add(path.remote);
+        void this.#dial(id, path.remote);
+      }
+    }
+  }
+
+  get #servers(): RTCIceServer[] {
+    const stun = this.relay.hello?.stun;
+    return this.options.iceServers ?? (stun === undefined ? [] : [{ urls: `stun:${stun}` }]);
+  }
+
+  #full(): boolean {
+    const dialling = [...this.#peers.values()].filter(({ open }) => !open).length;
+    return this.#peers.size >= (this.options.maxChannels ?? MAX_CHANNELS) || dialling >= DIALS;
+  }
+
+  #peer(id: Id, address: Address, session: string, offered: boolean): Peer {
+    const host: PeerHost = {
+      shelf: () => this.#shelf,
+      opened: (peer) => this.#began(peer),
+      closed: (peer, failed) => this.#ended(peer, failed),
+      datagram: (peer, bytes) => this.#host?.receive(bytes, peer.address),
+    };
+    const peer = new Peer(id, address, session, offered, this.#servers, this.#link?.mtu ?? 1232, host);
+    this.#peers.set(id, peer);
+    return peer;
+  }
+
+  async #dial(id: Id, address: Address): Promise<void> {
+    const node = this.#node;
+    if (node === undefined || this.#closed || id === node.id || this.#peers.has(id) || this.#full()) return;
+    const now = performance.now();
+    if ((this.#notBefore.get(id) ?? 0) > now) return;
+    remember(this.#notBefore, id, now + (this.#relayed ? AGAIN : AGAIN_WITHOUT_RELAY));
+    const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const peer = this.#peer(id, address, session, true);
+    this.counters.offered += 1;
+    try {
+      const offer = await peer.offer();
+      if (offer === undefined) return peer.close();
+      await node.signal(id, encode(offer));
+    } catch {
+      // Nobody knows the way there, or the node was closed.
+      peer.close();
+    }
+  }
+
+  async #signalled({ from, payload }: Signal): Promise<void> {
+    const said = decode(payload);
+    const address = from.path.remote;
+    if (said === undefined) {
+      this.counters.malformed += 1;
+      return;
+    }
+    const there = this.#peers.get(from.id);
+    if (said.type === "answer") {
+      if (there?.offered && there.session === said.session) await this.#try(there, () => there.answered(said));
+      else this.counters.refused += 1;
+      return;
+    }
+    await this.#accept(from.id, address, said, there);
+  }
+
+  async #accept(id: Id, address: Address, offer: Description, there: Peer | undefined): Promise<void> {
+    const node = this.#node;
+    if (node === undefined || this.#closed) return;
+    const now = performance.now();
+    // Both dialled: the offer of the lower id stands. A peer that has lost its channel makes a new
+    // offer, and that of an open channel takes its place at most once in a while.
+    const ours = there !== undefined && !there.open && there.offered && node.id < id;
+    const soon = (this.#lastOffer.get(id) ?? -OFFER_EVERY) + OFFER_EVERY > now;
+    if (ours || soon || id === node.id) {
+      this.counters.refused += 1;
+      return;
+    }
+    remember(this.#lastOffer, id, now);
+    there?.close();
+    if (this.#full()) {
+      this.counters.refused += 1;
+      return;
+    }
+    this.counters.accepted += 1;
+    const peer = this.#peer(id, address, offer.session, false);
+    await this.#try(peer, async () => {
+      const answer = await peer.answer(offer);
+      if (answer === undefined) return peer.close();
+      await node.signal(id, encode(answer));
+    });
+  }
+
+  #lastOffer = new Map<Id, number>();
+
+  /** What the browser does not take, or nobody hands on, ends the attempt. */
+  async #try(peer: Peer, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch {
+      peer.close();
+    }
+  }
+
+  #began(peer: Peer): void {
+    this.counters.opened += 1;
+    this.#byAddress.get(peer.address)?.close();
+    this.#byAddress.set(peer.address, peer);
+    remember(this.#ids, peer.address, peer.id);
+    const held = this.#held;
+    this.#held = held.filter(({ to }) => to !== peer.address);
+    for (const { to, datagram } of held) if (to === peer.address) peer.send(datagram);
+    for (const wake of this.#waiting.get(peer.address) ?? []) wake();
+    this.#tell();
+  }
+
+  #ended(peer: Peer, failed: boolean): void {
+    if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
+    if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
+    if (this.#closed) return;
+    if (failed) {
+      this.counters.failed += 1;
+      for (const wake of this.#waiting.get(peer.address) ?? []) wake();
+    }
+    if (!this.#relayed && !this.channels && this.#away !== undefined) {
+      const reason = this.#away;
+      this.#away = undefined;
+      this.#host?.down(reason);
+    }
+    this.#tell();
+    // Those of the table that found no place among the attempts get theirs.
+    queueMicrotask(() => this.#meet());
+  }
+
+  send(datagram: Uint8Array, to: Address): void {
+    if (this.#byAddress.get(to)?.send(datagram)) {
+      this.counters.direct += 1;
+      return;
+    }
+    if (this.#relayed) return this.relay.send(datagram, to);
+    if (!this.channels) return;
+    const now = performance.now();
+    this.#held = this.#held.filter(({ until }) => until > now);
+    if (this.#held.length >= HELD) this.#held.shift();
+    this.#held.push({ to, datagram, until: now + HOLD });
+    this.counters.held += 1;
+    const id = this.#ids.get(to);
+    // Not from inside the core's own turn.
+    if (id !== undefined) queueMicrotask(() => void this.#dial(id, to));
+  }
+
+  /** An open channel to this address, if there can be one soon. */
+  async #channelTo(address: Address, signal: AbortSignal): Promise<Peer | undefined> {
+    const there = this.#byAddress.get(address);
+    const node = this.#node;
+    if (there !== undefined || node === undefined || globalThis.RTCPeerConnection === undefined) return there;
+    const waiting = this.#waiting.get(address) ?? new Set();
+    this.#waiting.set(address, waiting);
+    let wake: (() => void) | undefined;
+    try {
+      // A stranger tells its id with its first answer.
+      if (!this.#ids.has(address)) await node.bootstrap([address], { signal, timeout: 3000 }).catch(() => []);
+      const id = this.#ids.get(address);
+      if (id === undefined) return undefined;
+      const over = new Promise<void>((resolve) => {
+        wake = resolve;
+        waiting.add(resolve);
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      this.#notBefore.delete(id);
+      await this.#dial(id, address);
+      if (!this.#byAddress.has(address) && this.#peers.has(id)) await over;
+      return this.#byAddress.get(address);
+    } finally {
+      if (wake) waiting.delete(wake);
+      if (!waiting.size) this.#waiting.delete(address);
+    }
+  }
+
+  /** By a channel where the provider holds channels, else over HTTP. */
+  async request(request: ContentRequest, signal: AbortSignal): Promise<Response> {
+    const { provider } = request;
+    if (this.#byAddress.has(provider) || this.#capable.has(provider)) {
+      const peer = await this.#channelTo(provider, signal);
+      if (peer) return peer.pieces.request(request, signal);
+    }
+    let response: Response | undefined;
+    let why: unknown;
+    try {
+      response = await this.relay.request(request, signal);
+      if (response.status !== 502 && response.status !== 504) return response;
+    } catch (error) {
+      why = error;
+    }
+    const peer = await this.#channelTo(provider, signal);
+    if (peer) return peer.pieces.request(request, signal);
+    if (response) return response;
+    throw why;
+  }
+
+  async serve(shelf: Shelf): Promise<ContentServer> {
+    this.#shelf = shelf;
+    return { transports: BY_CHANNEL };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const peer of [...this.#peers.values()]) peer.close();
+    this.#held.length = 0;
+    this.relay.close();
+  }
+}

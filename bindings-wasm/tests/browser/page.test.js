@@ -1,0 +1,170 @@
+// The page in a network of native nodes: join, watch, store, search, fetch, share.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Program, browser, folder, joined, network, shot } from "./setup.js";
+
+let net;
+let chromium;
+before(async () => {
+  [net, chromium] = await Promise.all([network(8), browser()]);
+});
+after(async () => {
+  await chromium?.close();
+  await net?.stop();
+});
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const text = (page, id, starts) =>
+  page.waitForFunction(([id, starts]) => document.getElementById(id).textContent.startsWith(starts), [id, starts]);
+
+async function findings(page) {
+  // Not a script of the page: its policy would not have it.
+  const { violations } = await page.evaluate(`${axe}; axe.run()`);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join()}`);
+}
+
+/** What is written to the disk when the link is clicked. */
+async function saved(page, link) {
+  const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
+  return readFileSync(await download.path());
+}
+
+test("join, tree, lookup, put and get, in light and dark, on a desk and on a phone", async () => {
+  const page = await chromium.page();
+  await page.goto(net.relay.url);
+  assert.deepEqual(await findings(page), []);
+  await shot(page, "1-before");
+  // By keys alone.
+  assert.equal(await page.inputValue("#relay"), net.relay.relay);
+  await page.focus("#bootstrap");
+  await page.keyboard.type(net.addr);
+  await page.keyboard.press("Enter");
+  await text(page, "status-text", "Joined");
+  await page.waitForFunction(() => document.querySelectorAll("#tree circle[data-id]").length >= 8);
+  await shot(page, "2-joined");
+
+  await page.click("#lookup button");
+  await text(page, "lookup-result", "Found");
+  const rows = await page.locator("#steps tr").allTextContents();
+  assert.ok(rows.some((row) => row.includes("named")), rows.join());
+  assert.ok((await page.locator("#tree circle.answered").count()) > 0);
+  await shot(page, "3-lookup");
+
+  await page.fill("#value", "hello from a page");
+  await page.click("#put button");
+  await text(page, "put-result", "Kept by");
+  const key = await page.inputValue("#key");
+  const value = new Program("value", key, "--bootstrap", net.addr);
+  const read = await value.said((line) => line.value !== undefined);
+  assert.equal(read.value, Buffer.from("hello from a page").toString("hex"));
+  await value.ended;
+  await page.click("#get button");
+  await text(page, "get-result", "hello from a page");
+  await page.fill("#key", "0".repeat(40));
+  await page.click("#get button");
+  await text(page, "get-result", "Peers answered: nobody has it.");
+
+  assert.deepEqual(await findings(page), []);
+  await page.emulateMedia({ colorScheme: "dark" });
+  assert.deepEqual(await findings(page), []);
+  await shot(page, "4-dark");
+  await page.setViewportSize({ width: 360, height: 740 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `${wide} px on a screen of 360`);
+  assert.deepEqual(await findings(page), []);
+  await shot(page, "5-phone");
+  await page.context().close();
+});
+
+test("a file that a native node shares is found, fetched and verified", async (t) => {
+  const page = await chromium.page();
+  await joined(page, net);
+  const file = join(folder(t), "violet harbour.bin");
+  const bytes = randomBytes(2_500_000);
+  writeFileSync(file, bytes);
+  const share = new Program("share", file, "--listen", "127.0.0.1:0", "--bootstrap", net.addr);
+  t.after(() => share.stop());
+  await share.said((line) => line.link !== undefined);
+  await share.said((line) => line.event === "published" || line.event === "announced" || line.event === "shared");
+  for (;;) {
+    await page.fill("#words", "harbour violet");
+    await page.click("#search button");
+    await page.waitForFunction(() => /file/.test(document.querySelector("#search-result").textContent));
+    if (await page.locator("#hits li").count()) break;
+  }
+  await page.click("#hits button");
+  const link = page.locator("#hits a");
+  await link.waitFor();
+  assert.ok(bytes.equals(await saved(page, link)));
+  await shot(page, "6-fetched");
+  await page.context().close();
+});
+
+test("a file that a page shares goes to another page by a data channel", async (t) => {
+  const [one, two] = await Promise.all([chromium.page(), chromium.page()]);
+  await Promise.all([joined(one, net), joined(two, net)]);
+  const file = join(folder(t), "crimson lantern.bin");
+  const bytes = randomBytes(3_000_000);
+  writeFileSync(file, bytes);
+  await one.setInputFiles("#file", file);
+  await one.click("#share button");
+  await text(one, "share-result", "crimson lantern.bin is shared");
+  await two.fill("#words", "crimson");
+  await two.click("#search button");
+  await two.locator("#hits button").waitFor();
+  await two.click("#hits button");
+  const link = two.locator("#hits a");
+  await link.waitFor();
+  assert.ok(bytes.equals(await saved(two, link)));
+  await shot(one, "7-shared");
+  await Promise.all([one, two].map((page) => page.context().close()));
+});
+
+test("a reload keeps the id", async () => {
+  const page = await chromium.page();
+  await joined(page, net);
+  const id = await page.textContent("#own-id");
+  await page.reload();
+  await page.waitForFunction(() => document.documentElement.dataset.joined !== undefined);
+  assert.equal(await page.textContent("#own-id"), id);
+  await page.context().close();
+});
+
+test("what is wrong with a relay is said", async () => {
+  const page = await chromium.page();
+  const problem = async (relay) => {
+    await page.fill("#relay", relay);
+    await page.click("#join button");
+    await page.waitForFunction(() => document.querySelector("#status-text").textContent === "Not joined.");
+    const said = await page.textContent("#problem");
+    await page.evaluate(() => (document.querySelector("#status-text").textContent = ""));
+    return said;
+  };
+  await page.goto(net.relay.url);
+  assert.match(await problem("ws://127.0.0.1:1/relay"), /failed: nothing listens there/);
+  assert.match(await problem("ftp://127.0.0.1/"), /begins with ws/);
+  assert.match(await problem(`ws://${net.addr}/relay`), /failed/);
+  await shot(page, "8-no-relay");
+  await page.context().close();
+});
+
+test("a policy without wasm is said", async () => {
+  const page = await chromium.page();
+  await page.route("**/*", async (route) => {
+    const response = await route.fetch();
+    const headers = { ...response.headers() };
+    const policy = headers["content-security-policy"];
+    headers["content-security-policy"] = policy.replace(/'wasm-unsafe-eval'/g, "");
+    await route.fulfill({ response, headers });
+  });
+  await page.goto(net.relay.url);
+  await page.fill("#bootstrap", net.addr);
+  await page.click("#join button");
+  await page.waitForFunction(() => document.querySelector("#problem").textContent);
+  assert.match(await page.textContent("#problem"), /policy|WebAssembly|Content Security/i);
+  await page.context().close();
+});
