@@ -35,12 +35,8 @@ use super::shape;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// How often a client is asked whether it is there: what stands between (a reverse proxy, a home
-/// router) closes connections that are quiet for 60 s.
-const PING_AFTER: u32 = 25;
-
-/// A client that has said nothing at all for so long, three pings, is not there.
-const SILENT: Duration = Duration::from_secs(75);
+/// How many pings a client may leave unanswered.
+const PINGS: u32 = 3;
 
 /// How long a closing connection is waited for.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -212,10 +208,12 @@ impl<'a> Client<'a> {
                 self.notes.push_back(text(&frame::dropped(*reason, to, count)));
             }
         }
-        if self.seconds.is_multiple_of(PING_AFTER) && self.notes.len() < NOTES {
+        let silent = self.shared.limits.silent;
+        let ping_after = u32::try_from((silent / PINGS).as_secs()).unwrap_or(u32::MAX).max(1);
+        if self.seconds.is_multiple_of(ping_after) && self.notes.len() < NOTES {
             self.notes.push_back(Message::Ping(Bytes::new()));
         }
-        if now.duration_since(self.heard) >= SILENT {
+        if now.duration_since(self.heard) >= silent {
             return Some(End::Gone);
         }
         let idle = now.duration_since(self.traffic.last_sent) >= self.shared.limits.idle;

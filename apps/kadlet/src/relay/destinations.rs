@@ -192,6 +192,7 @@ mod tests {
             format!("within a minute | {} |", limits.destinations),
             format!("answered | {} / {}, and", limits.unanswered, limits.unanswered_known),
             format!("sends nothing | {} minutes |", limits.idle.as_secs() / 60),
+            format!("answer pings | {} s |", limits.silent.as_secs()),
             format!("waits for its client | {} s |", limits.grace.as_secs()),
             format!("rests {} minutes |", limits.port_rest.as_secs() / 60),
             format!("public network | {} |", limits.serving),

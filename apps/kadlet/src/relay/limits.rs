@@ -36,6 +36,10 @@ pub struct Limits {
     /// A client that sends no datagram for so long is sent away. 70 min: a node that is alive
     /// refreshes its buckets within the hour.
     pub idle: Duration,
+    /// A client that says nothing at all for so long is not there; three pings have gone out by
+    /// then. 75 s: a ping every 25 s, because what stands between (a reverse proxy, a home router)
+    /// closes connections that are quiet for 60 s.
+    pub silent: Duration,
     /// How long a session waits for its client to come back. 60 s: a reload, a change of network.
     pub grace: Duration,
     /// How long a port rests before somebody else gets it. 10 min: others forget a contact that
@@ -69,6 +73,7 @@ impl Default for Limits {
             unanswered: 6,
             unanswered_known: 64,
             idle: Duration::from_secs(70 * 60),
+            silent: Duration::from_secs(75),
             grace: Duration::from_secs(60),
             port_rest: Duration::from_secs(10 * 60),
             serving: 10,

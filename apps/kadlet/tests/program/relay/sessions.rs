@@ -37,6 +37,27 @@ async fn whoever_comes_back_has_his_port() {
     assert_eq!((relay.counters().opened, relay.counters().resumed), (3, 2));
 }
 
+/// A line that was cut without a word: nobody answers the pings.
+#[tokio::test]
+async fn whoever_does_not_answer_pings_is_not_there() {
+    let (relay, address) = relay(|settings| settings.limits.silent = Duration::from_secs(3)).await;
+    let mut here = Client::connect(address, &Door::new("x")).await;
+    let gone = Client::connect(address, &Door::new("x")).await;
+    let door = again(&gone);
+    // Whoever reads answers by reading.
+    let reading = tokio::spawn(async move { here.datagram().await });
+    within(async {
+        while relay.counters().clients > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!((relay.counters().sessions, reading.is_finished()), (2, false));
+    // He may come back.
+    assert_eq!(Client::connect(address, &door).await.hello["resumed"], true);
+    reading.abort();
+}
+
 #[tokio::test]
 async fn the_latest_connection_has_the_session() {
     let (_relay, address) = relay(|_| {}).await;
