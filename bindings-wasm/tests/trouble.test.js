@@ -1,0 +1,200 @@
+// What goes wrong around a node: relays that talk nonsense, pages that may not, storage that will not.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+import { loader } from "../dist/core-module.js";
+import { headerOf, read } from "../dist/frame.js";
+import { LoadError, RelayError, RelayTransport, createNode } from "../dist/index.js";
+import { browserStore } from "../dist/storage.js";
+
+const HELLO = {
+  type: "hello", version: 1, addresses: ["127.0.0.1:4000"], session: "ab", resumed: false, mtu: 1232, stun: null, serve: true,
+};
+
+/** A WebSocket to a relay that says what the test wants. */
+class Fake {
+  static all = [];
+  static greeting = HELLO;
+  readyState = 1;
+  bufferedAmount = 0;
+  sent = [];
+
+  constructor(url, protocol) {
+    this.url = url;
+    this.protocol = protocol;
+    Fake.all.push(this);
+    queueMicrotask(() => this.text(Fake.greeting));
+  }
+
+  text(message) {
+    this.onmessage?.({ data: typeof message === "string" ? message : JSON.stringify(message) });
+  }
+
+  bytes(...bytes) {
+    this.onmessage?.({ data: Uint8Array.from(bytes).buffer });
+  }
+
+  send(frame) {
+    this.sent.push(frame);
+  }
+
+  drop(code, reason = "") {
+    this.readyState = 3;
+    this.onclose?.({ code, reason });
+  }
+
+  close(code) {
+    this.closed = code;
+    this.readyState = 3;
+  }
+}
+
+function withGlobal(t, name, value) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, name);
+  Object.defineProperty(globalThis, name, { value, configurable: true });
+  t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+}
+
+async function faked(t, options = {}) {
+  Fake.all = [];
+  Fake.greeting = HELLO;
+  const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
+  const node = await createNode({ transport, ...options });
+  t.after(() => node.close());
+  return { node, transport, socket: Fake.all[0] };
+}
+
+test("malformed frames are counted, ignored, and the node goes on", async (t) => {
+  const { node, transport, socket } = await faked(t);
+  for (const text of ["", "{", "[]", "null", "7", '{"type":7}', '{"type":"hello"}']) socket.text(text);
+  socket.bytes();
+  socket.bytes(5, 1, 2, 3);
+  socket.bytes(4, 10, 0, 0, 1, 0, 0, 9);
+  socket.bytes(4, 10, 0, 0, 1, 1, 1);
+  socket.onmessage({ data: new Blob([]) });
+  assert.equal(transport.counters.malformed, 12);
+  socket.text({ type: "news", of: "a later version" });
+  socket.text({ type: "dropped", reason: "<script>", count: 1 });
+  socket.text({ type: "dropped", reason: "rate", count: 3 });
+  assert.deepEqual(transport.counters.dropped, { rate: 3 });
+  assert.deepEqual(node.warnings, [{ kind: "relay", message: "the relay dropped datagrams: rate" }]);
+  // What is inside a frame that is one is the core's to count.
+  socket.bytes(4, 10, 0, 0, 1, 1, 1, 9, 9, 9);
+  assert.equal(node.stats().datagramsIn, 1);
+  assert.equal(Object.values(node.stats().rejected)[0], 1);
+});
+
+test("a relay that greets in another way is none", async () => {
+  for (const wrong of [{ version: 2 }, { addresses: [] }, { addresses: ["localhost:1"] }, { mtu: 3 }, { session: 1 }]) {
+    Fake.greeting = { ...HELLO, ...wrong };
+    const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
+    await assert.rejects(createNode({ transport }), /is no relay that this version knows/);
+  }
+});
+
+test("a lost line is taken up with its session, and one that was taken over without", async (t) => {
+  const { node, socket } = await faked(t);
+  const up = once(node, "up");
+  const down = once(node, "down");
+  socket.drop(1006);
+  assert.match((await down)[0].detail.reason.message, /was lost/);
+  await up;
+  assert.equal(Fake.all[1].url.searchParams.get("session"), "ab");
+  assert.equal(Fake.all[1].protocol, "kadlet-relay.1");
+  const again = once(node, "up");
+  Fake.all[1].drop(4409);
+  await again;
+  assert.equal(Fake.all[2].url.searchParams.get("session"), null);
+  await node.close();
+  assert.equal(Fake.all[2].closed, 1000);
+});
+
+test("a node that a public relay does not let serve is a client", async (t) => {
+  Fake.greeting = { ...HELLO, serve: false };
+  const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
+  const node = await createNode({ transport });
+  t.after(() => node.close());
+  assert.equal(node.health().server, false);
+});
+
+test("datagrams are dropped while too many wait", async (t) => {
+  const { transport, socket } = await faked(t);
+  transport.send(Uint8Array.of(1), "10.0.0.1:7");
+  assert.deepEqual(socket.sent, [Uint8Array.of(4, 10, 0, 0, 1, 0, 7, 1)]);
+  socket.bufferedAmount = 1 << 21;
+  transport.send(Uint8Array.of(1), "10.0.0.1:7");
+  assert.equal(socket.sent.length, 1);
+  assert.equal(transport.counters.unsent, 1);
+});
+
+test("a page from https wants wss, but for relays of this machine", (t) => {
+  withGlobal(t, "location", new URL("https://page.example/"));
+  const options = { WebSocket: Fake };
+  assert.throws(() => new RelayTransport("ws://relay.example", options), (error) =>
+    error instanceof RelayError && /needs wss/.test(error.message));
+  assert.equal(new RelayTransport("wss://relay.example", options).url.href, "wss://relay.example/relay");
+  assert.equal(new RelayTransport("ws://127.0.0.1:1", options).url.href, "ws://127.0.0.1:1/relay");
+  assert.equal(new RelayTransport("/relay", options).url.href, "wss://page.example/relay");
+});
+
+test("a policy against wasm is named, and a failure is no end", async () => {
+  let calls = 0;
+  const load = loader({
+    default() {
+      calls += 1;
+      throw new WebAssembly.CompileError("Refused to compile: 'unsafe-eval' is not allowed by Content Security Policy");
+    },
+  }, () => new Uint8Array());
+  await assert.rejects(load(), (error) => error instanceof LoadError && /needs 'wasm-unsafe-eval'/.test(error.message));
+  await assert.rejects(load(), LoadError);
+  assert.equal(calls, 2);
+  const missing = loader({}, () => new URL("file:///there/is/none.wasm"));
+  await assert.rejects(missing(), /ENOENT/);
+});
+
+test("without IndexedDB the state is in localStorage, and a second tab is told", async (t) => {
+  const kept = new Map();
+  withGlobal(t, "localStorage", { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) });
+  const held = new Set();
+  const request = async (name, _, use) => {
+    if (held.has(name)) return use(null);
+    held.add(name);
+    await use({});
+    held.delete(name);
+  };
+  withGlobal(t, "navigator", { locks: { request } });
+  const store = await browserStore("mine");
+  assert.equal(await store.load(), undefined);
+  await store.save(Uint8Array.of(0, 200, 255));
+  assert.deepEqual(await store.load(), Uint8Array.of(0, 200, 255));
+  const { node } = await faked(t, { state: "mine" });
+  assert.match(node.warnings[0].message, /the state is not kept: another tab uses the state mine/);
+  store.close();
+});
+
+test("a private window without any storage is a warning", async (t) => {
+  withGlobal(t, "localStorage", { getItem: () => { throw new DOMException("denied", "SecurityError"); } });
+  withGlobal(t, "navigator", {});
+  const { node } = await faked(t, { state: "mine" });
+  assert.deepEqual(node.warnings, [{ kind: "storage", message: "the state is not kept: denied" }]);
+});
+
+test("addresses of both families are read and written as the core writes them", () => {
+  for (const address of ["1.2.3.4:5", "[::1]:65535", "[2001:db8::1:0:0:1]:80", "[::]:1", "[1:2:3:4:5:6:7:8]:9", "[fd00::]:1"]) {
+    const header = headerOf(address);
+    assert.equal(read(Uint8Array.of(...header, 0)).from, address);
+  }
+  for (const wrong of ["", "a:1", "1.2.3:4", "1.2.3.256:1", "1.2.3.4:0", "[::1::]:1", "[1:2]:3", "[g::]:1", "1.2.3.4:65536"]) {
+    assert.equal(headerOf(wrong), undefined, wrong);
+  }
+});
+
+test("timers that come late do no harm", async (t) => {
+  const { node } = await faked(t);
+  const real = globalThis.setTimeout;
+  // As in a tab in the background: a second at the earliest.
+  withGlobal(t, "setTimeout", (call, after, ...rest) => real(call, Math.max(after ?? 0, 1000), ...rest));
+  const attempts = node.bootstrap(["127.0.0.1:4001"], { timeout: 100 });
+  await assert.rejects(attempts, { name: "BootstrapError" });
+  assert.equal(node.health().operations, 0);
+});
