@@ -72,6 +72,27 @@ test("a file is shared, found by words and fetched from two, one of whom lies", 
   await net.close();
 });
 
+test("of two providers one lies, and nothing of what it gave is written", async () => {
+  const net = await network(8, { seed: 5 });
+  const file = new Uint8Array(8 << 20).map((_, at) => at >> 12);
+  const lies = file.slice();
+  const [a, b, c] = net.nodes;
+  const { link } = await a.share(file, { listed: false });
+  await b.share(lies, { listed: false });
+  // Only now: it has hashed what it should serve.
+  for (let at = 0; at < lies.length; at += 4096) lies[at] ^= 1;
+  const got = new Uint8Array(file.length);
+  const write = (start, bytes) => {
+    assert.deepEqual(bytes, file.subarray(start, start + bytes.length));
+    got.set(bytes, start);
+  };
+  const { rejected, providers, blob } = await c.fetch(link, { write });
+  assert.deepEqual([blob, providers[a.addr]], [undefined, 8]);
+  assert.equal(rejected[b.addr].kind, "wrong_piece");
+  assert.deepEqual(got, file);
+  await net.close();
+});
+
 test("what is shared in an empty file comes as one", async () => {
   const net = await network(3, { seed: 4 });
   const { link } = await net.nodes[0].share(new Blob([]), { name: "nothing" });

@@ -180,7 +180,7 @@ test("a private window without any storage is a warning", async (t) => {
 });
 
 test("addresses of both families are read and written as the core writes them", () => {
-  for (const address of ["1.2.3.4:5", "[::1]:65535", "[2001:db8::1:0:0:1]:80", "[::]:1", "[1:2:3:4:5:6:7:8]:9", "[fd00::]:1"]) {
+  for (const address of ["1.2.3.4:5", "[::1]:65535", "[2001:db8::1:0:0:1]:80", "[::]:1", "[1:2:3:4:5:6:7:8]:9", "[fd00::]:1", "[1:0:2:3:4:5:6:7]:1"]) {
     const header = headerOf(address);
     assert.equal(read(Uint8Array.of(...header, 0)).from, address);
   }
