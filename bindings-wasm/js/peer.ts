@@ -6,7 +6,7 @@ import type { Shelf } from "./transport.js";
 
 /** Candidates that have not shown by then are left out, milliseconds. */
 const GATHERING = 1000;
-/** An attempt that has not come to a channel by then has failed. */
+/** An attempt that has not come to a channel by then has failed: two signals may each wait for a timeout. */
 const DIALLING = 15_000;
 /** Datagrams are dropped while so many bytes wait in the channel: they would come too late. */
 const BACKLOG = 256 * 1024;
@@ -26,6 +26,8 @@ export interface PeerHost {
 export class Peer {
   readonly pieces: Pieces;
   open = false;
+  /** Another attempt took its place: its end is none of a peer's. */
+  replaced = false;
   #connection: RTCPeerConnection;
   #datagrams: RTCDataChannel;
   #limit: ReturnType<typeof setTimeout>;
@@ -106,7 +108,10 @@ export class Peer {
         };
       });
     }
-    return this.#over ? undefined : fromSdp(type, this.session, connection.localDescription?.sdp ?? "");
+    if (this.#over) return undefined;
+    const description = fromSdp(type, this.session, connection.localDescription?.sdp ?? "");
+    // Nobody could reach us: no need to wait for what cannot come.
+    return description?.candidates.length ? description : undefined;
   }
 
   /** Whether the channel took it or dropped it; false: there is no channel any more. */

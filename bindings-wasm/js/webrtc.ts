@@ -62,7 +62,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
   #peers = new Map<Id, Peer>();
   #byAddress = new Map<Address, Peer>();
   #ids = new Map<Address, Id>();
-  #capable = new Set<Address>();
+  /** Whether somebody holds channels, as far as it said. */
+  #capable = new Map<Address, boolean>();
   #notBefore = new Map<Id, number>();
   #held: { to: Address; datagram: Uint8Array; until: number }[] = [];
   #waiting = new Map<Address, Set<() => void>>();
@@ -165,9 +166,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
       for (const { contact } of contacts) {
         const { id, path, capabilities } = contact;
         remember(this.#ids, path.remote, id);
-        if (!(capabilities & DATA_CHANNEL)) continue;
-        if (this.#capable.size > KNOWN) this.#capable.clear();
-        this.#capable.add(path.remote);
+        remember(this.#capable, path.remote, (capabilities & DATA_CHANNEL) !== 0);
+        if (!this.#capable.get(path.remote)) continue;
         void this.#dial(id, path.remote);
       }
     }
@@ -198,6 +198,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   async #dial(id: Id, address: Address): Promise<void> {
     const node = this.#node;
     if (node === undefined || this.#closed || id === node.id || this.#peers.has(id) || this.#full()) return;
+    if (this.#capable.get(address) === false) return;
     const now = performance.now();
     if ((this.#notBefore.get(id) ?? 0) > now) return;
     remember(this.#notBefore, id, now + (this.#relayed ? AGAIN : AGAIN_WITHOUT_RELAY));
@@ -243,7 +244,10 @@ export class WebRtcTransport extends EventTarget implements Transport {
       return;
     }
     remember(this.#lastOffer, id, now);
-    there?.close();
+    if (there) {
+      there.replaced = true;
+      there.close();
+    }
     if (this.#full()) {
       this.counters.refused += 1;
       return;
@@ -284,7 +288,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
     if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
     if (this.#closed) return;
-    if (failed) {
+    if (failed && !peer.replaced) {
       this.counters.failed += 1;
       for (const wake of this.#waiting.get(peer.address) ?? []) wake();
     }
@@ -305,12 +309,19 @@ export class WebRtcTransport extends EventTarget implements Transport {
     }
     if (this.#relayed) return this.relay.send(datagram, to);
     if (!this.channels) return;
+    const id = this.#ids.get(to);
+    // Who holds no channels is out of reach. So is, for its signal's own lookup, whoever is being
+    // dialled: the core goes through whoever named it, and need not wait for a timeout.
+    const dialled = id !== undefined && this.#peers.has(id) && !this.#held.some((one) => one.to === to);
+    if (dialled || this.#capable.get(to) === false) {
+      queueMicrotask(() => this.#host?.failed(to));
+      return;
+    }
     const now = performance.now();
     this.#held = this.#held.filter(({ until }) => until > now);
     if (this.#held.length >= HELD) this.#held.shift();
     this.#held.push({ to, datagram, until: now + HOLD });
     this.counters.held += 1;
-    const id = this.#ids.get(to);
     // Not from inside the core's own turn.
     if (id !== undefined) queueMicrotask(() => void this.#dial(id, to));
   }
@@ -346,7 +357,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   /** By a channel where the provider holds channels, else over HTTP. */
   async request(request: ContentRequest, signal: AbortSignal): Promise<Response> {
     const { provider } = request;
-    if (this.#byAddress.has(provider) || this.#capable.has(provider)) {
+    if (this.#byAddress.has(provider) || this.#capable.get(provider)) {
       const peer = await this.#channelTo(provider, signal);
       if (peer) return peer.pieces.request(request, signal);
     }
@@ -362,6 +373,11 @@ export class WebRtcTransport extends EventTarget implements Transport {
     if (peer) return peer.pieces.request(request, signal);
     if (response) return response;
     throw why;
+  }
+
+  /** Dials whoever is at this address; true once there is a channel, false if none comes about. */
+  async connect(address: Address, signal: AbortSignal = new AbortController().signal): Promise<boolean> {
+    return (await this.#channelTo(address, signal)) !== undefined;
   }
 
   async serve(shelf: Shelf): Promise<ContentServer> {

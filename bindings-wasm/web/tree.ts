@@ -3,7 +3,9 @@ import type { Bucket, Id } from "../js/public.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ROW = 30;
-const WIDTH = 460;
+/** Narrower than this it is scaled: letters stay legible. */
+const WIDEST = 460;
+const NARROWEST = 280;
 const SLOTS = 20;
 /** Levels shown: beyond them nobody but ourselves is left in networks below a few million nodes. */
 const LEVELS = 24;
@@ -50,9 +52,10 @@ export class Tree {
     for (const id of states.keys()) put(id);
     const wanted = target === undefined ? undefined : Math.min(shared(own, target), LEVELS);
     const levels = Math.max(3, 1 + Math.max(0, ...rows.keys(), wanted === undefined ? 0 : wanted));
+    const width = Math.min(WIDEST, Math.max(NARROWEST, this.box.clientWidth));
     const height = ROW * (levels + 1) + 16;
     const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", `${known} contacts on ${rows.size} of ${levels} levels of the tree`);
     const way = bits(own);
@@ -67,9 +70,9 @@ export class Tree {
       add(svg, "path", { class: "branch", d: `M${x(level)} ${y(level)} Q${x(level) + 4} ${at} 100 ${at} H112` });
       const prefix = level > 5 ? `…${way.slice(level - 4, level)}${other}` : way.slice(0, level) + other;
       add(svg, "text", { x: 114, y: at + 4 }, prefix);
-      if (level === wanted) add(svg, "rect", { class: "target", x: 110, y: at - 11, width: WIDTH - 114, height: 22, rx: 5 });
+      if (level === wanted) add(svg, "rect", { class: "target", x: 110, y: at - 11, width: width - 114, height: 22, rx: 5 });
       const slots = Math.max(SLOTS, row.length);
-      const gap = (WIDTH - 176) / slots;
+      const gap = (width - 176) / slots;
       for (let n = 0; n < slots; n++) {
         const id = row[n];
         const state = id === undefined ? "slot" : (states.get(id) ?? "known");
