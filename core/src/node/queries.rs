@@ -18,7 +18,8 @@ use crate::event::{Event, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
 use crate::record::{
-    Field, InvalidRecord, Item, Provider, SearchEntry, SearchFilter, Transports, Value, Verified,
+    Field, Form, InvalidRecord, Item, Provider, SearchEntry, SearchFilter, Transports, Value,
+    Verified,
 };
 use crate::store::{Origin, Refused};
 use crate::table::Filter;
@@ -366,7 +367,8 @@ impl Node {
         }
         .map_err(over_limit)?;
         // Mainline's puts need not name the key: it follows from what is put.
-        let key = query.target.unwrap_or_else(|| item.key());
+        let implied = || (form != Form::Native).then(|| item.key());
+        let key = query.target.or_else(implied).ok_or(Failure::new(ErrorCode::Protocol))?;
         self.check_token_for(now, asker, key, token)?;
         if item.key() != key {
             return Err(Failure::new(ErrorCode::Protocol));
