@@ -132,6 +132,7 @@ const secure = location.protocol === "https:" ? "wss:" : "ws:";
 input("relay").value = given.get("relay") || `${secure}//${location.host}/relay`;
 input("network").value = given.get("network") || "kadlet";
 input("bootstrap").value = given.get("bootstrap") || "";
+addEventListener("resize", refresh);
 // Another invitation in the address bar is another node.
 addEventListener("hashchange", () => location.reload());
 if (given.has("join")) {
