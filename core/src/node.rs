@@ -1,7 +1,7 @@
 //! The node: tables, lookups, requests, tokens and store joined into one machine.
 //!
-//! What arrives is handled in `node/queries.rs` (questions) and `node/answers.rs` (answers and
-//! silence); operations are begun in `node/commands.rs` and carried on in `node/drive.rs`; what
+//! What arrives is handled in `node/queries.rs` (questions; what others want kept in `node/keep.rs`,
+//! Mainline's scrapes and samples in `node/swarm.rs`) and `node/answers.rs` (answers and silence); operations are begun in `node/commands.rs` and carried on in `node/drive.rs`; what
 //! happens of its own accord at a deadline stands in `node/upkeep.rs`, `node/renewal.rs` and
 //! `node/offline.rs`. This file holds the state, the doors to the world and the polls.
 
@@ -32,6 +32,7 @@ mod answers;
 mod commands;
 mod drive;
 mod identity;
+mod keep;
 mod offline;
 mod operation;
 mod proofs;
