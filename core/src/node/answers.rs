@@ -284,6 +284,7 @@ impl Node {
             );
             operation.note_namer(sender.addr(), &named);
             operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
+            operation.hasten_signal();
             let copies = node.config.path_copies && response.item.is_none();
             if (operation.kind.stores() || copies)
                 && let Some(token) = response.token
@@ -386,6 +387,8 @@ impl Node {
             Purpose::Step { operation, contact, .. } => {
                 self.with_operation(now, operation, |_, running| {
                     running.lookup.slow(contact.id, contact.addr());
+                    running.target_silent |= contact.id == running.target;
+                    running.hasten_signal();
                 });
             }
             Purpose::Bootstrap { operation } => {
@@ -431,6 +434,8 @@ impl Node {
             match purpose {
                 Purpose::Step { contact, .. } => {
                     operation.lookup.failed(contact.id, contact.addr());
+                    operation.target_silent |= contact.id == operation.target;
+                    operation.hasten_signal();
                 }
                 _ => {
                     operation.pending = operation.pending.saturating_sub(1);

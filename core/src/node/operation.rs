@@ -232,6 +232,8 @@ pub(super) struct Operation {
     pub(super) named_by: BTreeMap<SocketAddr, SocketAddr>,
     /// Who named the target itself (signals).
     pub(super) namer: Option<Contact>,
+    /// Whether the target itself was asked and is silent (signals).
+    pub(super) target_silent: bool,
     pub(super) providers: BTreeSet<SocketAddr>,
     pub(super) hits: BTreeSet<[u8; 32]>,
     /// Further pages asked for, of the one list that is read to its end and of all others.
@@ -280,6 +282,7 @@ impl Operation {
             region: None,
             named_by: BTreeMap::new(),
             namer: None,
+            target_silent: false,
             providers: BTreeSet::new(),
             hits: BTreeSet::new(),
             pages: [0; 2],
@@ -289,6 +292,14 @@ impl Operation {
             refusals: BTreeMap::new(),
             refused_seq: None,
             closest: Vec::new(),
+        }
+    }
+
+    /// A signal's target is known to somebody and silent to us: it goes by way of that one now, and
+    /// whether anybody else is alive is not waited for.
+    pub(super) fn hasten_signal(&mut self) {
+        if matches!(self.kind, Kind::Signal(_)) && self.target_silent && self.namer.is_some() {
+            self.lookup.finish_early();
         }
     }
 

@@ -318,3 +318,21 @@ fn answers_name_few_of_one_prefix() {
     let counts: Vec<usize> = named.iter().map(most).collect();
     assert!(counts.iter().all(|count| *count <= 4), "{counts:?}");
 }
+
+/// Who is reached by others and not by us gets a signal through who named it, as soon as it is
+/// silent: nobody waits until it is given up.
+#[test]
+fn a_signal_does_not_wait_for_a_silent_target() {
+    let (mut net, addrs) = Net::local(40, 3);
+    let (sender, target) = (addrs[1], addrs[2]);
+    net.cut = Some((sender, target));
+    let id = net.node(target).id();
+    let begun = net.now;
+    let (outcome, _) = net.run(sender, |node, now| node.signal(now, id, b"hello").expect("short"));
+    assert_eq!(outcome, Outcome::Success);
+    assert!(net.now.since(begun) < Duration::from_secs(2), "{:?}", net.now.since(begun));
+    net.wait_for(
+        target,
+        |event| matches!(event, Event::Signal { payload, .. } if payload == b"hello"),
+    );
+}

@@ -14,6 +14,8 @@ pub(crate) struct Net {
     pub(crate) wire: VecDeque<(Instant, SocketAddr, SocketAddr, Vec<u8>)>,
     pub(crate) rng: Rng,
     pub(crate) rejected: Vec<Rejected>,
+    /// From here to there nothing arrives.
+    pub(crate) cut: Option<(SocketAddr, SocketAddr)>,
 }
 
 pub(crate) const STEP: Duration = Duration::from_millis(1);
@@ -26,6 +28,7 @@ impl Net {
             wire: VecDeque::new(),
             rng: Rng::from_seed([seed; 32]),
             rejected: Vec::new(),
+            cut: None,
         }
     }
 
@@ -124,7 +127,8 @@ impl Net {
                 let (at, from, to, payload) = self.wire.pop_front().expect("one is there");
                 self.now = self.now.max(at);
                 let now = self.now;
-                if let Some(node) = self.nodes.get_mut(&to)
+                if self.cut != Some((from, to))
+                    && let Some(node) = self.nodes.get_mut(&to)
                     && let Err(reason) = node.handle_datagram(now, Path::direct(from), &payload)
                 {
                     self.rejected.push(reason);
