@@ -17,7 +17,7 @@ mod wire;
 use std::sync::{Mutex, MutexGuard};
 
 use kadlet_core::record::{SearchQuery, SignedValue};
-use kadlet_core::wire::bencode;
+use kadlet_core::wire::{bencode, mainline};
 use kadlet_core::{Announcement, Config, GetQuery, LinkId, Network, OperationId, PutOptions};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -413,6 +413,12 @@ fn bencoded_string<'py>(py: Python<'py>, value: &[u8]) -> Option<Bound<'py, PyBy
     bencode::as_string(value).map(|value| PyBytes::new(py, value))
 }
 
+/// Where Mainline's public network can be entered.
+#[pyfunction]
+const fn mainline_routers() -> [&'static str; 4] {
+    mainline::ROUTERS
+}
+
 /// The settings of a node of Mainline.
 #[pyfunction]
 fn mainline_config(py: Python<'_>) -> PyResult<Any<'_>> {
@@ -438,7 +444,7 @@ mod _native {
     use super::wire::{decode, encode};
     #[pymodule_export]
     use super::{
-        Node, bencode_string, bencoded_string, default_config, key_of, mainline_config, sign,
-        signed_key_of,
+        Node, bencode_string, bencoded_string, default_config, key_of, mainline_config,
+        mainline_routers, sign, signed_key_of,
     };
 }

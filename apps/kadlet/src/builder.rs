@@ -21,14 +21,6 @@ pub const DEFAULT_NETWORK: &str = "kadlet";
 /// The name that stands for BitTorrent's Mainline DHT.
 pub const MAINLINE: &str = "mainline";
 
-/// Where Mainline's public network can be entered, kept by several independent people.
-pub const MAINLINE_ROUTERS: [&str; 4] = [
-    "router.bittorrent.com:6881",
-    "dht.transmissionbt.com:6881",
-    "dht.libtorrent.org:25401",
-    "router.utorrent.com:6881",
-];
-
 /// Notices (`Dht::notices`) kept for a listener that does not keep up.
 const NOTICES: usize = 256;
 

@@ -18,7 +18,7 @@ pub mod relay;
 mod resolve;
 mod sockets;
 
-pub use builder::{Builder, DEFAULT_NETWORK, MAINLINE, MAINLINE_ROUTERS};
+pub use builder::{Builder, DEFAULT_NETWORK, MAINLINE};
 pub use dht::{Dht, HostStats, Joined, Publication, Stored};
 pub use error::{BootstrapError, DataError, Error, StartError, out_of_descriptors};
 pub use files::{

@@ -5,9 +5,10 @@ use core::time::Duration;
 use std::path::Path;
 
 use kadlet::core::record::Form;
+use kadlet::core::wire::mainline;
 use kadlet::core::wire::mainline::magnet::{self, Torrent};
 use kadlet::core::{Family, GetQuery, Id};
-use kadlet::{Attempt, Builder, Dht, HostPort, MAINLINE_ROUTERS};
+use kadlet::{Attempt, Builder, Dht, HostPort};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -111,7 +112,7 @@ pub(crate) async fn client(
 pub(crate) fn entries(common: &Common, kept: usize) -> Vec<HostPort> {
     let mut given = common.bootstrap.clone();
     if given.is_empty() && kept == 0 && common.is_mainline() && !common.stays_local() {
-        given.extend(MAINLINE_ROUTERS.iter().filter_map(|router| router.parse().ok()));
+        given.extend(mainline::ROUTERS.iter().filter_map(|router| router.parse().ok()));
     }
     given
 }

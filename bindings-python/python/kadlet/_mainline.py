@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ._native import bencode_string, bencoded_string
+from ._native import bencode_string, bencoded_string, mainline_routers
 from ._types import Item, SignedValue
 
 MAINLINE: Final = "mainline"
 """The network's name for `open_node`."""
 
-ROUTERS: Final = (
-    "router.bittorrent.com:6881",
-    "dht.transmissionbt.com:6881",
-    "dht.libtorrent.org:25401",
-    "router.utorrent.com:6881",
-)
+ROUTERS: Final = tuple(mainline_routers())
 """Where the public network can be entered, run by several independent people: for `bootstrap=`."""
 
 MAX_VALUE: Final = 1_000

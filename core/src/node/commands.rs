@@ -88,8 +88,8 @@ impl Node {
     /// Stores a value with the nodes closest to its key.
     ///
     /// # Errors
-    /// The value is one of another network's, the signature of a signed one does not fit, or its sequence number or the one it is to
-    /// replace is higher than the network's wire can say.
+    /// The value is one of another network's, the signature of a signed one does not fit, or its
+    /// sequence number or the one it is to replace is higher than the network's wire can say.
     pub fn put(
         &mut self,
         now: Instant,

@@ -10,7 +10,8 @@
 //!                    | value length (2, big-endian) | value | extra fields
 //! ```
 //!
-//! and on Mainline what BEP 44 says ([`Form::Bencode`]). Extra fields are those of later versions: kept byte for byte, covered, and not understood.
+//! and of a value of Mainline ([`Form::Bencode`]) what BEP 44 says. Extra fields are those of later
+//! versions: kept byte for byte, covered, and not understood.
 
 use alloc::vec::Vec;
 use core::fmt;

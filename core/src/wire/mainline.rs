@@ -41,6 +41,14 @@ pub mod magnet;
 /// allowed it, and refusing a good answer gains nothing.
 pub const MAX_DATAGRAM: usize = 8_192;
 
+/// Where the public network can be entered: by name and port, kept by several independent people.
+pub const ROUTERS: [&str; 4] = [
+    "router.bittorrent.com:6881",
+    "dht.transmissionbt.com:6881",
+    "dht.libtorrent.org:25401",
+    "router.utorrent.com:6881",
+];
+
 /// The longest datagram sent, in bytes, unless a value is in it: clients that read no more are in
 /// use.
 pub const MAX_SENT: usize = 1_024;
