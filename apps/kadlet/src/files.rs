@@ -12,4 +12,5 @@ mod server;
 mod shares;
 
 pub use fetch::{FetchFailure, FetchOptions, FetchProgress, Fetched, fetch};
+pub(crate) use server::open_to_pages;
 pub use shares::{Content, ShareError, SharedFile, Shares};

@@ -88,16 +88,20 @@ fn answer(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
             response
         }
     };
-    let headers = response.headers_mut();
+    open_to_pages(response.headers_mut());
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Either::Left(Full::default());
+    }
+    response
+}
+
+/// Lets a page of any origin fetch pieces (docs/content.md), and take them for nothing but bytes.
+pub(crate) fn open_to_pages(headers: &mut HeaderMap) {
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
     say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     say(header::ACCESS_CONTROL_ALLOW_HEADERS, "range");
     say(header::ACCESS_CONTROL_EXPOSE_HEADERS, "content-range, content-length");
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if request.method() == Method::HEAD {
-        *response.body_mut() = Either::Left(Full::default());
-    }
-    response
 }
 
 fn find(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {

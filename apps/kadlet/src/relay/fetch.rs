@@ -30,6 +30,7 @@ use super::http::{Body, Shared};
 use super::sessions::Session;
 use super::text;
 use super::web::plain;
+use crate::files::open_to_pages;
 
 /// A provider that does not take a connection in this time, or answer in the next, will not.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,13 +76,9 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
             response
         }
     };
-    let headers = response.headers_mut();
-    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    say(header::ACCESS_CONTROL_ALLOW_HEADERS, "range");
-    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, "content-range, content-length");
-    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    open_to_pages(response.headers_mut());
+    let policy = HeaderValue::from_static("default-src 'none'; sandbox");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     if request.method() == Method::HEAD {
         *response.body_mut() = Either::Left(Full::default());
     }
