@@ -53,8 +53,6 @@ pub(crate) struct Host {
     pub(crate) place: usize,
     /// Whether its cable is in.
     pub(crate) connected: bool,
-    /// Datagrams pass only between hosts of the same side.
-    pub(crate) side: u8,
     /// The earliest time for which a wake-up lies in the queue.
     pub(crate) armed: Option<Instant>,
     /// Wake-ups in a row that left the deadline where it was.
@@ -72,7 +70,6 @@ impl Host {
             addresses,
             place: 0,
             connected: true,
-            side: 0,
             armed: None,
             spins: 0,
             rewrite: None,

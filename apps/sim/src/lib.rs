@@ -25,6 +25,7 @@ extern crate alloc;
 mod address;
 mod churn;
 mod distribution;
+mod draw;
 pub mod golden;
 mod host;
 mod link;

@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use kadlet_core::Rng;
-
 use crate::distribution::{mix, normal};
+use crate::draw::Draw;
 use crate::host::NodeIndex;
 
 /// Round-trip times between pairs of nodes.
@@ -77,18 +76,18 @@ impl LinkModel {
         seed: u64,
         from: NodeIndex,
         to: NodeIndex,
-        rng: &mut Rng,
+        draw: &mut Draw,
     ) -> [Option<Duration>; 2] {
         const MILLION: u64 = 1_000_000;
-        if rng.below(MILLION) < u64::from(self.loss) {
+        if draw.below(MILLION) < u64::from(self.loss) {
             return [None, None];
         }
         let way = self.rtt.between(seed, from, to) / 2;
         let jitter = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
-        let mut delay = || way + Duration::from_micros(rng.below(jitter.saturating_add(1)));
+        let mut delay = || way + Duration::from_micros(draw.below(jitter.saturating_add(1)));
         let first = delay();
         let again = delay();
-        let twice = rng.below(MILLION) < u64::from(self.duplication);
+        let twice = draw.below(MILLION) < u64::from(self.duplication);
         [Some(first), twice.then_some(again)]
     }
 }
@@ -117,11 +116,11 @@ mod tests {
 
     #[test]
     fn loss_and_duplication_are_as_asked() {
-        let mut rng = Rng::from_seed([4; 32]);
         let model = LinkModel { loss: 200_000, duplication: 100_000, ..LinkModel::default() };
         let (mut lost, mut twice) = (0, 0);
-        for _ in 0..10_000 {
-            match model.delays(1, NodeIndex(0), NodeIndex(1), &mut rng) {
+        for sent in 0..10_000 {
+            let mut draw = Draw::new(4, NodeIndex(0), sent);
+            match model.delays(1, NodeIndex(0), NodeIndex(1), &mut draw) {
                 [None, _] => lost += 1,
                 [_, Some(_)] => twice += 1,
                 _ => {}

@@ -3,19 +3,31 @@
 use alloc::collections::BinaryHeap;
 use core::cmp::Ordering;
 
-use kadlet_core::{Instant, Path};
+use core::net::SocketAddr;
+
+use kadlet_core::Instant;
 
 use crate::host::NodeIndex;
 
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// A datagram arrives; `path` is as the receiver sees it.
-    Arrive { to: NodeIndex, path: Path, payload: Vec<u8> },
+    /// A datagram arrives.
+    Arrive(Arrival),
     /// A node may have asked to be woken now.
     Wake { node: NodeIndex },
     /// A node's session ends.
     Leave { node: NodeIndex },
+}
+
+/// A datagram at the end of its way.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) from: NodeIndex,
+    pub(crate) to: NodeIndex,
+    /// Where it seems to come from.
+    pub(crate) source: SocketAddr,
+    pub(crate) payload: Vec<u8>,
 }
 
 #[derive(Debug)]

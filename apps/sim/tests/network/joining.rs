@@ -26,7 +26,7 @@ fn everybody_knows_its_neighbours() {
 /// farther buckets too is known to everybody.
 #[test]
 fn others_learn_of_a_newcomer() {
-    let mut net = network(21, 36);
+    let mut net = network(22, 36);
     let (newcomer, through) = (net.add_node(NodeOptions::new(Config::default())), net.live()[0]);
     let join = net.join(newcomer, &[through]);
     let report = net.wait(join).expect("joining ends");
