@@ -1,9 +1,12 @@
 //! One node and what its host keeps for it.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 
 use kadlet_core::{Event, Families, Family, Instant, Node, Path, Rng, Transmit};
+
+use crate::hostile::{Conspiracy, Member, Reaction};
 
 /// Names a node of a network; never used twice, whoever leaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Host {
     /// Wake-ups in a row that left the deadline where it was.
     pub(crate) spins: u32,
     pub(crate) rewrite: Option<Rewrite>,
+    /// Whose machine it is, if an attacker's.
+    pub(crate) conspiracy: Option<Arc<Conspiracy>>,
     pub(crate) traffic: Traffic,
     /// Events that belong to no operation.
     pub(crate) notices: Vec<Event>,
@@ -73,9 +78,19 @@ impl Host {
             armed: None,
             spins: 0,
             rewrite: None,
+            conspiracy: None,
             traffic: Traffic { datagrams_out: 0, bytes_out: 0, datagrams_in: 0, bytes_in: 0 },
             notices: Vec::new(),
         }
+    }
+
+    /// What an attacker makes of a datagram that arrives here.
+    pub(crate) fn react(&self, from: &Path, payload: &[u8]) -> Reaction {
+        let (Some(conspiracy), Some(node)) = (&self.conspiracy, self.node()) else {
+            return Reaction::Pass;
+        };
+        let Some(address) = self.address(Family::V4) else { return Reaction::Pass };
+        conspiracy.react(Member { id: node.id(), address }, from.remote, payload)
     }
 
     /// The node, while it runs.

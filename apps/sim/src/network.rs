@@ -6,6 +6,8 @@
 //! there is rarely more than one of a node in the queue.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::{Config, Event, Families, Id, Instant, Rejected, Rng};
@@ -13,6 +15,7 @@ use kadlet_core::{Config, Event, Families, Id, Instant, Rejected, Rng};
 use crate::address::AddressPlan;
 use crate::churn::Sessions;
 use crate::host::{Host, NodeIndex, Rewrite};
+use crate::hostile::Conspiracy;
 use crate::link::LinkModel;
 use crate::queue::Queue;
 use crate::report::Operation;
@@ -65,13 +68,18 @@ pub struct NodeOptions {
     pub families: Families,
     /// What becomes of its datagrams.
     pub rewrite: Option<Rewrite>,
+    /// Whose machine it is, if an attacker's (IPv4 only).
+    pub hostile: Option<Arc<Conspiracy>>,
+    /// Its IPv4 address, if not the one that the plan of the network gives it.
+    pub address: Option<SocketAddr>,
 }
 
 impl NodeOptions {
     /// A node with these settings, a random id and an IPv4 address.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        Self { config, id: None, families: Families::V4, rewrite: None }
+        let (id, families, rewrite) = (None, Families::V4, None);
+        Self { config, id, families, rewrite, hostile: None, address: None }
     }
 }
 
@@ -105,6 +113,8 @@ pub struct Network {
     now: Instant,
     queue: Queue,
     hosts: Vec<Host>,
+    /// Machines at addresses that are not in the plan.
+    elsewhere: BTreeMap<SocketAddr, NodeIndex>,
     /// Running nodes that answer others or not: from here come random choices.
     live: Vec<NodeIndex>,
     watched: BTreeMap<Operation, Vec<(Instant, Event)>>,

@@ -1,6 +1,7 @@
 //! Building a network, and what happens to its nodes.
 
 use alloc::collections::BTreeMap;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::{Config, Family, Id, Instant, LinkId, Node, OperationId, Path, Rng};
@@ -8,6 +9,7 @@ use kadlet_core::{Config, Family, Id, Instant, LinkId, Node, OperationId, Path, 
 use super::{Churn, Counters, Network, NodeOptions, SimConfig};
 use crate::churn::Sessions;
 use crate::host::{Host, Machine, NodeIndex, Rewrite};
+use crate::hostile::Member;
 use crate::link::LinkModel;
 use crate::queue::{Happening, Queue};
 use crate::report::{NotAtRest, Operation};
@@ -30,6 +32,7 @@ impl Network {
             now: Instant::EPOCH,
             queue: Queue::default(),
             hosts: Vec::new(),
+            elsewhere: BTreeMap::new(),
             live: Vec::new(),
             watched: BTreeMap::new(),
             sides: BTreeMap::new(),
@@ -46,13 +49,21 @@ impl Network {
         let mut node = Node::new(options.config, id, self.rng.bytes(), self.now);
         let index = self.next_index();
         let plan = self.config.addresses;
-        let addresses = Family::ALL
+        let mut addresses = Family::ALL
             .map(|family| options.families.contains(family).then(|| plan.address(index, family)));
+        if let ([Some(v4), _], Some(own)) = (&mut addresses, options.address) {
+            *v4 = own;
+            self.elsewhere.insert(own, index);
+        }
         if let Some(local) = addresses.into_iter().flatten().next() {
             node.link_up(self.now, LinkId(0), local, options.families, MTU);
         }
         let mut host = Host::new(Machine::Node(Box::new(node)), addresses);
         host.rewrite = options.rewrite;
+        if let (Some(conspiracy), [Some(address), _]) = (options.hostile, addresses) {
+            conspiracy.enlist(Member { id, address });
+            host.conspiracy = Some(conspiracy);
+        }
         host.place = self.live.len();
         self.hosts.push(host);
         self.live.push(index);
@@ -66,6 +77,14 @@ impl Network {
         let index = self.next_index();
         let address = self.config.addresses.address(index, Family::V4);
         self.hosts.push(Host::new(Machine::Listener(Vec::new()), [Some(address), None]));
+        index
+    }
+
+    /// [`Self::add_listener`] at an IPv4 address that the plan of the network does not give out.
+    pub fn add_listener_at(&mut self, address: SocketAddr) -> NodeIndex {
+        let index = self.next_index();
+        self.hosts.push(Host::new(Machine::Listener(Vec::new()), [Some(address), None]));
+        self.elsewhere.insert(address, index);
         index
     }
 
@@ -117,6 +136,11 @@ impl Network {
     pub fn kill(&mut self, node: NodeIndex) {
         let host = self.host_mut(node);
         let place = host.place;
+        let (conspiracy, address) = (host.conspiracy.take(), host.address(Family::V4));
+        if let (Some(conspiracy), Some(address)) = (conspiracy, address) {
+            conspiracy.dismiss(address);
+        }
+        let host = self.host_mut(node);
         if matches!(core::mem::replace(&mut host.machine, Machine::Gone), Machine::Node(_)) {
             self.live.swap_remove(place);
             if let Some(moved) = self.live.get(place).copied() {

@@ -13,6 +13,7 @@
 //! What lies between pairs of nodes (round-trip times, pairs that cannot reach each other) is a hash
 //! of the seed and the two numbers; what is random about one datagram comes from its [`Draw`].
 
+use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -21,6 +22,7 @@ use kadlet_core::{Family, LinkId, Path, Transmit};
 use super::{Network, SimConfig};
 use crate::draw::Draw;
 use crate::host::{Host, Machine, NodeIndex};
+use crate::hostile::Reaction;
 use crate::queue::{Arrival, Happening};
 
 /// What becomes of a datagram that leaves a machine.
@@ -46,13 +48,15 @@ pub(super) enum Fate {
 /// A datagram leaves `from` for `remote`.
 fn depart(
     config: &SimConfig,
+    elsewhere: &BTreeMap<SocketAddr, NodeIndex>,
     sender: &Host,
     from: NodeIndex,
     remote: SocketAddr,
     draw: &mut Draw,
 ) -> Fate {
+    let to = config.addresses.node(remote).or_else(|| elsewhere.get(&remote).copied());
     let (Some(source), Some(to), true) =
-        (sender.address(Family::of(&remote)), config.addresses.node(remote), sender.connected)
+        (sender.address(Family::of(&remote)), to, sender.connected)
     else {
         return Fate::Undeliverable;
     };
@@ -82,7 +86,8 @@ impl Network {
         host.traffic.datagrams_out += 1;
         host.traffic.bytes_out += payload.len() as u64;
         let mut draw = Draw::new(self.config.seed, from, self.host(from).traffic.datagrams_out);
-        match depart(&self.config, self.host(from), from, path.remote, &mut draw) {
+        let (sender, elsewhere) = (self.host(from), &self.elsewhere);
+        match depart(&self.config, elsewhere, sender, from, path.remote, &mut draw) {
             Fate::Undeliverable => self.counters.undeliverable += 1,
             Fate::Lost => self.counters.lost += 1,
             Fate::Arrives { to, source, delay, again } => {
@@ -113,6 +118,11 @@ impl Network {
         host.traffic.bytes_in += arrival.payload.len() as u64;
         self.counters.delivered += 1;
         let path = Path { link: LinkId(0), remote: arrival.source };
+        match host.react(&path, &arrival.payload) {
+            Reaction::Pass => {}
+            Reaction::Silence => return,
+            Reaction::Say(payload) => return self.transmit(to, Transmit { path, payload }),
+        }
         match &mut host.machine {
             Machine::Node(node) => {
                 if let Err(reason) = node.handle_datagram(now, path, &arrival.payload) {

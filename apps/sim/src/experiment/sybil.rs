@@ -1,0 +1,374 @@
+//! Hostile nodes in the network: at random places (`sybil-random`) or crowded next to a key
+//! (`sybil-targeted`).
+//!
+//! What is measured, for the honest nodes alone:
+//! - *found*: of the values that one honest node stored, how many another one could read;
+//! - *held*: how many of them lie with at least one honest node, so that they could be read at all;
+//! - *eclipsed*: reads that ended without an answer by a single honest node among the contacts they
+//!   ended with;
+//! - *reached*: lookups of an honest node's id that found that node (what S/Kademlia counts);
+//! - *closest*: of the k honest nodes closest to a key, how many a lookup of it ended with or went
+//!   past.
+
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use kadlet_core::record::{Item, Value};
+use kadlet_core::{Config, Event, Family, GetQuery, Id, Outcome, PutOptions, Role};
+
+use crate::address::AddressPlan;
+use crate::host::NodeIndex;
+use crate::hostile::{Addresses, Conspiracy, Strategy, ids_beside};
+use crate::network::{Network, NodeOptions, SimConfig};
+use crate::report::{NotAtRest, Report};
+
+/// Where an attacker's nodes are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Anywhere: so many of all nodes, with random ids.
+    Random,
+    /// So many for each key in question, with ids next to it.
+    Beside,
+}
+
+/// One experiment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sybil {
+    /// Nodes, those of an attacker with random ids included.
+    pub nodes: usize,
+    /// The attacker's: of all nodes, or for each key.
+    pub hostile: usize,
+    /// Where they are.
+    pub place: Place,
+    /// What they do.
+    pub strategy: Strategy,
+    /// Which addresses they have.
+    pub addresses: Addresses,
+    /// The settings of everybody.
+    pub config: Config,
+    /// Values stored and read.
+    pub keys: usize,
+    /// Honest readers of each value.
+    pub readers: usize,
+    /// Whether values are stored before the attack begins: then only reading is attacked.
+    pub stored_before: bool,
+}
+
+impl Sybil {
+    /// A network of `nodes`, of which `percent` are hostile, with the default settings.
+    #[must_use]
+    pub fn random(nodes: usize, percent: usize, strategy: Strategy) -> Self {
+        let config = public();
+        Self {
+            nodes,
+            hostile: nodes * percent / 100,
+            place: Place::Random,
+            strategy,
+            addresses: Addresses::Spread,
+            config,
+            keys: 20,
+            readers: 1,
+            stored_before: false,
+        }
+    }
+
+    /// A network of `nodes` with `hostile` more next to each key.
+    #[must_use]
+    pub fn targeted(nodes: usize, hostile: usize, strategy: Strategy) -> Self {
+        let config = public();
+        Self { hostile, place: Place::Beside, config, ..Self::random(nodes, 0, strategy) }
+    }
+
+    /// Takes the defences away: one path, the k closest alone, as many of one owner of addresses as
+    /// there are.
+    #[must_use]
+    pub fn undefended(mut self) -> Self {
+        undefend(&mut self.config);
+        self
+    }
+
+    /// With this many disjoint paths.
+    #[must_use]
+    pub const fn paths(mut self, paths: usize) -> Self {
+        self.config.lookup.paths = paths;
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn run(&self, seed: u64) -> Result<Harm, NotAtRest> {
+        Trial::new(self, seed)?.run()
+    }
+}
+
+/// The default settings on a public network whose nodes know that they can be reached.
+#[must_use]
+pub fn public() -> Config {
+    let mut config = Config::default();
+    config.role = Role::Server;
+    config
+}
+
+/// Takes from settings what stands against crowds and liars.
+pub fn undefend(config: &mut Config) {
+    config.region = false;
+    config.lookup.paths = 1;
+    config.lookup.per_prefix = 0;
+    config.table.per_prefix_in_bucket = usize::MAX;
+    config.table.per_prefix_in_table = usize::MAX;
+}
+
+/// How many of how many.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Share {
+    /// How many.
+    pub count: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl Share {
+    /// One more case, in which it was so or not.
+    pub const fn note(&mut self, so: bool) {
+        self.add(so as u64, 1);
+    }
+
+    /// More cases.
+    pub const fn add(&mut self, count: u64, of: u64) {
+        self.count += count;
+        self.of += of;
+    }
+
+    /// The share, 0 to 1; 0 of none.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        // Counts of a simulation are far below 2^53.
+        if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
+    }
+}
+
+/// What an attack did.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Harm {
+    /// Values read, of those stored.
+    pub found: Share,
+    /// Values that lie with at least one honest node, of those stored.
+    pub held: Share,
+    /// Reads that ended among hostile nodes alone, of all reads.
+    pub eclipsed: Share,
+    /// Honest nodes found by their id, of those looked up.
+    pub reached: Share,
+    /// Of the k honest nodes closest to keys those that answered a lookup of it.
+    pub closest: Share,
+    /// Datagrams of all reads.
+    pub datagrams: u64,
+    /// Milliseconds of all reads.
+    pub millis: u64,
+}
+
+/// A key, and the honest nodes that keep its value.
+type Stored = (Id, BTreeSet<SocketAddr>);
+
+struct Trial<'a> {
+    plan: &'a Sybil,
+    net: Network,
+    honest: Vec<NodeIndex>,
+    conspiracy: Arc<Conspiracy>,
+    /// Members so far, for their addresses.
+    members: u32,
+    harm: Harm,
+}
+
+/// Joining leaves refreshes under way, and hearsay that is looked into.
+const SETTLE: Duration = Duration::from_secs(120);
+
+impl<'a> Trial<'a> {
+    fn new(plan: &'a Sybil, seed: u64) -> Result<Self, NotAtRest> {
+        let mut config = SimConfig::with_seed(seed);
+        config.addresses = AddressPlan::Public;
+        let mut net = Network::new(config);
+        let secret = net.rng().bytes();
+        let conspiracy = Conspiracy::new(plan.strategy, &plan.config, plan.nodes as u64, secret);
+        let harm = Harm::default();
+        let mut trial = Self { plan, net, honest: Vec::new(), conspiracy, members: 0, harm };
+        let hostile = if plan.place == Place::Random { plan.hostile } else { 0 };
+        for number in 0..plan.nodes {
+            // Spread evenly over the time of growing.
+            let is_hostile = (number + 1) * hostile / plan.nodes > number * hostile / plan.nodes;
+            let options =
+                if is_hostile { trial.member(None) } else { NodeOptions::new(plan.config.clone()) };
+            let nodes = trial.net.grow_with(1, &options)?;
+            if !is_hostile {
+                trial.honest.extend(nodes);
+            }
+        }
+        trial.net.run_for(SETTLE);
+        Ok(trial)
+    }
+
+    fn member(&mut self, id: Option<Id>) -> NodeOptions {
+        let mut options = NodeOptions::new(self.plan.config.clone());
+        options.id = id;
+        options.hostile = Some(self.conspiracy.clone());
+        options.address = self.plan.addresses.of(self.members);
+        self.members += 1;
+        options
+    }
+
+    fn run(mut self) -> Result<Harm, NotAtRest> {
+        match self.plan.place {
+            Place::Random => self.run_random()?,
+            Place::Beside => self.run_beside()?,
+        }
+        Ok(self.harm)
+    }
+
+    fn run_random(&mut self) -> Result<(), NotAtRest> {
+        let mut keys = Vec::new();
+        if self.plan.stored_before {
+            for number in 0..self.plan.keys {
+                keys.push(self.store(number)?);
+            }
+        }
+        self.conspiracy.wake();
+        for number in 0..self.plan.keys {
+            let stored = match keys.get(number) {
+                Some(stored) => Stored::clone(stored),
+                None => self.store(number)?,
+            };
+            self.examine(&stored)?;
+            self.reach()?;
+        }
+        Ok(())
+    }
+
+    fn run_beside(&mut self) -> Result<(), NotAtRest> {
+        self.conspiracy.wake();
+        for number in 0..self.plan.keys {
+            let key = value(number).key();
+            let nodes = self.plan.nodes;
+            let ids = ids_beside(key, self.plan.hostile, nodes, 4, self.net.rng());
+            let before = match self.plan.stored_before {
+                true => Some(self.store(number)?),
+                false => None,
+            };
+            let mut members = Vec::new();
+            for id in ids {
+                let options = self.member(Some(id));
+                members.extend(self.net.grow_with(1, &options)?);
+            }
+            self.net.run_for(SETTLE);
+            let stored = match before {
+                Some(stored) => stored,
+                None => self.store(number)?,
+            };
+            self.examine(&stored)?;
+            for member in members {
+                self.net.kill(member);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a value; gives its key and the honest nodes that keep it.
+    fn store(&mut self, number: usize) -> Result<Stored, NotAtRest> {
+        let writer = self.someone();
+        let item = value(number);
+        let key = item.key();
+        let operation = self.net.command(writer, |node, now| {
+            match node.put(now, item, PutOptions::default()) {
+                Ok(operation) => operation,
+                Err(error) => unreachable!("a small value is refused: {error:?}"),
+            }
+        });
+        let report = self.net.wait(operation)?;
+        let hostile: BTreeSet<_> = self.conspiracy.addresses().into_iter().collect();
+        let holders = report.events().iter().filter_map(|(_, event)| match event {
+            Event::Stored { peer, .. } => Some(peer.path.remote),
+            _ => None,
+        });
+        Ok((key, holders.filter(|holder| !hostile.contains(holder)).collect()))
+    }
+
+    /// Reads a key that has been stored.
+    fn examine(&mut self, (key, holders): &Stored) -> Result<(), NotAtRest> {
+        let (k, key) = (self.plan.config.lookup.k, *key);
+        self.harm.held.note(!holders.is_empty());
+        for _ in 0..self.plan.readers {
+            let mut reader = self.someone();
+            // Who holds it need not ask.
+            while holders.contains(&self.net.address(reader, Family::V4))
+                && holders.len() < self.honest.len()
+            {
+                reader = self.someone();
+            }
+            let operation = self.net.command(reader, |node, now| node.get(now, GetQuery::new(key)));
+            let report = self.net.wait(operation)?;
+            self.harm.found.note(report.outcome() == Outcome::Success);
+            self.harm.datagrams += u64::from(report.totals().datagrams);
+            self.harm.millis += report.totals().elapsed.as_millis() as u64;
+            let operation = self.net.command(reader, |node, now| node.providers(now, key));
+            let report = self.net.wait(operation)?;
+            let answered = self.honest_ids(&report);
+            let ended = report.closest_ids().iter().any(|id| answered.contains(id));
+            self.harm.eclipsed.note(!ended);
+            let truth = self.honest_closest(key, k, reader);
+            let met = truth.iter().filter(|id| answered.contains(id)).count();
+            self.harm.closest.add(met as u64, truth.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Looks an honest node up by its id.
+    fn reach(&mut self) -> Result<(), NotAtRest> {
+        let (asker, sought) = (self.someone(), self.someone());
+        if asker == sought {
+            return Ok(());
+        }
+        let id = self.net.node(sought).id();
+        let operation = self.net.command(asker, |node, now| node.find_node(now, id));
+        let report = self.net.wait(operation)?;
+        let address = self.net.address(sought, Family::V4);
+        let reached = report.closest().iter().any(|it| it.id == id && it.addr() == address);
+        self.harm.reached.note(reached);
+        Ok(())
+    }
+
+    fn someone(&mut self) -> NodeIndex {
+        let below = self.honest.len() as u64;
+        // Below the length of a vector, so it fits usize.
+        self.honest[self.net.rng().below(below) as usize]
+    }
+
+    /// The honest nodes that answered an operation.
+    fn honest_ids(&self, report: &Report) -> BTreeSet<Id> {
+        let hostile: BTreeSet<_> = self.conspiracy.addresses().into_iter().collect();
+        let answers = report.events().iter().filter_map(|(_, event)| match event {
+            Event::Answered { peer, .. } if !hostile.contains(&peer.path.remote) => peer.id,
+            _ => None,
+        });
+        answers.collect()
+    }
+
+    fn honest_closest(&self, key: Id, k: usize, asker: NodeIndex) -> Vec<Id> {
+        let others = self.honest.iter().filter(|node| **node != asker);
+        let mut ids: Vec<Id> = others.map(|node| self.net.node(*node).id()).collect();
+        ids.sort_unstable_by_key(|id| id.distance(key));
+        ids.truncate(k);
+        ids
+    }
+}
+
+fn value(number: usize) -> Item {
+    let bytes = format!("value number {number}").into_bytes();
+    match Value::new(bytes) {
+        Ok(value) => Item::Immutable(value),
+        Err(error) => unreachable!("a short value is refused: {error}"),
+    }
+}

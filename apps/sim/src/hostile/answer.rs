@@ -1,0 +1,152 @@
+//! What a hostile machine answers.
+
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
+
+use kadlet_core::wire::{Body, List, Message, Method, NodeInfo, Query, Response};
+use kadlet_core::{Capabilities, Id};
+
+use super::{Conspiracy, Member, Reaction, Strategy};
+
+/// Contacts named in one answer: more than fit into a datagram, which is then cut.
+const NAMED: usize = 40;
+/// Members that plausible lies put into one neighbourhood, in multiples of the k nodes expected
+/// there.
+const PLAUSIBLE: usize = 40;
+/// Any token will do: a hostile machine takes every store.
+const TOKEN: &[u8] = b"anything";
+
+impl Conspiracy {
+    /// What the machine `me` does with a datagram from `asker`.
+    pub(crate) fn react(&self, me: Member, asker: SocketAddr, datagram: &[u8]) -> Reaction {
+        if !self.awake.load(Ordering::Relaxed) {
+            return Reaction::Pass;
+        }
+        let Ok(message) = self.wire.decode(datagram) else { return Reaction::Pass };
+        let Body::Query(query) = &message.body else { return Reaction::Pass };
+        // Fellows do not lie to each other: their tables are to be as good as anybody's.
+        let (Some(target), false) = (query.target, self.is_fellow(asker)) else {
+            return Reaction::Pass;
+        };
+        match (self.strategy, kind(&query.method)) {
+            (_, Kind::Other) => Reaction::Pass,
+            (Strategy::Silent, Kind::Find) => Reaction::Pass,
+            (Strategy::Silent, _) => Reaction::Silence,
+            (Strategy::Forgetful, Kind::Store) => self.acknowledge(me, asker, &message, query),
+            (Strategy::Forgetful, _) => Reaction::Pass,
+            (_, Kind::Store) => self.acknowledge(me, asker, &message, query),
+            (_, Kind::Find | Kind::Read) => self.lie(me, asker, target, &message, query),
+        }
+    }
+
+    fn is_fellow(&self, address: SocketAddr) -> bool {
+        self.shared().addresses.contains(&address)
+    }
+
+    fn acknowledge(
+        &self,
+        me: Member,
+        asker: SocketAddr,
+        message: &Message<'_>,
+        query: &Query<'_>,
+    ) -> Reaction {
+        let sender = query
+            .target
+            .map_or(me.id, |target| self.shared().told.name((asker, target), me.address, me.id));
+        self.say(sender, message, query, Response::default())
+    }
+
+    fn lie(
+        &self,
+        me: Member,
+        asker: SocketAddr,
+        target: Id,
+        message: &Message<'_>,
+        query: &Query<'_>,
+    ) -> Reaction {
+        let lookup = (asker, target);
+        let mut shared = self.shared();
+        let super::Shared { members, told, rng, .. } = &mut *shared;
+        let sender = told.name(lookup, me.address, me.id);
+        let fellows = match self.strategy {
+            Strategy::ForgedLies => {
+                told.tell(lookup, members, NAMED, || target.random_within(64, rng))
+            }
+            Strategy::PlausibleLies => {
+                let left = PLAUSIBLE.saturating_sub(told.count(lookup));
+                let region = self.region;
+                told.tell(lookup, members, left, || within(target, region, rng))
+            }
+            _ => {
+                let mut fellows = members.clone();
+                if fellows.len() > NAMED {
+                    fellows.select_nth_unstable_by_key(NAMED, |it| it.id.distance(target));
+                    fellows.truncate(NAMED);
+                }
+                fellows.sort_unstable_by_key(|it| it.id.distance(target));
+                fellows
+            }
+        };
+        drop(shared);
+        let nodes: Vec<NodeInfo> = fellows
+            .iter()
+            .filter(|fellow| fellow.address != me.address)
+            .map(|fellow| NodeInfo {
+                id: fellow.id,
+                address: fellow.address,
+                capabilities: Capabilities::STORE.union(Capabilities::SIGNAL),
+            })
+            .collect();
+        let mut response = Response::default();
+        response.nodes = List::new(&nodes);
+        response.token = (kind(&query.method) == Kind::Read).then_some(TOKEN);
+        self.say(sender, message, query, response)
+    }
+
+    fn say(
+        &self,
+        sender: Id,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        mut response: Response<'_>,
+    ) -> Reaction {
+        response.method = query.method.code();
+        let mut answer = Message::new(message.transaction, sender, Body::Response(response));
+        answer.capabilities = Some(Capabilities::STORE.union(Capabilities::SIGNAL));
+        let mut datagram = Vec::new();
+        self.wire.encode(&answer, None, &mut datagram);
+        Reaction::Say(datagram)
+    }
+}
+
+/// An id at a random distance up to `reach` (in 2^-64 of the space) of the target.
+fn within(target: Id, reach: u64, rng: &mut kadlet_core::Rng) -> Id {
+    let mut bytes: [u8; Id::LEN] = rng.bytes();
+    let high = rng.below(reach.max(1)).to_be_bytes();
+    bytes[..8].copy_from_slice(&high);
+    for (byte, of_target) in bytes.iter_mut().zip(target.as_bytes()) {
+        *byte ^= of_target;
+    }
+    Id::new(bytes)
+}
+
+/// What a question is to an attacker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Wants contacts.
+    Find,
+    /// Wants a record, or to store one: contacts and a token.
+    Read,
+    /// Brings a record.
+    Store,
+    Other,
+}
+
+const fn kind(method: &Method<'_>) -> Kind {
+    match method {
+        Method::FindNode | Method::Unknown { .. } => Kind::Find,
+        Method::GetProviders { .. } | Method::Get { .. } | Method::Search { .. } => Kind::Read,
+        Method::Announce { .. } | Method::Put { .. } | Method::Publish { .. } => Kind::Store,
+        _ => Kind::Other,
+    }
+}
