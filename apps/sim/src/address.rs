@@ -53,6 +53,12 @@ impl AddressPlan {
     /// The node at an address, if it could be one of ours.
     #[must_use]
     pub fn node(self, address: SocketAddr) -> Option<NodeIndex> {
+        self.machine(address).filter(|_| address.port() == PORT)
+    }
+
+    /// The node that an address leads to, whatever the port: a NAT has many for one machine.
+    #[must_use]
+    pub fn machine(self, address: SocketAddr) -> Option<NodeIndex> {
         let number = match address.ip() {
             IpAddr::V4(ip) => match (self, ip.to_bits().wrapping_sub(1)) {
                 (Self::Loopback, bits) if bits >> 24 == 127 => bits & 0x00ff_ffff,
@@ -67,7 +73,7 @@ impl AddressPlan {
                 _ => return None,
             },
         };
-        (address.port() == PORT && number < self.limit()).then_some(NodeIndex(number))
+        (number < self.limit()).then_some(NodeIndex(number))
     }
 
     /// How many nodes have an address.

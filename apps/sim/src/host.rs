@@ -7,6 +7,8 @@ use core::net::SocketAddr;
 use kadlet_core::{Event, Families, Family, Instant, Node, Path, Rng, Transmit};
 
 use crate::hostile::{Conspiracy, Member, Reaction};
+use crate::link::Lines;
+use crate::nat::Gate;
 
 /// Names a node of a network; never used twice, whoever leaves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,6 +58,12 @@ pub(crate) struct Host {
     pub(crate) place: usize,
     /// Whether its cable is in.
     pub(crate) connected: bool,
+    /// The NAT or firewall before it.
+    pub(crate) gate: Option<Box<Gate>>,
+    /// When its line is free again, where lines are narrow.
+    pub(crate) lines: Lines,
+    /// When it came.
+    pub(crate) born: Instant,
     /// The earliest time for which a wake-up lies in the queue.
     pub(crate) armed: Option<Instant>,
     /// Wake-ups in a row that left the deadline where it was.
@@ -75,6 +83,9 @@ impl Host {
             addresses,
             place: 0,
             connected: true,
+            gate: None,
+            lines: Lines::NEW,
+            born: Instant::EPOCH,
             armed: None,
             spins: 0,
             rewrite: None,

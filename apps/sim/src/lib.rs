@@ -31,7 +31,10 @@ pub mod golden;
 mod host;
 pub mod hostile;
 mod link;
+mod nat;
 mod network;
+mod oracle;
+pub mod quality;
 mod queue;
 mod report;
 pub mod snapshot;
@@ -41,8 +44,10 @@ pub use address::AddressPlan;
 pub use churn::Sessions;
 pub use distribution::Weibull;
 pub use host::{NodeIndex, Rewrite, Traffic};
-pub use link::{LinkModel, Rtt};
+pub use link::{Bandwidth, Coordinates, LinkModel, Pairs, Rtt};
+pub use nat::{Nat, NatModel};
 pub use network::{Counters, Network, NodeOptions, SimConfig};
+pub use oracle::{Learnt, Picture, Policy, Tables, Timing};
 pub use report::{NotAtRest, Operation, Report};
 
 /// The Rust blocks of the README, as doctests.

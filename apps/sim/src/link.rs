@@ -1,45 +1,22 @@
-//! What happens to a datagram on its way: time, loss, duplication, reordering.
+//! What happens to a datagram on its way: time, loss, duplication, reordering, lines that are too
+//! narrow, pairs that cannot reach each other.
+
+mod bandwidth;
+mod coordinates;
+mod pairs;
+mod rtt;
 
 use core::time::Duration;
 
-use crate::distribution::{mix, normal};
+pub(crate) use bandwidth::Lines;
+
+pub use bandwidth::Bandwidth;
+pub use coordinates::Coordinates;
+pub use pairs::Pairs;
+pub use rtt::Rtt;
+
 use crate::draw::Draw;
 use crate::host::NodeIndex;
-
-/// Round-trip times between pairs of nodes.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[non_exhaustive]
-pub enum Rtt {
-    /// The same for all.
-    Constant(Duration),
-    /// Log-normal over pairs, and the same whenever the same two talk: what adaptive timeouts
-    /// learn stays true.
-    LogNormal {
-        /// Half of the pairs are nearer.
-        median: Duration,
-        /// Of the logarithm.
-        sigma: f64,
-    },
-}
-
-impl Rtt {
-    /// The internet as DHT nodes meet it: kademlia.md, "The world outside" (mean 178 ms).
-    pub const INTERNET: Self = Self::LogNormal { median: Duration::from_millis(156), sigma: 0.514 };
-
-    /// The round-trip time of a pair; who asks whom does not matter.
-    fn between(&self, seed: u64, a: NodeIndex, b: NodeIndex) -> Duration {
-        match *self {
-            Self::Constant(time) => time,
-            Self::LogNormal { median, sigma } => {
-                let pair = u64::from(a.0.min(b.0)) << 32 | u64::from(a.0.max(b.0));
-                let first = mix(seed ^ mix(pair));
-                let factor = libm::exp(sigma * normal(first, mix(first)));
-                // Some hours at most, whatever is drawn: far below 2^53 microseconds.
-                Duration::from_micros((median.as_micros() as f64 * factor) as u64)
-            }
-        }
-    }
-}
 
 /// The network between the nodes.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,16 +27,34 @@ pub struct LinkModel {
     /// Up to this much more, drawn evenly for each datagram: more than the time between two
     /// datagrams lets the later overtake the earlier.
     pub jitter: Duration,
+    /// Datagrams held up by `detour`, of a million, so that later ones overtake them: parallel
+    /// links and routes that change (netem's model of reordering).
+    pub reordering: u32,
+    /// How long those are held up.
+    pub detour: Duration,
     /// Datagrams lost, of a million.
     pub loss: u32,
     /// Datagrams that arrive twice, of a million.
     pub duplication: u32,
+    /// Pairs that cannot reach each other.
+    pub pairs: Pairs,
+    /// What each machine's line carries; none for no limit.
+    pub bandwidth: Option<Bandwidth>,
 }
 
 impl Default for LinkModel {
     /// The internet without misfortune: its round-trip times, 5 ms of jitter, nothing lost.
     fn default() -> Self {
-        Self { rtt: Rtt::INTERNET, jitter: Duration::from_millis(5), loss: 0, duplication: 0 }
+        Self {
+            rtt: Rtt::INTERNET,
+            jitter: Duration::from_millis(5),
+            reordering: 0,
+            detour: Duration::from_millis(100),
+            loss: 0,
+            duplication: 0,
+            pairs: Pairs::default(),
+            bandwidth: None,
+        }
     }
 }
 
@@ -85,10 +80,11 @@ impl LinkModel {
         let way = self.rtt.between(seed, from, to) / 2;
         let jitter = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
         let mut delay = || way + Duration::from_micros(draw.below(jitter.saturating_add(1)));
-        let first = delay();
-        let again = delay();
+        let (first, again) = (delay(), delay());
         let twice = draw.below(MILLION) < u64::from(self.duplication);
-        [Some(first), twice.then_some(again)]
+        let held_up = draw.below(MILLION) < u64::from(self.reordering);
+        let detour = if held_up { self.detour } else { Duration::ZERO };
+        [Some(first + detour), twice.then_some(again)]
     }
 }
 
@@ -96,37 +92,35 @@ impl LinkModel {
 mod tests {
     use super::*;
 
-    #[test]
-    fn round_trips_are_those_of_the_internet() {
-        let mut times: Vec<_> = (1..10_001)
-            .map(|other| Rtt::INTERNET.between(7, NodeIndex(0), NodeIndex(other)).as_millis())
-            .collect();
-        times.sort_unstable();
-        let mean = times.iter().sum::<u128>() / 10_000;
-        assert!((152..160).contains(&times[5_000]), "median {}", times[5_000]);
-        assert!((174..182).contains(&mean), "mean {mean}");
-    }
-
-    #[test]
-    fn both_directions_take_as_long() {
-        let (a, b) = (NodeIndex(3), NodeIndex(9));
-        assert_eq!(Rtt::INTERNET.between(1, a, b), Rtt::INTERNET.between(1, b, a));
-        assert_ne!(Rtt::INTERNET.between(1, a, b), Rtt::INTERNET.between(2, a, b));
+    fn fates(model: &LinkModel) -> impl Iterator<Item = [Option<Duration>; 2]> {
+        (0..10_000).map(|sent| {
+            model.delays(1, NodeIndex(0), NodeIndex(1), &mut Draw::new(4, NodeIndex(0), sent))
+        })
     }
 
     #[test]
     fn loss_and_duplication_are_as_asked() {
         let model = LinkModel { loss: 200_000, duplication: 100_000, ..LinkModel::default() };
-        let (mut lost, mut twice) = (0, 0);
-        for sent in 0..10_000 {
-            let mut draw = Draw::new(4, NodeIndex(0), sent);
-            match model.delays(1, NodeIndex(0), NodeIndex(1), &mut draw) {
-                [None, _] => lost += 1,
-                [_, Some(_)] => twice += 1,
-                _ => {}
-            }
-        }
+        let lost = fates(&model).filter(|fate| fate[0].is_none()).count();
+        let twice = fates(&model).filter(|fate| fate[1].is_some()).count();
         assert!((1_900..2_100).contains(&lost), "{lost}");
         assert!((720..880).contains(&twice), "{twice}");
+    }
+
+    /// One datagram a millisecond and no jitter: who is held up by 5 ms is overtaken, and nobody
+    /// else is.
+    #[test]
+    fn as_many_are_overtaken_as_asked() {
+        let model = LinkModel {
+            reordering: 10_000,
+            detour: Duration::from_micros(5_500),
+            jitter: Duration::ZERO,
+            ..LinkModel::default()
+        };
+        let sent = (0..).map(Duration::from_millis);
+        let arrivals: Vec<Duration> =
+            fates(&model).zip(sent).filter_map(|(fate, sent)| Some(fate[0]? + sent)).collect();
+        let overtaken = arrivals.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert!((70..130).contains(&overtaken), "{overtaken} of 10,000");
     }
 }

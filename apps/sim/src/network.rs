@@ -17,11 +17,13 @@ use crate::churn::Sessions;
 use crate::host::{Host, NodeIndex, Rewrite};
 use crate::hostile::Conspiracy;
 use crate::link::LinkModel;
+use crate::nat::NatModel;
 use crate::queue::Queue;
 use crate::report::Operation;
 use crate::trace::Trace;
 
 mod build;
+mod ground;
 mod look;
 mod passage;
 mod run;
@@ -34,6 +36,8 @@ pub struct SimConfig {
     pub seed: u64,
     /// The network between the nodes.
     pub link: LinkModel,
+    /// What stands before the nodes.
+    pub nat: NatModel,
     /// From which range the addresses are.
     pub addresses: AddressPlan,
     /// How long [`Network::wait`] runs, in virtual time: far above every timeout of an operation.
@@ -49,6 +53,7 @@ impl SimConfig {
         Self {
             seed,
             link: LinkModel::default(),
+            nat: NatModel::NONE,
             addresses: AddressPlan::Private,
             patience: Duration::from_secs(600),
             trace: false,

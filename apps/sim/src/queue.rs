@@ -27,6 +27,10 @@ pub(crate) struct Arrival {
     pub(crate) to: NodeIndex,
     /// Where it seems to come from.
     pub(crate) source: SocketAddr,
+    /// Which port of the receiver it was sent to.
+    pub(crate) port: u16,
+    /// Whether it has been through the receiver's line.
+    pub(crate) is_through: bool,
     pub(crate) payload: Vec<u8>,
 }
 

@@ -64,6 +64,8 @@ impl Network {
             conspiracy.enlist(Member { id, address });
             host.conspiracy = Some(conspiracy);
         }
+        host.gate = self.config.nat.gate(self.config.seed, index).map(Box::new);
+        host.born = self.now;
         host.place = self.live.len();
         self.hosts.push(host);
         self.live.push(index);
@@ -212,7 +214,7 @@ impl Network {
         (node, join)
     }
 
-    fn next_index(&self) -> NodeIndex {
+    pub(super) fn next_index(&self) -> NodeIndex {
         NodeIndex(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX))
     }
 }

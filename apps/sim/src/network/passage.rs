@@ -17,7 +17,7 @@ use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::{Family, LinkId, Path, Transmit};
+use kadlet_core::{Family, Instant, LinkId, Path, Transmit};
 
 use super::{Network, SimConfig};
 use crate::draw::Draw;
@@ -28,9 +28,10 @@ use crate::queue::{Arrival, Happening};
 /// What becomes of a datagram that leaves a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
-    /// Goes to an address where nobody can be, or the sender's cable is out.
+    /// Goes to an address where nobody can be or that nothing from here reaches, or the sender's
+    /// cable is out.
     Undeliverable,
-    /// Lost on the way.
+    /// Lost on the way, or no room in the sender's line.
     Lost,
     /// Arrives once or twice.
     Arrives {
@@ -49,29 +50,49 @@ pub(super) enum Fate {
 fn depart(
     config: &SimConfig,
     elsewhere: &BTreeMap<SocketAddr, NodeIndex>,
-    sender: &Host,
+    now: Instant,
+    sender: &mut Host,
     from: NodeIndex,
-    remote: SocketAddr,
+    (remote, bytes): (SocketAddr, usize),
     draw: &mut Draw,
 ) -> Fate {
-    let to = config.addresses.node(remote).or_else(|| elsewhere.get(&remote).copied());
-    let (Some(source), Some(to), true) =
-        (sender.address(Family::of(&remote)), to, sender.connected)
+    let to = elsewhere.get(&remote).copied().or_else(|| config.addresses.machine(remote));
+    let (Some(own), Some(to), true) = (sender.address(Family::of(&remote)), to, sender.connected)
     else {
         return Fate::Undeliverable;
     };
+    let source = match &mut sender.gate {
+        Some(gate) => gate.leave(now, own, remote),
+        None => own,
+    };
+    if config.link.pairs.are_apart(config.seed, from, to) {
+        return Fate::Undeliverable;
+    }
+    let departure = match &config.link.bandwidth {
+        Some(line) => sender.lines.leave(line, now, bytes),
+        None => Some(now),
+    };
+    let Some(departure) = departure else { return Fate::Lost };
+    let waits = departure.since(now);
     match config.link.delays(config.seed, from, to, draw) {
-        [Some(delay), again] => Fate::Arrives { to, source, delay, again },
+        [Some(delay), again] => {
+            let again = again.map(|again| waits + again);
+            Fate::Arrives { to, source, delay: waits + delay, again }
+        }
         [None, _] => Fate::Lost,
     }
 }
 
 /// Whether a datagram gets into the machine it was sent to.
-fn admit(receiver: &Host, arrival: &Arrival) -> bool {
+fn admit(receiver: &Host, now: Instant, arrival: &Arrival) -> bool {
+    // A machine has the address only if it has one of the family at all.
+    let Some(own) = receiver.address(Family::of(&arrival.source)) else { return false };
     receiver.connected
         && !matches!(receiver.machine, Machine::Gone)
-        // A machine has the address only if it has one of the family at all.
-        && receiver.address(Family::of(&arrival.source)).is_some()
+        && match &receiver.gate {
+            Some(gate) => gate.admits(now, own, arrival.port, arrival.source),
+            None => arrival.port == own.port(),
+        }
 }
 
 impl Network {
@@ -86,22 +107,25 @@ impl Network {
         host.traffic.datagrams_out += 1;
         host.traffic.bytes_out += payload.len() as u64;
         let mut draw = Draw::new(self.config.seed, from, self.host(from).traffic.datagrams_out);
-        let (sender, elsewhere) = (self.host(from), &self.elsewhere);
-        match depart(&self.config, elsewhere, sender, from, path.remote, &mut draw) {
+        let Some(sender) = self.hosts.get_mut(from.0 as usize) else { return };
+        let what = (path.remote, payload.len());
+        match depart(&self.config, &self.elsewhere, now, sender, from, what, &mut draw) {
             Fate::Undeliverable => self.counters.undeliverable += 1,
             Fate::Lost => self.counters.lost += 1,
             Fate::Arrives { to, source, delay, again } => {
+                let (port, is_through) = (path.remote.port(), false);
                 if let Some(again) = again {
-                    let arrival = Arrival { from, to, source, payload: payload.clone() };
+                    let payload = payload.clone();
+                    let arrival = Arrival { from, to, source, port, is_through, payload };
                     self.queue.push(now + again, Happening::Arrive(arrival));
                 }
-                let arrival = Arrival { from, to, source, payload };
+                let arrival = Arrival { from, to, source, port, is_through, payload };
                 self.queue.push(now + delay, Happening::Arrive(arrival));
             }
         }
     }
 
-    pub(super) fn arrive(&mut self, arrival: Arrival) {
+    pub(super) fn arrive(&mut self, mut arrival: Arrival) {
         let now = self.now;
         let side = self.sides.get(&arrival.from).copied().unwrap_or_default();
         let to = arrival.to;
@@ -110,8 +134,18 @@ impl Network {
             self.counters.undeliverable += 1;
             return;
         };
-        if !admit(host, &arrival) {
+        if !admit(host, now, &arrival) {
             self.counters.undeliverable += 1;
+            return;
+        }
+        if let Some(line) = self.config.link.bandwidth.filter(|_| !arrival.is_through) {
+            match host.lines.enter(&line, now, arrival.payload.len()) {
+                Some(at) => {
+                    arrival.is_through = true;
+                    self.queue.push(at, Happening::Arrive(arrival));
+                }
+                None => self.counters.lost += 1,
+            }
             return;
         }
         host.traffic.datagrams_in += 1;

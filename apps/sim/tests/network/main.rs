@@ -6,10 +6,12 @@
 extern crate alloc;
 
 mod conditions;
+mod ground;
 mod joining;
 mod lookups;
 mod mainline;
 mod misfortune;
+mod oracle;
 mod records;
 mod trace;
 mod versions;

@@ -1,0 +1,143 @@
+//! How good lookups are: what each took, held against brute force and against the oracle.
+
+use core::time::Duration;
+
+use kadlet_core::{Event, Id};
+
+use crate::host::NodeIndex;
+use crate::network::Network;
+use crate::oracle::{Picture, Policy, Tables, Timing};
+use crate::report::{NotAtRest, Report};
+
+/// One lookup of a running network.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Sample {
+    /// Until the first of the k closest had answered.
+    pub first: Option<Duration>,
+    /// Until it was over.
+    pub complete: Duration,
+    /// How many questions led to the closest.
+    pub hops: u32,
+    /// Nodes asked.
+    pub asked: u32,
+    /// Questions sent, repetitions too.
+    pub datagrams: u32,
+    /// Bytes sent and received.
+    pub bytes: u64,
+    /// Whether it ended with the true k closest: with all that were there from its beginning to its
+    /// end, and with nobody else but those that came or went meanwhile.
+    pub exact: bool,
+    /// Those of the k closest that were found.
+    pub found: usize,
+    /// Those that should have been.
+    pub wanted: usize,
+    /// The same lookup with ideal tables.
+    pub ideal: Timing,
+    /// The same lookup in one round.
+    pub one_round: Timing,
+    /// The same lookup from the tables there were, by other policies.
+    pub others: Vec<Timing>,
+}
+
+/// What is beside the lookup itself.
+#[derive(Clone, Copy, Default, Debug)]
+#[non_exhaustive]
+pub struct Beside<'a> {
+    /// Policies to try.
+    pub policies: &'a [Policy],
+    /// Nodes that came less than this ago need not be found: nobody can know them.
+    pub settled: Duration,
+}
+
+/// One lookup, and beside it what the oracle says.
+///
+/// # Errors
+/// If it does not end.
+pub fn sample(
+    net: &mut Network,
+    asker: NodeIndex,
+    target: Id,
+    beside: &Beside<'_>,
+) -> Result<Sample, NotAtRest> {
+    let config = net.node(asker).config().clone();
+    let (k, number) = (config.lookup.k, net.now().as_micros());
+    let (ideal, one_round, others, before) = {
+        let picture = Picture::of(net).settled(beside.settled);
+        let own = Policy::adaptive(
+            k,
+            config.lookup.alpha,
+            config.requests.repeats.into(),
+            picture.learnt(asker),
+        );
+        let try_one = |policy: &Policy| {
+            picture.lookup(Tables::Real, &policy.with_k(k), asker, target, number)
+        };
+        (
+            picture.lookup(Tables::Ideal, &own, asker, target, number),
+            picture.one_round(target, k, asker, number),
+            beside.policies.iter().map(try_one).collect(),
+            picture.closest(target, k, asker),
+        )
+    };
+    let operation = net.command(asker, |node, now| node.find_node(now, target));
+    let started = net.now();
+    let report = net.wait(operation)?;
+    let after = Picture::of(net).settled(beside.settled).closest(target, k, asker);
+    let got = report.closest_ids();
+    let (before, after): (Vec<Id>, Vec<Id>) =
+        (before.iter().map(|it| it.0).collect(), after.iter().map(|it| it.0).collect());
+    let stayed = before.iter().filter(|id| after.contains(id));
+    let found = stayed.clone().filter(|id| got.contains(id)).count();
+    let wanted = stayed.count();
+    let strangers = got.iter().filter(|id| !before.contains(id) && !after.contains(id));
+    // Somebody who came just now is no mistake either.
+    let strangers = strangers.filter(|id| !net.is_newcomer(**id, beside.settled)).count();
+    let totals = report.totals();
+    Ok(Sample {
+        first: first_of(&report, &before).map(|at| at.since(started)),
+        complete: totals.elapsed,
+        hops: totals.hops,
+        asked: totals.asked,
+        datagrams: totals.datagrams,
+        bytes: totals.bytes_sent + totals.bytes_received,
+        exact: found == wanted && strangers == 0,
+        found,
+        wanted,
+        ideal,
+        one_round,
+        others,
+    })
+}
+
+/// When the first of these answered.
+fn first_of(report: &Report, closest: &[Id]) -> Option<kadlet_core::Instant> {
+    report.events().iter().find_map(|(at, event)| match event {
+        Event::Answered { peer, .. } if peer.id.is_some_and(|id| closest.contains(&id)) => {
+            Some(*at)
+        }
+        _ => None,
+    })
+}
+
+/// The value below which `permille` thousandths of the sorted samples lie, the nearest rank.
+#[must_use]
+pub fn quantile(sorted: &[f64], permille: usize) -> f64 {
+    let rank = (sorted.len() * permille).div_ceil(1_000).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+}
+
+/// Sorted, for [`quantile`].
+#[must_use]
+pub fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Milliseconds.
+#[must_use]
+pub fn ms(time: Duration) -> f64 {
+    // Exact: far below 2^53 microseconds.
+    time.as_micros() as f64 / 1e3
+}
