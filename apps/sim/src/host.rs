@@ -1,10 +1,14 @@
 //! One node and what its host keeps for it.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 
-use kadlet_core::{Event, Families, Family, Instant, Node, Path, Rng, Transmit};
+use kadlet_core::{Event, Families, Family, Instant, Node, OperationId, Path, Rng, Transmit};
+
+use crate::address::AddressPlan;
+use crate::queue::Order;
 
 use crate::hostile::{Conspiracy, Member, Reaction};
 use crate::link::Lines;
@@ -49,58 +53,145 @@ pub(crate) enum Machine {
     Gone,
 }
 
-/// A machine in the network.
+/// What the network sees of a machine: the models in `network/passage.rs` may keep things here.
 #[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) machine: Machine,
-    pub(crate) addresses: [Option<SocketAddr>; 2],
-    /// Where a running node stands in the list of those that run.
-    pub(crate) place: usize,
+pub(crate) struct Interface {
+    pub(crate) index: NodeIndex,
+    /// In which it has an address.
+    pub(crate) families: Families,
+    /// Its IPv4 address, if not the one of the plan.
+    pub(crate) elsewhere: Option<Box<SocketAddr>>,
     /// Whether its cable is in.
     pub(crate) connected: bool,
     /// The NAT or firewall before it.
     pub(crate) gate: Option<Box<Gate>>,
     /// When its line is free again, where lines are narrow.
     pub(crate) lines: Lines,
-    /// When it came.
-    pub(crate) born: Instant,
-    /// The earliest time for which a wake-up lies in the queue.
-    pub(crate) armed: Option<Instant>,
-    /// Wake-ups in a row that left the deadline where it was.
-    pub(crate) spins: u32,
-    pub(crate) rewrite: Option<Rewrite>,
-    /// Whose machine it is, if an attacker's.
-    pub(crate) conspiracy: Option<Arc<Conspiracy>>,
     pub(crate) traffic: Traffic,
-    /// Events that belong to no operation.
-    pub(crate) notices: Vec<Event>,
+    /// Events of the queue that it has caused.
+    pub(crate) caused: u32,
 }
 
-impl Host {
-    pub(crate) const fn new(machine: Machine, addresses: [Option<SocketAddr>; 2]) -> Self {
-        Self {
-            machine,
-            addresses,
-            place: 0,
-            connected: true,
-            gate: None,
-            lines: Lines::NEW,
-            born: Instant::EPOCH,
-            armed: None,
-            spins: 0,
-            rewrite: None,
-            conspiracy: None,
-            traffic: Traffic { datagrams_out: 0, bytes_out: 0, datagrams_in: 0, bytes_in: 0 },
-            notices: Vec::new(),
+impl Interface {
+    pub(crate) fn address(&self, plan: AddressPlan, family: Family) -> Option<SocketAddr> {
+        let planned = || plan.address(self.index, family);
+        self.families.contains(family).then(|| match (&self.elsewhere, family) {
+            (Some(own), Family::V4) => **own,
+            _ => planned(),
+        })
+    }
+
+    /// The place in the queue of what it causes next.
+    pub(crate) const fn next_order(&mut self) -> Order {
+        self.caused = self.caused.wrapping_add(1);
+        Order::new(self.index, self.caused)
+    }
+}
+
+/// What a node says of an operation, as far as somebody wants to know.
+#[derive(Debug)]
+pub(crate) enum Watched {
+    /// All of it.
+    All(Vec<(Instant, Event)>),
+    /// Only its end: of 100,000 nodes that join nobody reads the rest.
+    End(Option<(Instant, Event)>),
+}
+
+impl Watched {
+    pub(crate) fn note(&mut self, now: Instant, event: Event) {
+        match self {
+            Self::All(events) => events.push((now, event)),
+            Self::End(end) if matches!(event, Event::Done { .. }) => *end = Some((now, event)),
+            Self::End(_) => {}
         }
     }
 
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::All(events) => matches!(events.last(), Some((_, Event::Done { .. }))),
+            Self::End(end) => end.is_some(),
+        }
+    }
+
+    pub(crate) fn into_events(self) -> Vec<(Instant, Event)> {
+        match self {
+            Self::All(events) => events,
+            Self::End(end) => end.into_iter().collect(),
+        }
+    }
+}
+
+/// What few machines have.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) rewrite: Option<Rewrite>,
+    /// Events that belong to no operation.
+    pub(crate) notices: Vec<Event>,
+    pub(crate) watched: BTreeMap<OperationId, Watched>,
+}
+
+impl Extras {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rewrite.is_none() && self.notices.is_empty() && self.watched.is_empty()
+    }
+}
+
+/// A machine in the network. Kept for ever, whoever leaves, so it is small.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) machine: Machine,
+    pub(crate) interface: Interface,
+    /// The earliest time for which a wake-up lies in the queue.
+    pub(crate) armed: Option<Instant>,
+    /// Where a running node stands in the list of those that run.
+    pub(crate) place: u32,
+    /// Wake-ups in a row that left the deadline where it was.
+    pub(crate) spins: u32,
+    /// Events it said, counted for the trace only.
+    pub(crate) said: u64,
+    /// When it came.
+    pub(crate) born: Instant,
+    /// Whose machine it is, if an attacker's.
+    pub(crate) conspiracy: Option<Arc<Conspiracy>>,
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+impl Host {
+    pub(crate) const fn new(machine: Machine, index: NodeIndex, families: Families) -> Self {
+        Self {
+            machine,
+            interface: Interface {
+                index,
+                families,
+                elsewhere: None,
+                connected: true,
+                gate: None,
+                lines: Lines::NEW,
+                traffic: Traffic { datagrams_out: 0, bytes_out: 0, datagrams_in: 0, bytes_in: 0 },
+                caused: 0,
+            },
+            armed: None,
+            place: 0,
+            spins: 0,
+            said: 0,
+            born: Instant::EPOCH,
+            conspiracy: None,
+            extras: None,
+        }
+    }
+
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
     /// What an attacker makes of a datagram that arrives here.
-    pub(crate) fn react(&self, from: &Path, payload: &[u8]) -> Reaction {
+    pub(crate) fn react(&self, plan: AddressPlan, from: &Path, payload: &[u8]) -> Reaction {
         let (Some(conspiracy), Some(node)) = (&self.conspiracy, self.node()) else {
             return Reaction::Pass;
         };
-        let Some(address) = self.address(Family::V4) else { return Reaction::Pass };
+        let Some(address) = self.interface.address(plan, Family::V4) else {
+            return Reaction::Pass;
+        };
         conspiracy.react(Member { id: node.id(), address }, from.remote, payload)
     }
 
@@ -117,19 +208,5 @@ impl Host {
             Machine::Node(node) => Some(node),
             Machine::Listener(_) | Machine::Gone => None,
         }
-    }
-
-    pub(crate) const fn address(&self, family: Family) -> Option<SocketAddr> {
-        match family {
-            Family::V4 => self.addresses[0],
-            Family::V6 => self.addresses[1],
-        }
-    }
-
-    pub(crate) fn families(&self) -> Families {
-        Family::ALL
-            .into_iter()
-            .filter(|family| self.address(*family).is_some())
-            .fold(Families::NONE, |set, family| set.union(Families::only(family)))
     }
 }

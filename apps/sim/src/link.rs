@@ -65,6 +65,12 @@ impl LinkModel {
         Self { loss: 20_000, duplication: 1_000, ..Self::default() }
     }
 
+    /// No datagram takes less: for so long what happens at one machine cannot matter to another,
+    /// and threads may go on without each other.
+    pub(crate) fn least_delay(&self) -> Duration {
+        self.rtt.least() / 2
+    }
+
     /// When copies of a datagram arrive: none, one or two delays.
     pub(crate) fn delays(
         &self,

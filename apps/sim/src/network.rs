@@ -1,32 +1,37 @@
-//! The network: hosts, the queue between them, and the clock that jumps from event to event.
+//! The network: machines shared out among shards, and the clock that jumps from event to event.
 //!
-//! The loop of every host is the same: hand the node what happened, drain what it sends and says,
-//! ask for its deadline, and put a wake-up into the queue if that is earlier than the one which
-//! lies there. A wake-up that has become too early asks again instead of waking (lazy deletion):
-//! there is rarely more than one of a node in the queue.
+//! What happens at one machine follows from what happened there before and what arrives; everything
+//! random about a datagram follows from its sender and number. So the order in which machines are
+//! run matters only as far as one can reach the other in the meantime, and that takes a datagram's
+//! least delay: threads may run their shards alone for so long (`network/windows.rs`) and the
+//! result is that of one thread. What concerns more than one machine (a node leaves and another
+//! comes, commands, partitions) happens while the threads rest.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::sync::Arc;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::{Config, Event, Families, Id, Instant, Rejected, Rng};
+use kadlet_core::{Config, Families, Id, Instant, Rejected, Rng};
 
 use crate::address::AddressPlan;
 use crate::churn::Sessions;
-use crate::host::{Host, NodeIndex, Rewrite};
+use crate::host::{NodeIndex, Rewrite};
 use crate::hostile::Conspiracy;
 use crate::link::LinkModel;
 use crate::nat::NatModel;
-use crate::queue::Queue;
-use crate::report::Operation;
-use crate::trace::Trace;
 
 mod build;
 mod ground;
 mod look;
 mod passage;
 mod run;
+mod shard;
+mod windows;
+
+use passage::Ground;
+use shard::Shard;
 
 /// What a simulated network is made of.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,6 +49,9 @@ pub struct SimConfig {
     pub patience: Duration,
     /// Whether [`Network::trace_hash`] is kept; costs some microseconds an event.
     pub trace: bool,
+    /// How many threads run the nodes. The results do not depend on it; small networks are not
+    /// faster by more than one.
+    pub threads: usize,
 }
 
 impl SimConfig {
@@ -57,6 +65,7 @@ impl SimConfig {
             addresses: AddressPlan::Private,
             patience: Duration::from_secs(600),
             trace: false,
+            threads: 1,
         }
     }
 }
@@ -106,6 +115,19 @@ pub struct Counters {
     pub replaced: u64,
 }
 
+impl Counters {
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.undeliverable += other.undeliverable;
+        for (reason, count) in &other.rejected {
+            *self.rejected.entry(*reason).or_insert(0) += count;
+        }
+        self.replaced += other.replaced;
+    }
+}
+
 struct Churn {
     sessions: Sessions,
     options: NodeOptions,
@@ -116,16 +138,32 @@ pub struct Network {
     config: SimConfig,
     rng: Rng,
     now: Instant,
-    queue: Queue,
-    hosts: Vec<Host>,
-    /// Machines at addresses that are not in the plan.
-    elsewhere: BTreeMap<SocketAddr, NodeIndex>,
+    shards: Vec<Shard>,
+    /// Who leaves when: only while no thread runs.
+    leaving: BinaryHeap<Reverse<(Instant, NodeIndex)>>,
     /// Running nodes that answer others or not: from here come random choices.
     live: Vec<NodeIndex>,
-    watched: BTreeMap<Operation, Vec<(Instant, Event)>>,
+    /// How many machines there ever were.
+    machines: u32,
     /// Where nodes stand in a partition; side 0 is not named.
     sides: BTreeMap<NodeIndex, u8>,
+    /// Machines at addresses that are not in the plan.
+    elsewhere: BTreeMap<SocketAddr, NodeIndex>,
+    /// Whether there ever were machines of an attacker: they share what they know at once.
+    attacked: bool,
     churn: Option<Churn>,
-    counters: Counters,
-    trace: Trace,
+    replaced: u64,
+}
+
+impl Network {
+    /// What the threads share, and the shards.
+    const fn parts(&mut self) -> (Ground<'_>, &mut Vec<Shard>) {
+        let ground = Ground {
+            config: &self.config,
+            sides: &self.sides,
+            elsewhere: &self.elsewhere,
+            shards: self.shards.len() as u32,
+        };
+        (ground, &mut self.shards)
+    }
 }

@@ -8,45 +8,62 @@ use siphasher::sip::SipHasher13;
 
 use crate::host::NodeIndex;
 
-/// SipHash over datagrams and events in order. It reads its input byte by byte as little-endian, so
-/// the machine does not matter, and is an order of magnitude cheaper than handling a datagram.
+/// The sum of a SipHash of everything that happened. What one node does is numbered, so its order
+/// counts; how the doings of different nodes at the same time lie between each other does not, and
+/// so it does not matter how many threads ran them. SipHash reads its input byte by byte as
+/// little-endian, so the machine does not matter either.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trace(SipHasher13);
+pub(crate) struct Trace(u64);
 
 impl Trace {
-    pub(crate) fn hash(&self) -> u64 {
-        self.0.finish()
+    pub(crate) const fn hash(&self) -> u64 {
+        self.0
     }
 
-    /// A datagram left a node.
-    pub(crate) fn datagram(&mut self, now: Instant, from: NodeIndex, path: &Path, payload: &[u8]) {
-        self.head(b'd', now, from);
-        self.text(format_args!("{} {}", path.link.0, path.remote));
-        self.0.write(&(payload.len() as u64).to_le_bytes());
-        self.0.write(payload);
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.0 = self.0.wrapping_add(other.0);
     }
 
-    /// A node said something to its host.
-    pub(crate) fn event(&mut self, now: Instant, node: NodeIndex, event: &Event) {
-        self.head(b'e', now, node);
-        self.text(format_args!("{event:?}"));
+    /// A datagram left a node as its `number`-th.
+    pub(crate) fn datagram(
+        &mut self,
+        now: Instant,
+        (from, number): (NodeIndex, u64),
+        path: &Path,
+        payload: &[u8],
+    ) {
+        let mut hasher = head(b'd', now, from, number);
+        text(&mut hasher, format_args!("{} {}", path.link.0, path.remote));
+        hasher.write(&(payload.len() as u64).to_le_bytes());
+        hasher.write(payload);
+        self.0 = self.0.wrapping_add(hasher.finish());
     }
 
-    fn head(&mut self, kind: u8, now: Instant, node: NodeIndex) {
-        self.0.write(&[kind]);
-        self.0.write(&now.as_micros().to_le_bytes());
-        self.0.write(&node.0.to_le_bytes());
+    /// A node said something to its host, its `number`-th saying.
+    pub(crate) fn event(&mut self, now: Instant, (node, number): (NodeIndex, u64), event: &Event) {
+        let mut hasher = head(b'e', now, node, number);
+        text(&mut hasher, format_args!("{event:?}"));
+        self.0 = self.0.wrapping_add(hasher.finish());
     }
+}
 
-    fn text(&mut self, text: core::fmt::Arguments<'_>) {
-        struct Sink<'a>(&'a mut SipHasher13);
-        impl Write for Sink<'_> {
-            fn write_str(&mut self, s: &str) -> core::fmt::Result {
-                self.0.write(s.as_bytes());
-                Ok(())
-            }
+fn head(kind: u8, now: Instant, node: NodeIndex, number: u64) -> SipHasher13 {
+    let mut hasher = SipHasher13::default();
+    hasher.write(&[kind]);
+    hasher.write(&now.as_micros().to_le_bytes());
+    hasher.write(&node.0.to_le_bytes());
+    hasher.write(&number.to_le_bytes());
+    hasher
+}
+
+fn text(hasher: &mut SipHasher13, text: core::fmt::Arguments<'_>) {
+    struct Sink<'a>(&'a mut SipHasher13);
+    impl Write for Sink<'_> {
+        fn write_str(&mut self, s: &str) -> core::fmt::Result {
+            self.0.write(s.as_bytes());
+            Ok(())
         }
-        // The sink takes everything.
-        let _ = Sink(&mut self.0).write_fmt(text);
     }
+    // The sink takes everything.
+    let _ = Sink(hasher).write_fmt(text);
 }

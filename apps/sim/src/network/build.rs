@@ -1,22 +1,24 @@
 //! Building a network, and what happens to its nodes.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::{Config, Family, Id, Instant, LinkId, Node, OperationId, Path, Rng};
+use kadlet_core::{Config, Families, Family, Id, Instant, LinkId, Node, Path, Rng};
 
-use super::{Churn, Counters, Network, NodeOptions, SimConfig};
+use super::shard::Shard;
+use super::{Churn, Network, NodeOptions, SimConfig};
 use crate::churn::Sessions;
 use crate::host::{Host, Machine, NodeIndex, Rewrite};
 use crate::hostile::Member;
 use crate::link::LinkModel;
-use crate::queue::{Happening, Queue};
 use crate::report::{NotAtRest, Operation};
-use crate::trace::Trace;
 
 /// Nodes that a newcomer is told of.
-pub(super) const INTRODUCTIONS: usize = 3;
+const INTRODUCTIONS: usize = 3;
+/// Threads in one run at most: more than any machine has to spare for it.
+const MAX_THREADS: usize = 256;
 /// The simulated networks carry what every IPv6 network does.
 const MTU: u16 = 1_232;
 
@@ -27,18 +29,19 @@ impl Network {
     pub fn new(config: SimConfig) -> Self {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&config.seed.to_le_bytes());
+        let shards = config.threads.clamp(1, MAX_THREADS);
         Self {
             rng: Rng::from_seed(seed),
             now: Instant::EPOCH,
-            queue: Queue::default(),
-            hosts: Vec::new(),
-            elsewhere: BTreeMap::new(),
+            shards: (0..shards).map(|number| Shard::new(number, shards)).collect(),
+            leaving: BinaryHeap::new(),
             live: Vec::new(),
-            watched: BTreeMap::new(),
+            machines: 0,
             sides: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            attacked: false,
             churn: None,
-            counters: Counters::default(),
-            trace: Trace::default(),
+            replaced: 0,
             config,
         }
     }
@@ -46,28 +49,37 @@ impl Network {
     /// Adds a node that knows nobody.
     pub fn add_node(&mut self, options: NodeOptions) -> NodeIndex {
         let id = options.id.unwrap_or_else(|| Id::random(&mut self.rng));
-        let mut node = Node::new(options.config, id, self.rng.bytes(), self.now);
-        let index = self.next_index();
-        let plan = self.config.addresses;
-        let mut addresses = Family::ALL
-            .map(|family| options.families.contains(family).then(|| plan.address(index, family)));
-        if let ([Some(v4), _], Some(own)) = (&mut addresses, options.address) {
-            *v4 = own;
+        let node = Node::new(options.config.clone(), id, self.rng.bytes(), self.now);
+        self.add_running(node, options)
+    }
+
+    /// Puts a node into the network.
+    pub(super) fn add_running(&mut self, mut node: Node, options: NodeOptions) -> NodeIndex {
+        let (plan, families) = (self.config.addresses, options.families);
+        let index = NodeIndex(self.machines);
+        let mut host = Host::new(Machine::Gone, index, families);
+        if let Some(own) = options.address.filter(|_| families.contains(Family::V4)) {
+            host.interface.elsewhere = Some(Box::new(own));
             self.elsewhere.insert(own, index);
         }
-        if let Some(local) = addresses.into_iter().flatten().next() {
-            node.link_up(self.now, LinkId(0), local, options.families, MTU);
+        let [v4, v6] = Family::ALL.map(|family| host.interface.address(plan, family));
+        if let Some(local) = v4.or(v6) {
+            node.link_up(self.now, LinkId(0), local, families, MTU);
         }
-        let mut host = Host::new(Machine::Node(Box::new(node)), addresses);
-        host.rewrite = options.rewrite;
-        if let (Some(conspiracy), [Some(address), _]) = (options.hostile, addresses) {
-            conspiracy.enlist(Member { id, address });
+        if let (Some(conspiracy), Some(address)) = (options.hostile, v4) {
+            conspiracy.enlist(Member { id: node.id(), address });
             host.conspiracy = Some(conspiracy);
+            self.attacked = true;
         }
-        host.gate = self.config.nat.gate(self.config.seed, index).map(Box::new);
+        if options.rewrite.is_some() {
+            host.extras().rewrite = options.rewrite;
+        }
+        host.machine = Machine::Node(Box::new(node));
+        host.interface.gate = self.config.nat.gate(self.config.seed, index).map(Box::new);
         host.born = self.now;
-        host.place = self.live.len();
-        self.hosts.push(host);
+        // Fewer than 2^32, as their indices are.
+        host.place = self.live.len() as u32;
+        self.add_host(host);
         self.live.push(index);
         self.attend(index);
         index
@@ -76,18 +88,23 @@ impl Network {
     /// Adds somebody who only listens: what arrives there is for [`Self::heard`], and
     /// [`Self::send_from`] speaks for it.
     pub fn add_listener(&mut self) -> NodeIndex {
-        let index = self.next_index();
-        let address = self.config.addresses.address(index, Family::V4);
-        self.hosts.push(Host::new(Machine::Listener(Vec::new()), [Some(address), None]));
+        let index = NodeIndex(self.machines);
+        self.add_host(Host::new(Machine::Listener(Vec::new()), index, Families::V4));
         index
     }
 
     /// [`Self::add_listener`] at an IPv4 address that the plan of the network does not give out.
     pub fn add_listener_at(&mut self, address: SocketAddr) -> NodeIndex {
-        let index = self.next_index();
-        self.hosts.push(Host::new(Machine::Listener(Vec::new()), [Some(address), None]));
+        let index = self.add_listener();
+        self.host_mut(index).interface.elsewhere = Some(Box::new(address));
         self.elsewhere.insert(address, index);
         index
+    }
+
+    fn add_host(&mut self, host: Host) {
+        let shard = self.machines as usize % self.shards.len();
+        self.shards[shard].hosts.push(host);
+        self.machines += 1;
     }
 
     /// Adds `count` nodes one after the other, each of which joins through nodes that were there
@@ -109,15 +126,20 @@ impl Network {
         options: &NodeOptions,
     ) -> Result<Vec<NodeIndex>, NotAtRest> {
         let mut nodes = Vec::with_capacity(count);
-        let mut joins = Vec::new();
+        let mut joining = VecDeque::new();
         for _ in 0..count {
             let (node, join) = self.add_newcomer(options.clone());
             nodes.push(node);
-            joins.extend(join);
-            // Ten newcomers a second and more while the network is young would find nobody ready.
-            self.run_for(Duration::from_millis(100));
+            if let Some(join) = join {
+                self.watch_end(join);
+                joining.push_back(join);
+            }
+            while joining.front().is_some_and(|join| self.is_done(*join)) {
+                joining.pop_front().map(|join| self.forget(join));
+            }
+            self.run_for(pause(self.live.len()));
         }
-        for join in joins {
+        for join in joining {
             self.wait(join)?;
         }
         Ok(nodes)
@@ -125,10 +147,10 @@ impl Network {
 
     /// Has `node` join through others; the operation is watched.
     pub fn join(&mut self, node: NodeIndex, through: &[NodeIndex]) -> Operation {
-        let families = self.host(node).families();
+        let families = self.families(node);
         let paths: Vec<Path> = through
             .iter()
-            .flat_map(|other| families.iter().filter_map(|f| self.host(*other).address(f)))
+            .flat_map(|other| families.iter().filter_map(|f| self.address_of(*other, f)))
             .map(Path::direct)
             .collect();
         self.command(node, |node, now| node.bootstrap(now, &paths))
@@ -136,35 +158,31 @@ impl Network {
 
     /// Ends a node without goodbye; datagrams to it vanish from now on.
     pub fn kill(&mut self, node: NodeIndex) {
+        let address = self.address_of(node, Family::V4);
         let host = self.host_mut(node);
         let place = host.place;
-        let (conspiracy, address) = (host.conspiracy.take(), host.address(Family::V4));
-        if let (Some(conspiracy), Some(address)) = (conspiracy, address) {
+        if let (Some(conspiracy), Some(address)) = (host.conspiracy.take(), address) {
             conspiracy.dismiss(address);
         }
-        let host = self.host_mut(node);
+        if let Some(extras) = &mut host.extras {
+            extras.watched.clear();
+        }
         if matches!(core::mem::replace(&mut host.machine, Machine::Gone), Machine::Node(_)) {
-            self.live.swap_remove(place);
-            if let Some(moved) = self.live.get(place).copied() {
+            self.live.swap_remove(place as usize);
+            if let Some(moved) = self.live.get(place as usize).copied() {
                 self.host_mut(moved).place = place;
             }
-        }
-        let (first, last) = (OperationId(0), OperationId(u64::MAX));
-        let keys = Operation { node, id: first }..=Operation { node, id: last };
-        let gone: Vec<_> = self.watched.range(keys).map(|(operation, _)| *operation).collect();
-        for operation in gone {
-            self.watched.remove(&operation);
         }
     }
 
     /// Pulls out a node's cable, or puts it back; the node is not told.
     pub fn set_connected(&mut self, node: NodeIndex, connected: bool) {
-        self.host_mut(node).connected = connected;
+        self.host_mut(node).interface.connected = connected;
     }
 
     /// From now on what a node sends is changed by `rewrite`.
     pub fn set_rewrite(&mut self, node: NodeIndex, rewrite: Option<Rewrite>) {
-        self.host_mut(node).rewrite = rewrite;
+        self.host_mut(node).extras().rewrite = rewrite;
     }
 
     /// Puts a node on one side of a partition: datagrams pass only between nodes of the same side.
@@ -188,7 +206,7 @@ impl Network {
         for node in self.live.clone() {
             if !stay.contains(&node) {
                 let end = sessions.end_of_present(self.now, &mut self.rng);
-                self.queue.push(end, Happening::Leave { node });
+                self.leaving.push(Reverse((end, node)));
             }
         }
         self.churn = Some(Churn { sessions, options });
@@ -204,7 +222,7 @@ impl Network {
         // In a network of both families some nodes are of no use to some.
         for _ in 0..8 * INTRODUCTIONS.min(self.live.len()) {
             let node = self.random_live();
-            let shared = self.host(node).families().bits() & options.families.bits();
+            let shared = self.families(node).bits() & options.families.bits();
             if shared != 0 && !through.contains(&node) && through.len() < INTRODUCTIONS {
                 through.push(node);
             }
@@ -213,8 +231,10 @@ impl Network {
         let join = (!through.is_empty()).then(|| self.join(node, &through));
         (node, join)
     }
+}
 
-    pub(super) fn next_index(&self) -> NodeIndex {
-        NodeIndex(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX))
-    }
+/// How long until the next newcomer comes: more than ten a second, or one of a hundred nodes, would
+/// find nobody ready. So a network of 100,000 has grown in 9 minutes.
+fn pause(live: usize) -> Duration {
+    Duration::from_micros(100_000_000 / (live as u64).max(1_000))
 }

@@ -33,18 +33,24 @@ impl Network {
     /// run, their cables are in, the pair is not apart and no gate is closed.
     #[must_use]
     pub fn reaches(&self, asker: NodeIndex, node: NodeIndex) -> bool {
-        let (from, to) = (self.host(asker), self.host(node));
-        let (Some(source), Some(own)) = (from.address(Family::V4), to.address(Family::V4)) else {
+        let (from, to) = (&self.host(asker).interface, self.host(node));
+        let (Some(source), Some(own)) =
+            (self.address_of(asker, Family::V4), self.address_of(node, Family::V4))
+        else {
             return false;
         };
         let side = |node| self.sides.get(&node).copied().unwrap_or_default();
         asker != node
             && matches!(to.machine, Machine::Node(_))
             && from.connected
-            && to.connected
+            && to.interface.connected
             && side(asker) == side(node)
             && !self.config.link.pairs.are_apart(self.config.seed, asker, node)
-            && to.gate.as_ref().is_none_or(|gate| gate.admits(self.now, own, own.port(), source))
+            && to
+                .interface
+                .gate
+                .as_ref()
+                .is_none_or(|gate| gate.admits(self.now, own, own.port(), source))
     }
 
     /// Who is at an address, of those that ever were.
@@ -52,7 +58,7 @@ impl Network {
     pub fn at(&self, address: SocketAddr) -> Option<NodeIndex> {
         let node = self.elsewhere.get(&address).copied();
         let node = node.or_else(|| self.config.addresses.node(address))?;
-        (node.0 < self.next_index().0).then_some(node)
+        (node.0 < self.machines).then_some(node)
     }
 
     /// Whether a node came less than so long ago.

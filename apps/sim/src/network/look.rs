@@ -1,9 +1,12 @@
 //! Looking at a network.
 
+use core::net::SocketAddr;
+
 use kadlet_core::{Event, Families, Family, Id, Instant, Node, Rng};
 
 use super::{Counters, Network};
 use crate::host::{Host, NodeIndex, Traffic};
+use crate::trace::Trace;
 
 /// Looking at it.
 impl Network {
@@ -54,8 +57,8 @@ impl Network {
     /// # Panics
     /// If it has none of this family.
     #[must_use]
-    pub fn address(&self, node: NodeIndex, family: Family) -> core::net::SocketAddr {
-        let Some(address) = self.host(node).address(family) else {
+    pub fn address(&self, node: NodeIndex, family: Family) -> SocketAddr {
+        let Some(address) = self.address_of(node, family) else {
             panic!("{node} has no address in {family:?}")
         };
         address
@@ -64,7 +67,7 @@ impl Network {
     /// The families a node has addresses in.
     #[must_use]
     pub fn families(&self, node: NodeIndex) -> Families {
-        self.host(node).families()
+        self.host(node).interface.families
     }
 
     /// The truth, by brute force: the ids of the `k` running servers with an IPv4 address that are
@@ -86,7 +89,7 @@ impl Network {
         let others = self
             .live
             .iter()
-            .filter(|node| **node != asker && self.host(**node).address(family).is_some());
+            .filter(|node| **node != asker && self.families(**node).contains(family));
         let mut ids: Vec<Id> = others
             .map(|node| self.node(*node))
             .filter(|node| node.health().server)
@@ -106,36 +109,50 @@ impl Network {
     /// What a node said beside its operations, the first 64 of it.
     #[must_use]
     pub fn notices(&self, node: NodeIndex) -> &[Event] {
-        &self.host(node).notices
+        self.host(node).extras.as_ref().map_or(&[], |extras| &extras.notices)
     }
 
     /// What a node has sent and received.
     #[must_use]
     pub fn traffic(&self, node: NodeIndex) -> Traffic {
-        self.host(node).traffic
+        self.host(node).interface.traffic
     }
 
     /// What happened in the whole network.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters { replaced: self.replaced, ..Counters::default() };
+        self.shards.iter().for_each(|shard| sum.add(&shard.counters));
+        sum
     }
 
-    /// A number over every datagram and event so far, in order, if [`SimConfig::trace`] is set.
+    /// A number over every datagram and event so far, if [`SimConfig::trace`] is set.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
-        self.trace.hash()
+        let mut sum = Trace::default();
+        self.shards.iter().for_each(|shard| sum.add(&shard.trace));
+        sum.hash()
+    }
+
+    pub(super) fn address_of(&self, node: NodeIndex, family: Family) -> Option<SocketAddr> {
+        self.host(node).interface.address(self.config.addresses, family)
     }
 
     /// # Panics
     /// If this network has no such node.
     pub(super) fn host(&self, node: NodeIndex) -> &Host {
-        let Some(host) = self.hosts.get(node.0 as usize) else { panic!("there is no {node}") };
+        let (place, shards) = (node.0 as usize, self.shards.len());
+        let Some(host) = self.shards[place % shards].hosts.get(place / shards) else {
+            panic!("there is no {node}")
+        };
         host
     }
 
     pub(super) fn host_mut(&mut self, node: NodeIndex) -> &mut Host {
-        let Some(host) = self.hosts.get_mut(node.0 as usize) else { panic!("there is no {node}") };
+        let (place, shards) = (node.0 as usize, self.shards.len());
+        let Some(host) = self.shards[place % shards].hosts.get_mut(place / shards) else {
+            panic!("there is no {node}")
+        };
         host
     }
 

@@ -1,29 +1,49 @@
 //! The way of a datagram from the sender's machine into the queue, and from the queue into the
 //! receiver's: where models of the network have their place.
 //!
-//! There are two doors, and each sees one machine only, for the machines of a network may be
-//! shared out among threads:
+//! There are two doors, and each sees one machine only, for the machines of a network are shared
+//! out among threads:
 //!
-//! * [`depart`]: what becomes of a datagram as it leaves. It may change what the sender keeps
-//!   (a mapping of its NAT, when its uplink is free again), may read the models in [`SimConfig`],
-//!   and may not look at the receiver, of which only the number is known.
-//! * [`admit`]: whether a datagram gets through as it arrives. It may change what the receiver
-//!   keeps, and knows of the sender nothing but its number and the address it came from.
+//! * [`depart`]: what becomes of a datagram as it leaves. It may change what the sender's
+//!   [`Interface`] keeps (a mapping of its NAT, when its uplink is free again), may read the models
+//!   in [`SimConfig`](super::SimConfig), and may not look at the receiver, of which only the number
+//!   is known.
+//! * [`admit`]: whether a datagram gets through as it arrives. It may change what the receiver's
+//!   [`Interface`] keeps, and knows of the sender nothing but its number and the address it came
+//!   from.
 //!
 //! What lies between pairs of nodes (round-trip times, pairs that cannot reach each other) is a hash
-//! of the seed and the two numbers; what is random about one datagram comes from its [`Draw`].
+//! of the seed and the two numbers; what is random about one datagram comes from its [`Draw`]. The
+//! delay is never below [`LinkModel::least_delay`](crate::LinkModel).
 
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::{Family, Instant, LinkId, Path, Transmit};
+use kadlet_core::{Family, Instant};
 
-use super::{Network, SimConfig};
+use super::SimConfig;
 use crate::draw::Draw;
-use crate::host::{Host, Machine, NodeIndex};
-use crate::hostile::Reaction;
-use crate::queue::{Arrival, Happening};
+use crate::host::{Interface, NodeIndex};
+use crate::queue::Arrival;
+
+/// What all machines stand on: read while threads run, changed only between.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) config: &'a SimConfig,
+    /// Where nodes stand in a partition; side 0 is not named.
+    pub(super) sides: &'a BTreeMap<NodeIndex, u8>,
+    /// Machines at addresses that are not in the plan.
+    pub(super) elsewhere: &'a BTreeMap<SocketAddr, NodeIndex>,
+    /// Among how many shards the machines are shared out.
+    pub(super) shards: u32,
+}
+
+impl Ground<'_> {
+    fn side(&self, node: NodeIndex) -> u8 {
+        self.sides.get(&node).copied().unwrap_or_default()
+    }
+}
 
 /// What becomes of a datagram that leaves a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,26 +66,25 @@ pub(super) enum Fate {
     },
 }
 
-/// A datagram leaves `from` for `remote`.
-fn depart(
-    config: &SimConfig,
-    elsewhere: &BTreeMap<SocketAddr, NodeIndex>,
+/// A datagram of so many bytes leaves a machine for `remote`.
+pub(super) fn depart(
+    ground: &Ground<'_>,
     now: Instant,
-    sender: &mut Host,
-    from: NodeIndex,
+    sender: &mut Interface,
     (remote, bytes): (SocketAddr, usize),
     draw: &mut Draw,
 ) -> Fate {
-    let to = elsewhere.get(&remote).copied().or_else(|| config.addresses.machine(remote));
-    let (Some(own), Some(to), true) = (sender.address(Family::of(&remote)), to, sender.connected)
-    else {
+    let config = ground.config;
+    let to = ground.elsewhere.get(&remote).copied().or_else(|| config.addresses.machine(remote));
+    let own = sender.address(config.addresses, Family::of(&remote));
+    let (Some(own), Some(to), true) = (own, to, sender.connected) else {
         return Fate::Undeliverable;
     };
     let source = match &mut sender.gate {
         Some(gate) => gate.leave(now, own, remote),
         None => own,
     };
-    if config.link.pairs.are_apart(config.seed, from, to) {
+    if config.link.pairs.are_apart(config.seed, sender.index, to) {
         return Fate::Undeliverable;
     }
     let departure = match &config.link.bandwidth {
@@ -74,7 +93,7 @@ fn depart(
     };
     let Some(departure) = departure else { return Fate::Lost };
     let waits = departure.since(now);
-    match config.link.delays(config.seed, from, to, draw) {
+    match config.link.delays(config.seed, sender.index, to, draw) {
         [Some(delay), again] => {
             let again = again.map(|again| waits + again);
             Fate::Arrives { to, source, delay: waits + delay, again }
@@ -84,88 +103,18 @@ fn depart(
 }
 
 /// Whether a datagram gets into the machine it was sent to.
-fn admit(receiver: &Host, now: Instant, arrival: &Arrival) -> bool {
+pub(super) fn admit(
+    ground: &Ground<'_>,
+    now: Instant,
+    receiver: &Interface,
+    arrival: &Arrival,
+) -> bool {
     // A machine has the address only if it has one of the family at all.
-    let Some(own) = receiver.address(Family::of(&arrival.source)) else { return false };
-    receiver.connected
-        && !matches!(receiver.machine, Machine::Gone)
+    let own = receiver.address(ground.config.addresses, Family::of(&arrival.source));
+    let Some(own) = own.filter(|_| receiver.connected) else { return false };
+    ground.side(arrival.from) == ground.side(receiver.index)
         && match &receiver.gate {
             Some(gate) => gate.admits(now, own, arrival.port, arrival.source),
             None => arrival.port == own.port(),
         }
-}
-
-impl Network {
-    pub(super) fn transmit(&mut self, from: NodeIndex, transmit: Transmit) {
-        let Transmit { path, payload } = transmit;
-        if self.config.trace {
-            self.trace.datagram(self.now, from, &path, &payload);
-        }
-        self.counters.sent += 1;
-        let now = self.now;
-        let host = self.host_mut(from);
-        host.traffic.datagrams_out += 1;
-        host.traffic.bytes_out += payload.len() as u64;
-        let mut draw = Draw::new(self.config.seed, from, self.host(from).traffic.datagrams_out);
-        let Some(sender) = self.hosts.get_mut(from.0 as usize) else { return };
-        let what = (path.remote, payload.len());
-        match depart(&self.config, &self.elsewhere, now, sender, from, what, &mut draw) {
-            Fate::Undeliverable => self.counters.undeliverable += 1,
-            Fate::Lost => self.counters.lost += 1,
-            Fate::Arrives { to, source, delay, again } => {
-                let (port, is_through) = (path.remote.port(), false);
-                if let Some(again) = again {
-                    let payload = payload.clone();
-                    let arrival = Arrival { from, to, source, port, is_through, payload };
-                    self.queue.push(now + again, Happening::Arrive(arrival));
-                }
-                let arrival = Arrival { from, to, source, port, is_through, payload };
-                self.queue.push(now + delay, Happening::Arrive(arrival));
-            }
-        }
-    }
-
-    pub(super) fn arrive(&mut self, mut arrival: Arrival) {
-        let now = self.now;
-        let side = self.sides.get(&arrival.from).copied().unwrap_or_default();
-        let to = arrival.to;
-        let same_side = self.sides.get(&to).copied().unwrap_or_default() == side;
-        let Some(host) = self.hosts.get_mut(to.0 as usize).filter(|_| same_side) else {
-            self.counters.undeliverable += 1;
-            return;
-        };
-        if !admit(host, now, &arrival) {
-            self.counters.undeliverable += 1;
-            return;
-        }
-        if let Some(line) = self.config.link.bandwidth.filter(|_| !arrival.is_through) {
-            match host.lines.enter(&line, now, arrival.payload.len()) {
-                Some(at) => {
-                    arrival.is_through = true;
-                    self.queue.push(at, Happening::Arrive(arrival));
-                }
-                None => self.counters.lost += 1,
-            }
-            return;
-        }
-        host.traffic.datagrams_in += 1;
-        host.traffic.bytes_in += arrival.payload.len() as u64;
-        self.counters.delivered += 1;
-        let path = Path { link: LinkId(0), remote: arrival.source };
-        match host.react(&path, &arrival.payload) {
-            Reaction::Pass => {}
-            Reaction::Silence => return,
-            Reaction::Say(payload) => return self.transmit(to, Transmit { path, payload }),
-        }
-        match &mut host.machine {
-            Machine::Node(node) => {
-                if let Err(reason) = node.handle_datagram(now, path, &arrival.payload) {
-                    *self.counters.rejected.entry(reason).or_insert(0) += 1;
-                }
-                self.attend(to);
-            }
-            Machine::Listener(heard) => heard.push((path, arrival.payload)),
-            Machine::Gone => {}
-        }
-    }
 }

@@ -1,19 +1,15 @@
 //! Operations, and letting time pass.
 
+use core::cmp::Reverse;
 use core::time::Duration;
 
-use kadlet_core::{Event, Family, Instant, Node, OperationId, Path, Rng, Transmit};
+use kadlet_core::{Event, Family, Instant, Node, OperationId, Path, Transmit};
 
-use super::{Churn, Network};
-use crate::draw::Draw;
-use crate::host::{Machine, NodeIndex};
-use crate::queue::Happening;
+use super::passage::Ground;
+use super::shard::Shard;
+use super::{Churn, Network, windows};
+use crate::host::{Machine, NodeIndex, Watched};
 use crate::report::{NotAtRest, Operation, Report};
-
-/// Wake-ups in a row that change nothing before a node counts as broken.
-const MAX_SPINS: u32 = 1_000;
-/// Notices kept of a node: tests look at the first few.
-const MAX_NOTICES: usize = 64;
 
 /// Operations, and letting time pass.
 impl Network {
@@ -28,10 +24,9 @@ impl Network {
     ) -> Operation {
         let now = self.now;
         let id = command(self.running(node), now);
-        let operation = Operation { node, id };
-        self.watched.insert(operation, Vec::new());
+        self.host_mut(node).extras().watched.insert(id, Watched::All(Vec::new()));
         self.attend(node);
-        operation
+        Operation { node, id }
     }
 
     /// Gives a node something to do that starts no operation, or may fail to.
@@ -53,15 +48,15 @@ impl Network {
         let start = self.now;
         let limit = start + self.config.patience;
         while !self.is_done(operation) {
-            if !self.watched.contains_key(&operation) || !self.step(limit) {
+            if self.watched(operation).is_none() || !self.step(limit) {
                 return Err(NotAtRest {
                     waiting_for: vec![operation],
                     waited: self.now.since(start),
-                    events: self.watched.remove(&operation).unwrap_or_default(),
+                    events: self.forget(operation),
                 });
             }
         }
-        Ok(Report::new(self.watched.remove(&operation).unwrap_or_default()))
+        Ok(Report::new(self.forget(operation)))
     }
 
     /// Runs until all of the operations are done.
@@ -78,14 +73,20 @@ impl Network {
     /// Whether a watched operation is done.
     #[must_use]
     pub fn is_done(&self, operation: Operation) -> bool {
-        let events = self.watched.get(&operation);
-        matches!(events.and_then(|events| events.last()), Some((_, Event::Done { .. })))
+        self.watched(operation).is_some_and(Watched::is_done)
     }
 
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
-        while self.step(end) {}
+        while let Some(leaves) = self.next_leave().filter(|at| *at <= end) {
+            self.run_before(leaves);
+            self.now = self.now.max(leaves);
+            self.leave();
+        }
+        // Up to and with the end.
+        self.run_before(end + Duration::from_micros(1));
+        self.now = self.now.max(end);
     }
 
     /// Lets time pass until something is so, or `limit` has passed: whether it is so.
@@ -101,9 +102,10 @@ impl Network {
 
     /// Sends a datagram as a listener (or as if from any host).
     pub fn send_from(&mut self, from: NodeIndex, to: NodeIndex, payload: Vec<u8>) {
-        if let Some(remote) = self.host(to).address(Family::V4) {
-            self.transmit(from, Transmit { path: Path::direct(remote), payload });
-        }
+        let Some(remote) = self.address_of(to, Family::V4) else { return };
+        let transmit = Transmit { path: Path::direct(remote), payload };
+        let now = self.now;
+        self.shard_of(from, |shard, ground| shard.send(ground, now, from, transmit));
     }
 
     /// Takes what has arrived at a listener.
@@ -116,95 +118,115 @@ impl Network {
 
     /// Lets the next thing happen unless it lies behind `end`; then the clock stands at `end`.
     fn step(&mut self, end: Instant) -> bool {
-        if self.queue.next_at().is_none_or(|at| at > end) {
-            self.now = self.now.max(end);
-            return false;
-        }
-        let Some((at, what)) = self.queue.pop() else { return false };
-        self.now = self.now.max(at);
-        match what {
-            Happening::Arrive(arrival) => self.arrive(arrival),
-            Happening::Wake { node } => self.wake(node, at),
-            Happening::Leave { node } => self.leave(node),
+        let nexts = self.shards.iter_mut().map(|shard| shard.queue.next());
+        let next = nexts.enumerate().filter_map(|(shard, next)| Some((next?, shard))).min();
+        let leaves = self.next_leave();
+        match next {
+            Some(((at, _), shard)) if at <= end && leaves.is_none_or(|leaves| at < leaves) => {
+                let (ground, shards) = self.parts();
+                shards[shard].step_before(&ground, at + Duration::from_micros(1));
+                self.deliver();
+                self.now = self.now.max(at);
+            }
+            _ => match leaves.filter(|leaves| *leaves <= end) {
+                Some(leaves) => {
+                    self.now = self.now.max(leaves);
+                    self.leave();
+                }
+                None => {
+                    self.now = self.now.max(end);
+                    return false;
+                }
+            },
         }
         true
     }
 
-    /// # Panics
-    /// If the node asks for the same deadline again and again: a host would spin.
-    fn wake(&mut self, index: NodeIndex, at: Instant) {
-        let now = self.now;
-        let host = self.host_mut(index);
-        if host.armed != Some(at) {
-            return; // An earlier wake-up has been put in its place.
+    /// Lets everything happen at the nodes that happens before `end`; nobody leaves before.
+    fn run_before(&mut self, end: Instant) {
+        let attacked = self.attacked;
+        let (ground, shards) = self.parts();
+        if let [shard] = &mut **shards {
+            shard.run_before(&ground, end);
+        } else if attacked || !windows::run_before(shards, &ground, end) {
+            // An attacker's machines know at once what one of them knows, or links leave no time in
+            // which threads could work apart.
+            while let Some(last) = end.as_micros().checked_sub(1)
+                && self.step(Instant::from_micros(last))
+            {}
         }
-        host.armed = None;
-        let Some(node) = host.node_mut() else { return };
-        if node.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            node.handle_timeout(now);
-            let again = node.poll_timeout().is_some_and(|deadline| deadline <= now);
-            host.spins = if again { host.spins + 1 } else { 0 };
-            assert!(host.spins < MAX_SPINS, "{index} asks to be woken at {now:?} for ever");
-        }
-        self.attend(index);
     }
 
-    fn leave(&mut self, node: NodeIndex) {
+    fn next_leave(&self) -> Option<Instant> {
+        self.leaving.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Whose session ends next leaves, and somebody comes instead.
+    fn leave(&mut self) {
+        let Some(Reverse((_, node))) = self.leaving.pop() else { return };
         let Some(Churn { sessions, options }) = &self.churn else { return };
         let (sessions, options) = (*sessions, options.clone());
         self.kill(node);
         let (newcomer, join) = self.add_newcomer(options);
         if let Some(join) = join {
-            self.watched.remove(&join);
+            self.forget(join);
         }
         let end = sessions.end_of_newcomer(self.now, &mut self.rng);
-        self.queue.push(end, Happening::Leave { node: newcomer });
-        self.counters.replaced += 1;
+        self.leaving.push(Reverse((end, newcomer)));
+        self.replaced += 1;
     }
 
     /// Drains a node after it was called, and arms its next wake-up.
-    pub(super) fn attend(&mut self, index: NodeIndex) {
-        while let Some(transmit) = self.host_mut(index).node_mut().and_then(Node::poll_transmit) {
-            let host = self.host_mut(index);
-            match host.rewrite {
-                None => self.transmit(index, transmit),
-                Some(rewrite) => {
-                    let sent = host.traffic.datagrams_out;
-                    let mut draw = Draw::new(!self.config.seed, index, sent);
-                    let mut rng = Rng::from_seed(draw.bytes());
-                    for transmit in rewrite(&mut rng, transmit) {
-                        self.transmit(index, transmit);
-                    }
-                }
-            }
-        }
-        while let Some(event) = self.host_mut(index).node_mut().and_then(Node::poll_event) {
-            self.note(index, event);
-        }
-        while self.host_mut(index).node_mut().and_then(Node::poll_change).is_some() {}
+    pub(super) fn attend(&mut self, node: NodeIndex) {
         let now = self.now;
-        let host = self.host_mut(index);
-        let Some(deadline) = host.node().and_then(Node::poll_timeout) else { return };
-        let deadline = deadline.max(now);
-        if host.armed.is_none_or(|armed| deadline < armed) {
-            host.armed = Some(deadline);
-            self.queue.push(deadline, Happening::Wake { node: index });
+        self.shard_of(node, |shard, ground| shard.attend(ground, now, node));
+    }
+
+    fn shard_of(&mut self, node: NodeIndex, act: impl FnOnce(&mut Shard, &Ground<'_>)) {
+        let (ground, shards) = self.parts();
+        let shard = node.0 as usize % shards.len();
+        act(&mut shards[shard], &ground);
+        self.deliver();
+    }
+
+    /// Hands the shards what others have for them, while no thread does.
+    fn deliver(&mut self) {
+        if self.shards.len() == 1 {
+            return;
+        }
+        for from in 0..self.shards.len() {
+            for to in 0..self.shards.len() {
+                let mut letters = core::mem::take(&mut self.shards[from].out.letters[to]);
+                for letter in letters.drain(..) {
+                    self.shards[to].receive(letter);
+                }
+                self.shards[from].out.letters[to] = letters;
+            }
         }
     }
 
-    fn note(&mut self, node: NodeIndex, event: Event) {
-        if self.config.trace {
-            self.trace.event(self.now, node, &event);
-        }
-        if let Some(id) = event.operation() {
-            if let Some(events) = self.watched.get_mut(&Operation { node, id }) {
-                events.push((self.now, event));
+    fn watched(&self, operation: Operation) -> Option<&Watched> {
+        self.host(operation.node).extras.as_ref()?.watched.get(&operation.id)
+    }
+
+    /// From now on only the end of an operation is kept.
+    pub(super) fn watch_end(&mut self, operation: Operation) {
+        let watched = &mut self.host_mut(operation.node).extras().watched;
+        if let Some(watched) = watched.get_mut(&operation.id) {
+            let last = core::mem::replace(watched, Watched::End(None)).into_events().pop();
+            if let Some((at, event)) = last {
+                watched.note(at, event);
             }
-        } else {
-            let notices = &mut self.host_mut(node).notices;
-            if notices.len() < MAX_NOTICES {
-                notices.push(event);
-            }
         }
+    }
+
+    /// Stops watching an operation; what was said of it.
+    pub(super) fn forget(&mut self, operation: Operation) -> Vec<(Instant, Event)> {
+        let extras = &mut self.host_mut(operation.node).extras;
+        let found = extras.as_mut().and_then(|extras| extras.watched.remove(&operation.id));
+        if extras.as_ref().is_some_and(|extras| extras.is_empty()) {
+            *extras = None;
+        }
+        found.map(Watched::into_events).unwrap_or_default()
     }
 }

@@ -13,6 +13,7 @@ mod mainline;
 mod misfortune;
 mod oracle;
 mod records;
+mod threads;
 mod trace;
 mod versions;
 
