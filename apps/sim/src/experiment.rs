@@ -1,3 +1,11 @@
 //! Experiments.
 
+pub mod crowd;
+pub mod figures;
+pub mod half_dead;
+pub mod nat;
+pub mod offline;
+pub mod partition;
+pub mod republish;
+pub mod setting;
 pub mod sybil;

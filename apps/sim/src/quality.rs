@@ -60,6 +60,19 @@ pub fn sample(
     target: Id,
     beside: &Beside<'_>,
 ) -> Result<Sample, NotAtRest> {
+    Ok(sample_with(net, asker, target, beside)?.0)
+}
+
+/// [`sample`], and everything the node said.
+///
+/// # Errors
+/// If it does not end.
+pub fn sample_with(
+    net: &mut Network,
+    asker: NodeIndex,
+    target: Id,
+    beside: &Beside<'_>,
+) -> Result<(Sample, Report), NotAtRest> {
     let config = net.node(asker).config().clone();
     let (k, number) = (config.lookup.k, net.now().as_micros());
     let (ideal, one_round, others, before) = {
@@ -94,7 +107,7 @@ pub fn sample(
     // Somebody who came just now is no mistake either.
     let strangers = strangers.filter(|id| !net.is_newcomer(**id, beside.settled)).count();
     let totals = report.totals();
-    Ok(Sample {
+    let sample = Sample {
         first: first_of(&report, &before).map(|at| at.since(started)),
         complete: totals.elapsed,
         hops: totals.hops,
@@ -107,7 +120,8 @@ pub fn sample(
         ideal,
         one_round,
         others,
-    })
+    };
+    Ok((sample, report))
 }
 
 /// When the first of these answered.

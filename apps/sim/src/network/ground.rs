@@ -23,7 +23,7 @@ impl Network {
         self.config.link.rtt.between(self.config.seed, a, b)
     }
 
-    /// What stands before a node.
+    /// What stands before a node, also of one that is still to come.
     #[must_use]
     pub fn nat(&self, node: NodeIndex) -> Nat {
         self.config.nat.class(self.config.seed, node)
@@ -71,5 +71,11 @@ impl Network {
     #[must_use]
     pub fn is_newcomer(&self, id: Id, than: Duration) -> bool {
         self.find(id).is_some_and(|node| self.is_new(node, than))
+    }
+
+    /// Whether a node has left.
+    #[must_use]
+    pub fn has_left(&self, node: NodeIndex) -> bool {
+        matches!(self.host(node).machine, Machine::Gone)
     }
 }

@@ -1,0 +1,107 @@
+//! What an experiment finds: named numbers with their units, in a fixed order.
+
+use core::fmt;
+
+use crate::quality::{Sample, ms, quantile, sorted};
+
+/// One number.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Figure {
+    /// In snake case.
+    pub name: &'static str,
+    /// Of the value: `ms`, `share`, `bytes/s`, …; empty for a count.
+    pub unit: &'static str,
+    /// The value.
+    pub value: f64,
+    /// Of a share its denominator, of a quantile or a mean how many were measured.
+    pub of: Option<u64>,
+}
+
+/// The numbers of one run.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Figures(pub Vec<Figure>);
+
+impl Figures {
+    /// Adds a number.
+    pub fn add(&mut self, name: &'static str, unit: &'static str, value: f64, of: Option<u64>) {
+        self.0.push(Figure { name, unit, value, of });
+    }
+
+    /// Adds a share.
+    pub fn share(&mut self, name: &'static str, count: usize, of: usize) {
+        // Counts of a simulation are far below 2^53.
+        let value = if of == 0 { f64::NAN } else { count as f64 / of as f64 };
+        self.add(name, "share", value, Some(of as u64));
+    }
+
+    /// Adds a mean.
+    pub fn mean(&mut self, name: &'static str, unit: &'static str, values: &[f64]) {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        self.add(name, unit, mean, Some(values.len() as u64));
+    }
+
+    /// Adds a median and the tails that matter.
+    fn quantiles(&mut self, names: [&'static str; 3], unit: &'static str, values: &[f64]) {
+        for (name, permille) in names.into_iter().zip([500, 950, 990]) {
+            self.add(name, unit, quantile(values, permille), Some(values.len() as u64));
+        }
+    }
+
+    /// A number by its name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
+    /// What lookups are measured by; those by other policies under their names.
+    pub fn lookups(&mut self, samples: &[Sample], nodes: usize, policies: &[&'static str]) {
+        let of = |value: &dyn Fn(&Sample) -> f64| sorted(samples.iter().map(value));
+        let some =
+            |value: &dyn Fn(&Sample) -> Option<f64>| sorted(samples.iter().filter_map(value));
+        let first = some(&|it| it.first.map(ms));
+        let complete = of(&|it| ms(it.complete));
+        let ideal_first = some(&|it| it.ideal.first.map(ms));
+        let ideal_complete = of(&|it| ms(it.ideal.complete));
+        let round_first = some(&|it| it.one_round.first.map(ms));
+        let round_complete = of(&|it| ms(it.one_round.complete));
+        let exact = samples.iter().filter(|it| it.exact).count();
+        self.share("exact", exact, samples.len());
+        let (found, wanted) =
+            samples.iter().fold((0, 0), |(a, b), it| (a + it.found, b + it.wanted));
+        self.share("found", found, wanted);
+        self.quantiles(["first_p50", "first_p95", "first_p99"], "ms", &first);
+        self.quantiles(["complete_p50", "complete_p95", "complete_p99"], "ms", &complete);
+        self.quantiles(
+            ["ideal_first_p50", "ideal_first_p95", "ideal_first_p99"],
+            "ms",
+            &ideal_first,
+        );
+        let names = ["ideal_complete_p50", "ideal_complete_p95", "ideal_complete_p99"];
+        self.quantiles(names, "ms", &ideal_complete);
+        let count = Some(samples.len() as u64);
+        let ratio = |ours: &[f64], best: &[f64]| quantile(ours, 500) / quantile(best, 500);
+        self.add("first_to_ideal", "ratio", ratio(&first, &ideal_first), count);
+        self.add("complete_to_ideal", "ratio", ratio(&complete, &ideal_complete), count);
+        self.add("first_to_one_round", "ratio", ratio(&first, &round_first), count);
+        self.add("complete_to_one_round", "ratio", ratio(&complete, &round_complete), count);
+        self.mean("hops", "", &of(&|it| f64::from(it.hops)));
+        self.add("log2_nodes", "", libm::log2(nodes as f64), None);
+        self.mean("asked", "", &of(&|it| f64::from(it.asked)));
+        self.mean("datagrams_per_lookup", "", &of(&|it| f64::from(it.datagrams)));
+        self.mean("bytes_per_lookup", "bytes", &of(&|it| it.bytes as f64));
+        for (at, name) in policies.iter().enumerate() {
+            let theirs = some(&|it| it.others.get(at).map(|timing| ms(timing.complete)));
+            self.add(name, "ms", quantile(&theirs, 500), count);
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Figure { name, unit, value, of } in &self.0 {
+            let of = of.map(|of| format!("  of {of}")).unwrap_or_default();
+            writeln!(f, "{name:<28} {value:>12.4} {unit}{of}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! `nat`: nodes behind NATs and firewalls in the shares that were measured, pairs that are apart,
+//! 1.5 % loss, public addresses: who acts as a server, and how those behind each class are served.
+
+use core::time::Duration;
+
+use kadlet_core::{Event, Role};
+
+use super::figures::Figures;
+use super::partition::{fetch, store};
+use super::setting::{Setting, seasoned, upkeep};
+use crate::address::AddressPlan;
+use crate::host::NodeIndex;
+use crate::link::Pairs;
+use crate::nat::{Nat, NatModel};
+use crate::network::{Network, NodeOptions};
+use crate::quality::{self, Beside, Sample, ms, quantile, sorted};
+use crate::report::NotAtRest;
+
+/// The internet as it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Nats {
+    /// The network and the lookups.
+    pub setting: Setting,
+    /// Values written by anybody and read by anybody else.
+    pub values: usize,
+}
+
+/// Names of shares and medians by class, in the order of [`Nat::ALL`].
+const CLASSES: [[&str; 3]; 6] = [
+    ["servers_open", "exact_open", "complete_p50_open"],
+    ["servers_full_cone", "exact_full_cone", "complete_p50_full_cone"],
+    ["servers_address_restricted", "exact_address_restricted", "complete_p50_address_restricted"],
+    ["servers_port_restricted", "exact_port_restricted", "complete_p50_port_restricted"],
+    ["servers_symmetric", "exact_symmetric", "complete_p50_symmetric"],
+    ["servers_firewalled", "exact_firewalled", "complete_p50_firewalled"],
+];
+
+impl Nats {
+    /// The setting in the world of `kademlia.md`.
+    #[must_use]
+    pub const fn new(mut setting: Setting) -> Self {
+        setting.sim.addresses = AddressPlan::Public;
+        setting.sim.nat = NatModel::MEASURED;
+        setting.sim.link.pairs = Pairs::MEASURED;
+        setting.sim.link.loss = 15_000;
+        Self { setting, values: 50 }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn run(&self) -> Result<Figures, NotAtRest> {
+        let mut net = self.network()?;
+        let mut figures = Figures::default();
+        upkeep(&mut net, Duration::from_secs(1_800), &mut figures);
+        let policies: Vec<_> = self.setting.policies.iter().map(|(_, it)| *it).collect();
+        let beside = Beside { policies: &policies, ..Beside::default() };
+        let (mut samples, mut asked, mut silent) = (Vec::new(), 0, 0);
+        for _ in 0..self.setting.lookups {
+            let next = net.now() + self.setting.pace;
+            let (asker, target) = (seasoned(&mut net), net.random_id());
+            let (sample, report) = quality::sample_with(&mut net, asker, target, &beside)?;
+            for (_, event) in report.events() {
+                asked += usize::from(matches!(event, Event::Asked { .. }));
+                silent += usize::from(matches!(event, Event::Failed { .. }));
+            }
+            samples.push((net.nat(asker), sample));
+            net.run_for(next.since(net.now()));
+        }
+        figures.share("silent", silent, asked);
+        by_class(&net, &samples, &mut figures);
+        let samples: Vec<Sample> = samples.into_iter().map(|(_, sample)| sample).collect();
+        let names: Vec<_> = self.setting.policies.iter().map(|(name, _)| *name).collect();
+        figures.lookups(&samples, self.setting.nodes, &names);
+        let mut read = 0;
+        for number in 0..self.values {
+            let (writer, reader) = (net.random_live(), net.random_live());
+            let key = store(&mut net, writer, number)?;
+            read += usize::from(fetch(&mut net, reader, key)?);
+        }
+        figures.share("values_read", read, self.values);
+        Ok(figures)
+    }
+
+    /// Grown from a few open nodes that were told to be servers: everybody joins through those, and
+    /// finds out by itself what it is.
+    fn network(&self) -> Result<Network, NotAtRest> {
+        let setting = &self.setting;
+        let mut net = Network::new(setting.sim.clone());
+        let (mut routers, mut joins) = (Vec::new(), Vec::new());
+        while net.live().len() < setting.nodes {
+            let mut options = NodeOptions::new(setting.config.clone());
+            let next = NodeIndex(u32::try_from(net.live().len()).unwrap_or(u32::MAX));
+            let is_router = routers.len() < ROUTERS && net.nat(next) == Nat::Open;
+            if is_router {
+                options.config.role = Role::Server;
+            }
+            let node = net.add_node(options);
+            if !routers.is_empty() {
+                joins.push(net.join(node, &routers));
+            }
+            if is_router {
+                routers.push(node);
+            }
+            net.run_for(Duration::from_millis(200));
+        }
+        net.wait_all(joins)?;
+        net.run_for(setting.warm_up);
+        if let Some(sessions) = setting.sessions {
+            net.start_churn(sessions, NodeOptions::new(setting.config.clone()), &routers);
+        }
+        Ok(net)
+    }
+}
+
+/// Open nodes that everybody joins through.
+const ROUTERS: usize = 5;
+
+fn by_class(net: &Network, samples: &[(Nat, Sample)], figures: &mut Figures) {
+    for (class, [servers, exact, complete]) in Nat::ALL.into_iter().zip(CLASSES) {
+        let nodes = net.live().iter().filter(|node| net.nat(**node) == class);
+        let acting = nodes.clone().filter(|node| net.node(**node).health().server).count();
+        figures.share(servers, acting, nodes.count());
+        let of = samples.iter().filter(|(it, _)| *it == class).map(|(_, sample)| sample);
+        let times = sorted(of.clone().map(|sample| ms(sample.complete)));
+        figures.share(exact, of.filter(|sample| sample.exact).count(), times.len());
+        figures.add(complete, "ms", quantile(&times, 500), Some(times.len() as u64));
+    }
+}

@@ -1,0 +1,95 @@
+//! `offline-and-back`: many nodes lose their network for a night, all at once, and come back.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use kadlet_core::{Family, Id};
+
+use super::figures::Figures;
+use super::partition::one_of;
+use super::setting::Setting;
+use crate::host::NodeIndex;
+use crate::network::Network;
+use crate::oracle::Picture;
+use crate::report::NotAtRest;
+
+/// Cables that are pulled and put back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OfflineAndBack {
+    /// The network; so many lookups of returners are made at each moment that is looked at.
+    pub setting: Setting,
+    /// Who goes, in percent.
+    pub gone: usize,
+    /// For how long.
+    pub away: Duration,
+}
+
+/// After how many seconds it is looked at how the returners do.
+const MOMENTS: [(&str, &str, u64); 4] = [
+    ("found_10_s_after", "ended_10_s_after", 10),
+    ("found_1_min_after", "ended_1_min_after", 60),
+    ("found_5_min_after", "ended_5_min_after", 300),
+    ("found_1_h_after", "ended_1_h_after", 3_600),
+];
+
+impl OfflineAndBack {
+    /// A fifth of the nodes, for eight hours.
+    #[must_use]
+    pub const fn new(setting: Setting) -> Self {
+        Self { setting, gone: 20, away: Duration::from_secs(8 * 3_600) }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn run(&self) -> Result<Figures, NotAtRest> {
+        let mut net = self.setting.network()?;
+        let mut nodes = net.live().to_vec();
+        net.rng().shuffle(&mut nodes);
+        let (gone, stayed) = nodes.split_at(nodes.len() * self.gone / 100);
+        let known: Vec<BTreeSet<Id>> = gone.iter().map(|node| contacts(&net, *node)).collect();
+        gone.iter().for_each(|node| net.set_connected(*node, false));
+        net.run_for(self.away);
+        let mut figures = Figures::default();
+        let (mut kept, mut of) = (0, 0);
+        for (node, known) in gone.iter().zip(&known) {
+            kept += contacts(&net, *node).intersection(known).count();
+            of += known.len();
+        }
+        figures.share("contacts_kept", kept, of);
+        let away: BTreeSet<Id> = gone.iter().map(|node| net.node(*node).id()).collect();
+        let (mut dead, mut entries) = (0, 0);
+        for node in stayed {
+            let known = contacts(&net, *node);
+            dead += known.intersection(&away).count();
+            entries += known.len();
+        }
+        figures.share("dead_entries_of_others", dead, entries);
+        gone.iter().for_each(|node| net.set_connected(*node, true));
+        let back = net.now();
+        for (found_name, ended_name, after) in MOMENTS {
+            net.run_for((back + Duration::from_secs(after)).since(net.now()));
+            let (mut found, mut wanted, mut ended) = (0, 0, 0);
+            for _ in 0..self.setting.lookups {
+                let (asker, target) = (one_of(&mut net, gone), net.random_id());
+                let k = self.setting.config.lookup.k;
+                let truth = Picture::of(&net).closest(target, k, asker);
+                let operation = net.command(asker, |node, now| node.find_node(now, target));
+                let report = net.wait(operation)?;
+                let got = report.closest_ids();
+                let hits = truth.iter().filter(|(id, _)| got.contains(id)).count();
+                (found, wanted) = (found + hits, wanted + truth.len());
+                ended += usize::from(hits == truth.len());
+            }
+            figures.share(found_name, found, wanted);
+            figures.share(ended_name, ended, self.setting.lookups);
+        }
+        Ok(figures)
+    }
+}
+
+fn contacts(net: &Network, node: NodeIndex) -> BTreeSet<Id> {
+    net.node(node).table(Family::V4).iter().map(|entry| entry.contact.id).collect()
+}

@@ -1,0 +1,128 @@
+//! `partition`: the network falls into two parts that do not hear each other, and heals.
+
+use core::time::Duration;
+
+use kadlet_core::record::{Item, Value};
+use kadlet_core::{GetQuery, Id, Outcome, PutOptions};
+
+use super::figures::Figures;
+use super::setting::Setting;
+use crate::host::NodeIndex;
+use crate::network::Network;
+use crate::oracle::Picture;
+use crate::report::NotAtRest;
+
+/// A partition that heals.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Partition {
+    /// The network; so many lookups are made at each moment that is looked at.
+    pub setting: Setting,
+    /// Nodes in the smaller part, in percent.
+    pub part: usize,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// Values stored in the larger part meanwhile and read in the smaller one afterwards.
+    pub values: usize,
+}
+
+/// When it is looked at how much has healed.
+const MOMENTS: [(&str, &str, u64); 5] = [
+    ("found_1_min_after", "exact_1_min_after", 60),
+    ("found_10_min_after", "exact_10_min_after", 600),
+    ("found_30_min_after", "exact_30_min_after", 1_800),
+    ("found_1_h_after", "exact_1_h_after", 3_600),
+    ("found_2_h_after", "exact_2_h_after", 7_200),
+];
+
+impl Partition {
+    /// One part of three, for an hour.
+    #[must_use]
+    pub const fn new(setting: Setting) -> Self {
+        Self { setting, part: 33, lasts: Duration::from_secs(3_600), values: 20 }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn run(&self) -> Result<Figures, NotAtRest> {
+        let mut net = self.setting.network()?;
+        let mut nodes = net.live().to_vec();
+        net.rng().shuffle(&mut nodes);
+        let (smaller, larger) = nodes.split_at(nodes.len() * self.part / 100);
+        smaller.iter().for_each(|node| net.set_side(*node, 1));
+        let mut figures = Figures::default();
+        net.run_for(self.lasts / 2);
+        let mut keys = Vec::new();
+        for number in 0..self.values {
+            let writer = one_of(&mut net, larger);
+            keys.push(store(&mut net, writer, number)?);
+        }
+        net.run_for(self.lasts / 2);
+        let during = self.look(&mut net)?;
+        figures.share("found_meanwhile", during.0, during.1);
+        figures.share("exact_meanwhile", during.2, self.setting.lookups);
+        smaller.iter().for_each(|node| net.set_side(*node, 0));
+        let healed = net.now();
+        for (found_name, exact_name, after) in MOMENTS {
+            net.run_for((healed + Duration::from_secs(after)).since(net.now()));
+            let (found, wanted, exact) = self.look(&mut net)?;
+            figures.share(found_name, found, wanted);
+            figures.share(exact_name, exact, self.setting.lookups);
+        }
+        let mut read = 0;
+        for key in &keys {
+            let reader = one_of(&mut net, smaller);
+            read += usize::from(fetch(&mut net, reader, *key)?);
+        }
+        figures.share("values_read_across", read, keys.len());
+        Ok(figures)
+    }
+
+    /// Lookups from everywhere: found, of how many, and exact.
+    fn look(&self, net: &mut Network) -> Result<(usize, usize, usize), NotAtRest> {
+        let (mut found, mut wanted, mut exact) = (0, 0, 0);
+        for _ in 0..self.setting.lookups {
+            let (asker, target) = (net.random_live(), net.random_id());
+            let k = self.setting.config.lookup.k;
+            let truth: Vec<Id> =
+                Picture::of(net).closest(target, k, asker).into_iter().map(|it| it.0).collect();
+            let operation = net.command(asker, |node, now| node.find_node(now, target));
+            let got = net.wait(operation)?.closest_ids();
+            let hits = truth.iter().filter(|id| got.contains(id)).count();
+            found += hits;
+            wanted += truth.len();
+            exact += usize::from(hits == truth.len());
+        }
+        Ok((found, wanted, exact))
+    }
+}
+
+/// One of these nodes.
+pub(super) fn one_of(net: &mut Network, nodes: &[NodeIndex]) -> NodeIndex {
+    // Below the length of a slice, so it fits usize.
+    nodes[net.rng().below(nodes.len() as u64) as usize]
+}
+
+/// Stores a value that is told apart by its number; gives its key.
+pub(super) fn store(net: &mut Network, writer: NodeIndex, number: usize) -> Result<Id, NotAtRest> {
+    let mut bytes = [0; 64];
+    bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    let Ok(value) = Value::new(bytes) else { unreachable!("64 bytes are no large value") };
+    let item = Item::Immutable(value);
+    let key = item.key();
+    let operation =
+        net.command(writer, |node, now| match node.put(now, item, PutOptions::default()) {
+            Ok(operation) => operation,
+            Err(error) => unreachable!("a small value is refused: {error}"),
+        });
+    net.wait(operation)?;
+    Ok(key)
+}
+
+/// Whether a value is found.
+pub(super) fn fetch(net: &mut Network, reader: NodeIndex, key: Id) -> Result<bool, NotAtRest> {
+    let operation = net.command(reader, |node, now| node.get(now, GetQuery::new(key)));
+    Ok(net.wait(operation)?.outcome() == Outcome::Success)
+}

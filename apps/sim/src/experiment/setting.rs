@@ -1,0 +1,215 @@
+//! What the experiments in a friendly world have in common: a network that grew and came to rest,
+//! lookups at a steady pace, and what the nodes' tables are like.
+//!
+//! Warm-up: joining leaves refreshes under way for some seconds; under churn a table is as good as
+//! it will be after one refresh of every bucket (an hour), and the share of newcomers in the network
+//! is what it will be from the beginning, since the sessions of those who are there are drawn as
+//! those of a network that ran for ever ([`crate::Weibull::draw_residual`]).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+
+use kadlet_core::{Config, Family, Id};
+
+use super::figures::Figures;
+use crate::churn::Sessions;
+use crate::host::NodeIndex;
+use crate::network::{Network, NodeOptions, SimConfig};
+use crate::oracle::Policy;
+use crate::quality::{self, Beside, Sample};
+use crate::report::NotAtRest;
+
+/// Lookups in a network that is left alone, or in which nodes come and go.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Setting {
+    /// The network and the seed.
+    pub sim: SimConfig,
+    /// The settings of all nodes.
+    pub config: Config,
+    /// How many there are.
+    pub nodes: usize,
+    /// How long they stay; none: for ever.
+    pub sessions: Option<Sessions>,
+    /// From the last join to the first lookup.
+    pub warm_up: Duration,
+    /// Lookups from random nodes for random targets.
+    pub lookups: usize,
+    /// From the start of one lookup to that of the next.
+    pub pace: Duration,
+    /// Policies of others, run beside each lookup, and the names of their medians.
+    pub policies: Vec<(&'static str, Policy)>,
+}
+
+/// Who came less than this ago need not be found: a join takes some seconds, and until it is over
+/// nobody can know the newcomer.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// The policies of others.
+pub const CLASSICAL: [(&str, Policy); 4] = [
+    ("serial_p50", Policy::SERIAL),
+    ("two_timeouts_p50", Policy::TWO_TIMEOUTS),
+    ("fixed_p50", Policy::FIXED),
+    ("rounds_p50", Policy::ROUNDS),
+];
+
+impl Setting {
+    /// Nodes with these settings in the network of [`SimConfig::with_seed`]; a minute to come to
+    /// rest, then a lookup every 5 s.
+    #[must_use]
+    pub fn new(seed: u64, nodes: usize, config: Config) -> Self {
+        Self {
+            sim: SimConfig::with_seed(seed),
+            config,
+            nodes,
+            sessions: None,
+            warm_up: Duration::from_secs(60),
+            lookups: 100,
+            pace: Duration::from_secs(5),
+            policies: CLASSICAL.to_vec(),
+        }
+    }
+
+    /// The network, grown and warm.
+    ///
+    /// # Errors
+    /// If a node does not end its joining.
+    pub fn network(&self) -> Result<Network, NotAtRest> {
+        let mut net = Network::new(self.sim.clone());
+        net.grow(self.nodes, &self.config)?;
+        if let Some(sessions) = self.sessions {
+            net.start_churn(sessions, NodeOptions::new(self.config.clone()), &[]);
+        }
+        net.run_for(self.warm_up);
+        Ok(net)
+    }
+
+    /// Lookups at the setting's pace, each held against brute force and the oracle.
+    ///
+    /// # Errors
+    /// If one does not end.
+    pub fn look_up(&self, net: &mut Network) -> Result<Vec<Sample>, NotAtRest> {
+        let mut samples = Vec::with_capacity(self.lookups);
+        let policies: Vec<Policy> = self.policies.iter().map(|(_, policy)| *policy).collect();
+        let beside = Beside { policies: &policies, settled: SETTLED };
+        for _ in 0..self.lookups {
+            let next = net.now() + self.pace;
+            let (asker, target) = (seasoned(net), net.random_id());
+            match quality::sample(net, asker, target, &beside) {
+                Ok(sample) => samples.push(sample),
+                // Whoever leaves in the midst of its lookup is not served badly.
+                Err(_) if net.has_left(asker) => {}
+                Err(error) => return Err(error),
+            }
+            net.run_for(next.since(net.now()));
+        }
+        Ok(samples)
+    }
+
+    /// Runs it: the network at rest, then lookups.
+    ///
+    /// # Errors
+    /// If something does not end.
+    pub fn run(&self) -> Result<Figures, NotAtRest> {
+        let mut net = self.network()?;
+        let mut figures = Figures::default();
+        upkeep(&mut net, Duration::from_secs(1_800), &mut figures);
+        let before = Tables::of(&net);
+        let samples = self.look_up(&mut net)?;
+        let names: Vec<_> = self.policies.iter().map(|(name, _)| *name).collect();
+        figures.lookups(&samples, self.nodes, &names);
+        Tables::of(&net).figures(&before, &net, &mut figures);
+        Ok(figures)
+    }
+}
+
+/// A node that has been there for a while, so that it has joined.
+pub fn seasoned(net: &mut Network) -> NodeIndex {
+    // Some are there: the network has been warmed up.
+    for _ in 0..1_000 {
+        let node = net.random_live();
+        if !net.is_new(node, Duration::from_secs(60)) {
+            return node;
+        }
+    }
+    net.random_live()
+}
+
+/// What the nodes send while nobody looks anything up, in datagrams and bytes a node and second.
+pub fn upkeep(net: &mut Network, time: Duration, figures: &mut Figures) {
+    let before: BTreeMap<_, _> =
+        net.live().iter().map(|node| (*node, net.traffic(*node))).collect();
+    net.run_for(time);
+    let (mut datagrams, mut bytes, mut nodes) = (0, 0, 0_u32);
+    for node in net.live() {
+        let Some(then) = before.get(node) else { continue };
+        let now = net.traffic(*node);
+        datagrams += now.datagrams_out - then.datagrams_out;
+        bytes += now.bytes_out - then.bytes_out;
+        nodes += 1;
+    }
+    let rate = |count: u64| count as f64 / f64::from(nodes) / time.as_secs_f64();
+    let of = Some(u64::from(nodes));
+    figures.add("upkeep_datagrams", "per node and second", rate(datagrams), of);
+    figures.add("upkeep_bytes", "bytes per node and second", rate(bytes), of);
+}
+
+/// Who is in whose table.
+#[derive(Clone, Debug)]
+pub struct Tables(BTreeMap<NodeIndex, BTreeSet<Id>>);
+
+/// Tables looked at: enough for a share to a percent.
+const LOOKED_AT: usize = 200;
+
+impl Tables {
+    /// Those of the first nodes that live.
+    #[must_use]
+    pub fn of(net: &Network) -> Self {
+        let mut nodes = net.live().to_vec();
+        nodes.sort_unstable();
+        nodes.truncate(LOOKED_AT);
+        let table =
+            |node| net.node(node).table(Family::V4).iter().map(|entry| entry.contact.id).collect();
+        Self(nodes.into_iter().map(|node| (node, table(node))).collect())
+    }
+
+    /// How many of the entries are of nodes that have left.
+    #[must_use]
+    pub fn dead(&self, net: &Network) -> (usize, usize) {
+        let live: BTreeSet<Id> = net.live().iter().map(|node| net.node(*node).id()).collect();
+        let entries = self.0.values().flatten();
+        (entries.clone().filter(|id| !live.contains(id)).count(), entries.count())
+    }
+
+    /// What became of tables since `before`, and how full their buckets are: of the places in
+    /// buckets for whose range there are nodes enough.
+    pub fn figures(&self, before: &Self, net: &Network, figures: &mut Figures) {
+        let (dead, entries) = self.dead(net);
+        figures.mean(
+            "contacts",
+            "",
+            &self.0.values().map(|it| it.len() as f64).collect::<Vec<_>>(),
+        );
+        figures.share("dead_entries", dead, entries);
+        let live: BTreeSet<Id> = net.live().iter().map(|node| net.node(*node).id()).collect();
+        let (mut lost, mut kept) = (0, 0);
+        for (node, then) in &before.0 {
+            let Some(now) = self.0.get(node) else { continue };
+            for id in then.iter().filter(|id| live.contains(id)) {
+                kept += usize::from(now.contains(id));
+                lost += usize::from(!now.contains(id));
+            }
+        }
+        figures.share("false_evictions", lost, lost + kept);
+        let (mut filled, mut places) = (0, 0);
+        for node in self.0.keys() {
+            let table = net.node(*node).table(Family::V4);
+            for bucket in table.buckets() {
+                let there = live.iter().filter(|id| bucket.covers(**id)).count();
+                places += there.min(table.config().k);
+                filled += bucket.contacts().len().min(table.config().k);
+            }
+        }
+        figures.share("bucket_fill", filled, places);
+    }
+}
