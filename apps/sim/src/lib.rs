@@ -24,6 +24,8 @@ extern crate alloc;
 
 mod address;
 mod churn;
+pub mod classics;
+pub mod content;
 mod distribution;
 mod draw;
 pub mod experiment;
