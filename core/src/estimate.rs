@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 
 use crate::config::EstimateConfig;
 use crate::id::{Distance, Id};
+use crate::sort::sort_by_key;
 
 /// A network-size estimate.
 ///
@@ -103,7 +104,7 @@ impl Estimate {
             return None;
         }
         let mut spacings: Vec<_> = self.samples.iter().map(|sample| sample.spacing).collect();
-        spacings.sort_unstable();
+        sort_by_key(&mut spacings, |spacing| *spacing);
         let (low, high) = ((spacings.len() - 1) / 2, spacings.len() / 2);
         let (low, high) = (*spacings.get(low)?, *spacings.get(high)?);
         Some(low + (high - low) / 2)

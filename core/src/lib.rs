@@ -108,6 +108,8 @@ mod node;
 pub mod record;
 mod requests;
 mod rng;
+mod sort;
+mod sorted;
 mod store;
 mod table;
 mod time;

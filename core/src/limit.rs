@@ -14,13 +14,13 @@
 //! Local addresses are spared by default (mistake 28), except by the global budget for signatures,
 //! which protects our processor rather than fairness. What is dropped is counted.
 
-use alloc::collections::BTreeMap;
 use alloc::collections::binary_heap::{BinaryHeap, PeekMut};
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::{LimitConfig, Rate};
 use crate::contact::Prefix;
+use crate::sorted::Map;
 use crate::time::Instant;
 
 /// How long a source with a full bucket is remembered nevertheless, in nanoseconds: one that comes
@@ -248,14 +248,14 @@ impl Meter {
 /// spending, and nothing is allocated unless there are more sources than there ever were.
 #[derive(Clone, Debug)]
 struct Sources<K> {
-    full: BTreeMap<K, Full>,
+    full: Map<K, Full>,
     earliest: BinaryHeap<Reverse<(Full, K)>>,
     max: u32,
 }
 
 impl<K: Copy + Ord> Sources<K> {
     const fn new(max: u32) -> Self {
-        Self { full: BTreeMap::new(), earliest: BinaryHeap::new(), max }
+        Self { full: Map::new(), earliest: BinaryHeap::new(), max }
     }
 
     fn spend(&mut self, source: K, meter: Meter) -> bool {

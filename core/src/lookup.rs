@@ -26,6 +26,7 @@ use core::net::SocketAddr;
 use crate::config::LookupConfig;
 use crate::contact::{Capabilities, Contact, Families, Family, Scope, is_usable};
 use crate::id::{Distance, Id};
+use crate::sort::sort_by_key;
 use candidates::{Admission, Candidates, PathNumber, Standing, State};
 
 /// What a lookup wants next.
@@ -198,7 +199,7 @@ impl Lookup {
         if self.state == Phase::Done && !contacts.is_empty() {
             self.state = Phase::Running;
         }
-        contacts.sort_by_key(|contact| self.target.distance(contact.id));
+        sort_by_key(&mut contacts, |contact| self.target.distance(contact.id));
         for contact in contacts {
             if self.candidates.knows(contact.id, contact.addr()) {
                 continue;

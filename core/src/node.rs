@@ -6,7 +6,7 @@
 //! `node/offline.rs`. This file holds the state, the doors to the world and the polls.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -19,6 +19,7 @@ use crate::id::Id;
 use crate::limit::{Cost, Dropped, Limits};
 use crate::requests::Requests;
 use crate::rng::Rng;
+use crate::sorted::{Map, Set};
 use crate::store::{Handover, Store, StoreStats};
 use crate::table::{Filter, RoutingTable};
 use crate::time::Instant;
@@ -104,7 +105,7 @@ pub struct Node {
     ids: [Id; 2],
     rng: Rng,
     now: Instant,
-    links: BTreeMap<LinkId, Link>,
+    links: Map<LinkId, Link>,
     tables: [RoutingTable; 2],
     requests: Requests<Purpose>,
     tokens: Tokens,
@@ -120,19 +121,19 @@ pub struct Node {
     /// Families that addresses we were given belong to, for a host that never names its links.
     used: Families,
     /// In boxes: a map keeps room for eleven, whether or not it has one.
-    operations: BTreeMap<u64, Box<Operation>>,
-    deadlines: BTreeSet<(Instant, u64)>,
+    operations: Map<u64, Box<Operation>>,
+    deadlines: Set<(Instant, u64)>,
     /// Operations that wait for one of the outstanding requests to end before they may ask on.
-    starved: BTreeSet<u64>,
+    starved: Set<u64>,
     /// How many operations the node runs for itself.
     background: usize,
     next_operation: u64,
-    publications: BTreeMap<u64, Publication>,
-    renewals: BTreeSet<(Instant, u64)>,
+    publications: Map<u64, Publication>,
+    renewals: Set<(Instant, u64)>,
     /// Publications at whose last try nobody answered at all: tried again when somebody does.
-    unheard: BTreeSet<u64>,
+    unheard: Set<u64>,
     /// What we provide ourselves, and how: whoever asks us need not ask a holder.
-    provided: BTreeMap<Id, (u64, Announcement)>,
+    provided: Map<Id, (u64, Announcement)>,
     #[cfg(feature = "mainline")]
     sampling: swarm::Sampling,
     transmits: VecDeque<Transmit>,
@@ -269,17 +270,17 @@ impl Node {
             ids: [id; 2],
             wire,
             now,
-            links: BTreeMap::new(),
+            links: Map::new(),
             used: Families::NONE,
-            operations: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            starved: BTreeSet::new(),
+            operations: Map::new(),
+            deadlines: Set::new(),
+            starved: Set::new(),
             background: 0,
             next_operation: 0,
-            publications: BTreeMap::new(),
-            renewals: BTreeSet::new(),
-            unheard: BTreeSet::new(),
-            provided: BTreeMap::new(),
+            publications: Map::new(),
+            renewals: Set::new(),
+            unheard: Set::new(),
+            provided: Map::new(),
             #[cfg(feature = "mainline")]
             sampling: swarm::Sampling::default(),
             transmits: VecDeque::new(),
@@ -311,7 +312,7 @@ impl Node {
         match result {
             Ok(()) => self.feed_starved(now),
             // Nothing comes of it; what waits for room has a deadline that has come.
-            Err(reason) => *self.stats.rejected.entry(reason).or_insert(0) += 1,
+            Err(reason) => self.stats.count_rejected(reason),
         }
         result
     }
@@ -393,9 +394,8 @@ impl Node {
     pub fn link_down(&mut self, now: Instant, link: LinkId) {
         let now = self.advance(now);
         self.links.remove(&link);
-        let paths: BTreeSet<Path> =
-            self.requests.paths().filter(|path| path.link == link).collect();
-        for path in paths {
+        let paths: Set<Path> = self.requests.paths().filter(|path| path.link == link).collect();
+        for &path in paths.iter() {
             self.requests.path_failed(now, path);
             self.expire_requests(now, Some(path));
         }

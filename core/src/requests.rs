@@ -16,7 +16,6 @@ mod round_trips;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -25,6 +24,7 @@ use crate::config::RequestConfig;
 use crate::contact::Path;
 use crate::id::Id;
 use crate::rng::Rng;
+use crate::sorted::{Map, Set};
 use crate::time::Instant;
 use round_trips::RoundTrips;
 
@@ -109,11 +109,11 @@ pub struct Timeouts {
 #[derive(Clone, Debug)]
 pub struct Requests<T> {
     config: RequestConfig,
-    outstanding: BTreeMap<u64, Outstanding<T>>,
+    outstanding: Map<u64, Outstanding<T>>,
     /// Ids of repetitions: of which request, and when it was sent.
-    repeated: BTreeMap<u64, (u64, Instant)>,
+    repeated: Map<u64, (u64, Instant)>,
     /// The next timeout of each request.
-    deadlines: BTreeSet<(Instant, u64)>,
+    deadlines: Set<(Instant, u64)>,
     round_trips: RoundTrips,
     /// When the last answer came.
     heard: Option<Instant>,
@@ -146,9 +146,9 @@ impl<T> Requests<T> {
         let half = 1_usize.checked_shl(8 * u32::from(config.transaction_bytes) - 1);
         config.outstanding = config.outstanding.min(half.unwrap_or(usize::MAX));
         Self {
-            outstanding: BTreeMap::new(),
-            repeated: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            outstanding: Map::new(),
+            repeated: Map::new(),
+            deadlines: Set::new(),
             round_trips: RoundTrips::new(config.memory),
             heard: None,
             silent: 0,
@@ -301,7 +301,7 @@ impl<T> Requests<T> {
     /// Notes that the host cannot send on `path`, or was told that nobody listens there: its
     /// requests are dead at the next [`Requests::poll`].
     pub fn path_failed(&mut self, now: Instant, path: Path) {
-        for (transaction, outstanding) in &mut self.outstanding {
+        for (transaction, outstanding) in self.outstanding.iter_mut() {
             if outstanding.request.path == path {
                 self.deadlines.remove(&(outstanding.deadline, *transaction));
                 outstanding.deadline = outstanding.deadline.min(now);
@@ -403,9 +403,9 @@ impl<T> Requests<T> {
         }
         if self.outstanding.is_empty() {
             // An empty tree holds on to a leaf, here of 2.5 kB: a node is idle most of the time.
-            self.outstanding = BTreeMap::new();
-            self.repeated = BTreeMap::new();
-            self.deadlines = BTreeSet::new();
+            self.outstanding.clear();
+            self.repeated.clear();
+            self.deadlines.clear();
         }
         Some(outstanding)
     }

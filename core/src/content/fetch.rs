@@ -19,12 +19,14 @@
 //! The contract is the node's: time, bytes and what happened go in; then drain requests,
 //! cancellations and events and read the deadline again. The polls are pure pops.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::{Bitmap, ContentId, HashList, ListError, PIECE_LEN, PieceVerifier, Resume};
 use crate::config::FetchConfig;
+use crate::sort::sort_by_key;
+use crate::sorted::Map;
 use crate::time::Instant;
 
 mod event;
@@ -88,11 +90,11 @@ pub struct Fetch {
     claimed: Bitmap,
     /// No piece below is unclaimed.
     cursor: u32,
-    providers: BTreeMap<SocketAddr, Provider>,
+    providers: Map<SocketAddr, Provider>,
     /// Found when `providers` was full.
     waiting: VecDeque<SocketAddr>,
-    dropped: BTreeMap<SocketAddr, Rejection>,
-    flights: BTreeMap<RequestId, Flight>,
+    dropped: Map<SocketAddr, Rejection>,
+    flights: Map<RequestId, Flight>,
     /// When a further provider is asked for its list.
     next_trial: Instant,
     next_request: u64,
@@ -142,10 +144,10 @@ impl Fetch {
             have: Bitmap::new(0),
             claimed: Bitmap::new(0),
             cursor: 0,
-            providers: BTreeMap::new(),
+            providers: Map::new(),
             waiting: VecDeque::new(),
-            dropped: BTreeMap::new(),
-            flights: BTreeMap::new(),
+            dropped: Map::new(),
+            flights: Map::new(),
             next_trial: Instant::EPOCH,
             next_request: 0,
             found: 0,
@@ -405,7 +407,7 @@ impl Fetch {
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderStats> {
         let mut all: Vec<_> = self.providers.iter().collect();
-        all.sort_unstable_by_key(|(_, provider)| provider.order);
+        sort_by_key(&mut all, |(_, provider)| provider.order);
         let stats = |(addr, provider): (&SocketAddr, &Provider)| ProviderStats {
             addr: *addr,
             verified: provider.verified,

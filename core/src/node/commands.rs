@@ -194,7 +194,7 @@ impl Node {
     /// Ends everything: operations are cancelled, nothing is answered any more.
     pub fn shutdown(&mut self, now: Instant) {
         let now = self.advance(now);
-        while let Some((&id, _)) = self.operations.first_key_value() {
+        while let Some((&id, _)) = self.operations.iter().next() {
             self.finish(now, id, Outcome::Cancelled);
         }
         self.publications.clear();
@@ -272,7 +272,7 @@ impl Node {
     fn end_a_refresh(&mut self, now: Instant) -> bool {
         let mut running = self.operations.iter();
         let oldest = running.find(|(_, operation)| matches!(operation.kind, Kind::Refresh));
-        let Some(oldest) = oldest.map(|(id, _)| *id) else { return false };
+        let Some((&oldest, _)) = oldest else { return false };
         self.finish(now, oldest, Outcome::Cancelled);
         true
     }

@@ -410,7 +410,7 @@ impl Node {
             operation.keep_closest(self.config.lookup.k);
         }
         // Bootstrap addresses that were silent until now: said, before the end is.
-        for (path, _) in core::mem::take(&mut operation.entries) {
+        for (&path, _) in core::mem::take(&mut operation.entries).iter() {
             let (peer, reason) = (Asked { id: None, path }, PeerFailure::Timeout);
             self.tell(&operation, Event::Failed { operation: OperationId(id), peer, reason });
         }

@@ -14,6 +14,7 @@ use super::operation::{Kind, Purpose, Stage, Whose};
 use crate::contact::{Capabilities, Contact, Families, Path, is_usable};
 use crate::event::{Asked, Event, OperationId, PeerFailure};
 use crate::id::Id;
+use crate::sorted::Set;
 use crate::time::Instant;
 use crate::wire::{Method, Query};
 
@@ -69,17 +70,15 @@ impl Node {
 
     /// Asks the addresses of a bootstrap, each once.
     pub(super) fn ask_entries(&mut self, now: Instant, id: u64, addresses: &[Path]) {
-        let mut paths: Vec<Path> = addresses.to_vec();
-        paths.sort_unstable();
-        paths.dedup();
-        for path in &paths {
+        let paths: Set<Path> = addresses.iter().copied().collect();
+        for path in paths.iter() {
             self.used = self.used.union(Families::only(path.family()));
         }
         let Some(mut operation) = self.operations.remove(&id) else { return };
         if !paths.is_empty() {
             operation.stage = Stage::Contacting;
         }
-        for path in paths {
+        for &path in paths.iter() {
             let (operation_id, peer) = (OperationId(id), Asked { id: None, path });
             let query = Query::about(self.id(), Method::FindNode);
             let sent = if is_usable(path.remote) {
@@ -138,9 +137,8 @@ impl Node {
         if let Some(contact) = self.random_contact(|_| true) {
             self.check(now, contact);
         }
-        let mut running = self.operations.values();
         if self.offline.entries.is_empty()
-            || running.any(|operation| matches!(operation.kind, Kind::Bootstrap))
+            || self.operations.iter().any(|(_, it)| matches!(it.kind, Kind::Bootstrap))
         {
             return;
         }

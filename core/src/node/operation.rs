@@ -6,7 +6,7 @@
 //! in `drive.rs`.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -18,6 +18,7 @@ use crate::event::{Outcome, Totals};
 use crate::id::{Distance, Id};
 use crate::lookup::Lookup;
 use crate::record::{Item, SearchEntry, SearchQuery, Transports};
+use crate::sorted::{Map, Set};
 use crate::time::Instant;
 use crate::wire::{ErrorCode, Item as WireItem, Method, SignedItem};
 
@@ -218,24 +219,24 @@ pub(super) struct Operation {
     /// Requests outstanding besides the lookup's own: bootstrap addresses, pages, stores.
     pub(super) pending: u32,
     /// Bootstrap addresses that have neither answered nor failed, and whether they are slow.
-    pub(super) entries: BTreeMap<Path, bool>,
+    pub(super) entries: Map<Path, bool>,
     /// Holders that are to keep the record and have not been asked yet.
     pub(super) to_store: VecDeque<Contact>,
     /// Pages of holders' lists that have not been asked for yet.
     pub(super) to_read: VecDeque<(Contact, u32)>,
     pub(super) totals: Totals,
     /// From whom we may store with what.
-    pub(super) tokens: BTreeMap<(Id, SocketAddr), Vec<u8>>,
+    pub(super) tokens: Map<(Id, SocketAddr), Vec<u8>>,
     /// How far from the key records are kept and looked for, beyond the k closest if need be.
     pub(super) region: Option<Distance>,
     /// Who named which address that has not shown itself yet: it answers for what that costs.
-    pub(super) named_by: BTreeMap<SocketAddr, SocketAddr>,
+    pub(super) named_by: Map<SocketAddr, SocketAddr>,
     /// Who named the target itself (signals).
     pub(super) namer: Option<Contact>,
     /// Whether the target itself was asked and is silent (signals).
     pub(super) target_silent: bool,
-    pub(super) providers: BTreeSet<SocketAddr>,
-    pub(super) hits: BTreeSet<[u8; 32]>,
+    pub(super) providers: Set<SocketAddr>,
+    pub(super) hits: Set<[u8; 32]>,
     /// Further pages asked for, of the one list that is read to its end and of all others.
     pub(super) pages: [u32; 2],
     /// Whose list is read to its end, whatever it brings.
@@ -244,7 +245,7 @@ pub(super) struct Operation {
     pub(super) list_read: bool,
     /// The best value so far.
     pub(super) best: Option<Item>,
-    pub(super) refusals: BTreeMap<ErrorCode, u32>,
+    pub(super) refusals: Map<ErrorCode, u32>,
     pub(super) refused_seq: Option<u64>,
     /// The k closest of either family that answered, once the lookup is over.
     pub(super) closest: Vec<Contact>,
@@ -274,22 +275,22 @@ impl Operation {
             lookup: Box::new(lookup),
             target,
             pending: 0,
-            entries: BTreeMap::new(),
+            entries: Map::new(),
             to_store: VecDeque::new(),
             to_read: VecDeque::new(),
             totals: Totals::default(),
-            tokens: BTreeMap::new(),
+            tokens: Map::new(),
             region: None,
-            named_by: BTreeMap::new(),
+            named_by: Map::new(),
             namer: None,
             target_silent: false,
-            providers: BTreeSet::new(),
-            hits: BTreeSet::new(),
+            providers: Set::new(),
+            hits: Set::new(),
             pages: [0; 2],
             reader: None,
             list_read: false,
             best: None,
-            refusals: BTreeMap::new(),
+            refusals: Map::new(),
             refused_seq: None,
             closest: Vec::new(),
         }
@@ -305,7 +306,7 @@ impl Operation {
 
     /// Counts a refusal, for the outcome.
     pub(super) fn refused(&mut self, code: ErrorCode, seq: Option<u64>) {
-        *self.refusals.entry(code).or_insert(0) += 1;
+        *self.refusals.or_insert(code, 0) += 1;
         self.refused_seq = self.refused_seq.max(seq);
     }
 
@@ -341,11 +342,11 @@ impl Operation {
     /// nobody needs to know: what remains is bounded by the lookup's own list.
     pub(super) fn note_namer(&mut self, namer: SocketAddr, named: &[Contact]) {
         if self.named_by.len() >= MAX_NAMED {
-            let waiting: BTreeSet<_> = self.lookup.waiting().collect();
+            let waiting: Set<_> = self.lookup.waiting().collect();
             self.named_by.retain(|address, _| waiting.contains(address));
         }
         for contact in named {
-            self.named_by.entry(contact.addr()).or_insert(namer);
+            self.named_by.or_insert(contact.addr(), namer);
         }
     }
 

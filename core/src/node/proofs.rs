@@ -4,10 +4,11 @@
 //! we sent it, is where it says; everybody else gets at most three times what it sent, so that
 //! nobody can use us to flood a third party.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::sorted::Map;
 use crate::time::Instant;
 
 /// An address in 22 bytes, where [`SocketAddr`] takes 32: an idle node's largest collection is this
@@ -40,7 +41,7 @@ struct Known {
 /// A bounded memory of addresses.
 #[derive(Debug)]
 pub(super) struct Proofs {
-    known: BTreeMap<Address, Known>,
+    known: Map<Address, Known>,
     most: usize,
     lifetime: Duration,
     /// When those whose proof has run out are forgotten.
@@ -51,7 +52,7 @@ impl Proofs {
     pub(super) const fn new(most: usize, lifetime: Duration) -> Self {
         // At least one, or room could never be made.
         let most = if most == 0 { 1 } else { most };
-        Self { known: BTreeMap::new(), most, lifetime, sweep: Instant::EPOCH }
+        Self { known: Map::new(), most, lifetime, sweep: Instant::EPOCH }
     }
 
     /// `addr` answered us, or showed a cookie of ours.
@@ -65,7 +66,7 @@ impl Proofs {
         if self.known.len() >= self.most && !self.known.contains_key(&addr) {
             self.make_room();
         }
-        self.known.entry(addr).or_default().proven_until = seconds(now + self.lifetime);
+        self.known.or_insert(addr, Known::default()).proven_until = seconds(now + self.lifetime);
     }
 
     pub(super) fn is_proven(&self, now: Instant, addr: &SocketAddr) -> bool {
@@ -86,9 +87,8 @@ impl Proofs {
     /// Forgets the eighth that was heard of longest ago: rarely, so that the scan costs little for
     /// each address.
     fn make_room(&mut self) {
-        let mut ends: alloc::vec::Vec<_> = self.known.values().map(|it| it.proven_until).collect();
-        ends.sort_unstable();
-        let cut = ends.get(self.most / 8).copied().unwrap_or_default();
+        let ends: Vec<_> = self.known.values().map(|it| it.proven_until).collect();
+        let cut = nth(&ends, self.most / 8);
         let mut spare = self.most - self.most / 8;
         self.known.retain(|_, known| {
             let until = known.proven_until;
@@ -103,6 +103,21 @@ impl Proofs {
             self.known.pop_first();
         }
     }
+}
+
+/// What would come `n`th (from 0) if these were sorted: halved down to, bit by bit. The last if
+/// there are fewer.
+fn nth(numbers: &[u32], n: usize) -> u32 {
+    let (mut low, mut high) = (0, u32::MAX);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if numbers.iter().filter(|number| **number <= middle).count() > n {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Whole seconds: a proof need not be known to run out more exactly than that. What lies beyond 136

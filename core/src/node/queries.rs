@@ -17,6 +17,7 @@ use crate::event::{Event, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
 use crate::record::{Item, Provider, SearchEntry, SearchFilter, Transports};
+use crate::sort::sort_few_by_key;
 use crate::table::Filter;
 use crate::time::Instant;
 use crate::wire::{
@@ -421,7 +422,7 @@ impl Node {
         }
         if want == Families::BOTH {
             // Where not all fit, the farthest of either family are left out.
-            nodes.sort_unstable_by_key(|node| node.id.distance(target));
+            sort_few_by_key(nodes, |node| node.id.distance(target));
         }
     }
 

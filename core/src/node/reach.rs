@@ -5,7 +5,6 @@
 //! asks the contact itself, which shows less). A node on a public network is a client until that
 //! ping comes; on loopback and private networks it is a server from the start.
 
-use alloc::collections::BTreeMap;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::config::Role;
 use crate::contact::{Family, Path, Scope};
 use crate::event::Event;
 use crate::limit::Cost;
+use crate::sorted::Map;
 use crate::time::Instant;
 use crate::wire::{Method, Query};
 
@@ -40,7 +40,7 @@ pub(super) struct Reach {
     public: bool,
     reachable: Option<bool>,
     /// By family: who said we have which address, one vote an IP address of a voter.
-    votes: [BTreeMap<IpAddr, SocketAddr>; 2],
+    votes: [Map<IpAddr, SocketAddr>; 2],
     /// By family: the address last believed.
     seen: [Option<SocketAddr>; 2],
     /// The nonce of the ping that we wait for.

@@ -1,6 +1,6 @@
 //! What a node tells of itself: counters, health, the progress of an operation.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contact::Family;
@@ -24,8 +24,8 @@ pub struct Stats {
     pub answers: u64,
     /// Questions of ours that nobody answered in time.
     pub timeouts: u64,
-    /// Dropped datagrams, by reason.
-    pub rejected: BTreeMap<Rejected, u64>,
+    /// Dropped datagrams, by reason, in the reasons' order.
+    pub rejected: Vec<(Rejected, u64)>,
     /// Answers that were shortened because their receiver had shown no cookie.
     pub shortened: u64,
     /// Datagrams lost because the host did not poll them in time.
@@ -34,6 +34,15 @@ pub struct Stats {
     pub events_lost: u64,
     /// Operations begun, refreshes among them.
     pub operations: u64,
+}
+
+impl Stats {
+    pub(super) fn count_rejected(&mut self, reason: Rejected) {
+        match self.rejected.binary_search_by_key(&reason, |(known, _)| *known) {
+            Ok(at) => self.rejected[at].1 += 1,
+            Err(at) => self.rejected.insert(at, (reason, 1)),
+        }
+    }
 }
 
 /// How the node is.

@@ -4,7 +4,6 @@
 //! them, so that a peer that many know counts once. A sample of keys is drawn anew once in an
 //! interval, and nobody is to ask again before that: we keep to what others said as well.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,6 +16,7 @@ use crate::event::{Asked, Event, OperationId};
 use crate::id::Id;
 use crate::limit::Cost;
 use crate::record::Transports;
+use crate::sorted::Map;
 use crate::time::Instant;
 use crate::wire::mainline::bep33::Filter;
 use crate::wire::{ErrorCode, Failure, List, Message, Query, Response, Samples};
@@ -41,7 +41,7 @@ pub(super) struct Sampling {
     drawn: Vec<Id>,
     total: u64,
     until: Instant,
-    intervals: BTreeMap<SocketAddr, Instant>,
+    intervals: Map<SocketAddr, Instant>,
 }
 
 /// What came of a scrape so far.

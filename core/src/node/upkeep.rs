@@ -12,6 +12,7 @@ use crate::config::Role;
 use crate::contact::{Contact, Family};
 use crate::event::Outcome;
 use crate::record::Item;
+use crate::sorted::Set;
 use crate::store::{Certified, Handover};
 use crate::table::Filter;
 use crate::time::Instant;
@@ -49,8 +50,7 @@ impl Node {
         let stores = awake && self.has_room_for_upkeep();
         // Whoever was given a role has nothing to find out.
         let finds_role = awake && self.config.role == Role::Auto;
-        let first =
-            |set: &alloc::collections::BTreeSet<(Instant, u64)>| set.first().map(|(due, _)| *due);
+        let first = |set: &Set<(Instant, u64)>| set.first().map(|(due, _)| *due);
         [
             self.requests.poll_timeout(),
             first(&self.deadlines),

@@ -91,7 +91,7 @@ fn transaction_ids_are_random_of_the_length_asked_for_and_unique() {
         let config = RequestConfig { transaction_bytes: bytes, ..RequestConfig::default() };
         let mut requests = Requests::new(config);
         let mut rng = rng();
-        let ids: BTreeSet<_> = core::iter::from_fn(|| {
+        let ids: alloc::collections::BTreeSet<_> = core::iter::from_fn(|| {
             requests.start(Instant::EPOCH, path(1), None, (), &mut rng).ok()
         })
         .collect();

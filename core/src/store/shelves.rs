@@ -5,7 +5,6 @@
 //! is due first.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
@@ -15,6 +14,8 @@ use crate::config::Enforce;
 use crate::contact::Prefix;
 use crate::id::{Distance, Id};
 use crate::record::{Provider, SearchEntry, SignedValue, Value, Word};
+use crate::sort::sort_by_key;
+use crate::sorted::{Map, Set};
 use crate::time::Instant;
 
 /// What keeping a record costs beside its own bytes. Measured with 20,000 records of as many sources:
@@ -77,7 +78,7 @@ impl fmt::Debug for Marks {
 impl Marks {
     pub(super) fn of(words: impl Iterator<Item = Word>, hash: impl Fn(&[u8]) -> u32) -> Self {
         let mut marks: Vec<u32> = words.map(|word| hash(word.as_str().as_bytes())).collect();
-        marks.sort_unstable();
+        sort_by_key(&mut marks, |mark| u64::from(*mark));
         Self(marks.into_boxed_slice())
     }
 
@@ -197,14 +198,14 @@ struct Member {
 pub(super) struct Shelves {
     own: Id,
     enforce: Enforce,
-    held: BTreeMap<Place, Held>,
-    expiries: BTreeSet<(Instant, Place)>,
-    dues: BTreeSet<(Instant, Place)>,
+    held: Map<Place, Held>,
+    expiries: Set<(Instant, Place)>,
+    dues: Set<(Instant, Place)>,
     /// Each source's records, the one farthest from our own id last.
-    by_source: BTreeSet<(u64, Distance, Kind, u32)>,
-    accounts: BTreeMap<Source, Account>,
-    by_load: BTreeSet<(u64, Reverse<u64>, u64)>,
-    crowds: BTreeMap<(Id, Kind), Crowd>,
+    by_source: Set<(u64, Distance, Kind, u32)>,
+    accounts: Map<Source, Account>,
+    by_load: Set<(u64, Reverse<u64>, u64)>,
+    crowds: Map<(Id, Kind), Crowd>,
     counts: [u32; 4],
     copies: u32,
     total: Load,
@@ -217,13 +218,13 @@ impl Shelves {
         Self {
             own,
             enforce,
-            held: BTreeMap::new(),
-            expiries: BTreeSet::new(),
-            dues: BTreeSet::new(),
-            by_source: BTreeSet::new(),
-            accounts: BTreeMap::new(),
-            by_load: BTreeSet::new(),
-            crowds: BTreeMap::new(),
+            held: Map::new(),
+            expiries: Set::new(),
+            dues: Set::new(),
+            by_source: Set::new(),
+            accounts: Map::new(),
+            by_load: Set::new(),
+            crowds: Map::new(),
             counts: [0; 4],
             copies: 0,
             total: Load { bytes: 0, records: 0 },
@@ -373,7 +374,7 @@ impl Shelves {
         self.entered += u64::from(enters);
         let source = self.source(held.from);
         let fresh = Account { number: self.entered, load: Load::default(), touched: 0 };
-        let account = self.accounts.entry(source).or_insert(fresh);
+        let account = self.accounts.or_insert(source, fresh);
         let number = account.number;
         self.by_load.remove(&account.rank());
         change(&mut account.load);
@@ -411,7 +412,7 @@ impl Shelves {
     }
 
     fn account_in_crowd(&mut self, shelf: (Id, Kind), number: u64, enters: bool) {
-        let crowd = self.crowds.entry(shelf).or_default();
+        let crowd = self.crowds.or_insert(shelf, Crowd::default());
         let found = crowd.members.binary_search_by_key(&number, |member| member.number);
         match (found, enters) {
             (Ok(at), true) => {
@@ -446,6 +447,8 @@ impl Shelves {
 impl Shelves {
     /// Every index says what the records say.
     pub(super) fn assert_consistent(&self) {
+        use alloc::collections::{BTreeMap, BTreeSet};
+
         let sum = |records: &[&Held]| {
             let bytes = records.iter().map(|held| held.record.cost()).sum();
             Load { bytes, records: records.len() as u32 }
@@ -456,9 +459,9 @@ impl Shelves {
         let mut by_source: BTreeMap<Source, Vec<&Held>> = BTreeMap::new();
         let mut crowds: BTreeMap<(Id, Kind), BTreeMap<u64, u32>> = BTreeMap::new();
         let mut indexes = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for (place, held) in &self.held {
+        for (place, held) in self.held.iter() {
             let (source, kind) = (self.source(held.from), held.record.kind());
-            let number = self.accounts[&source].number;
+            let number = self.accounts.get(&source).expect("who is charged").number;
             assert_eq!(place.kind, kind);
             by_source.entry(source).or_default().push(held);
             if !kind.certifies_itself() {
@@ -468,12 +471,13 @@ impl Shelves {
             indexes.1.extend(held.due.map(|due| (due, *place)));
             indexes.2.insert((number, self.own.distance(place.key), kind, place.slot));
         }
-        assert_eq!(indexes.0, self.expiries);
-        assert_eq!(indexes.1, self.dues);
-        assert_eq!(indexes.2, self.by_source);
+        assert!(indexes.0.iter().eq(self.expiries.iter()));
+        assert!(indexes.1.iter().eq(self.dues.iter()));
+        assert!(indexes.2.iter().eq(self.by_source.iter()));
         let loads: BTreeMap<_, _> = by_source.iter().map(|(s, held)| (*s, sum(held))).collect();
         assert_eq!(loads, self.accounts.iter().map(|(s, account)| (*s, account.load)).collect());
-        assert_eq!(self.by_load, self.accounts.values().map(Account::rank).collect());
+        let ranks: BTreeSet<_> = self.accounts.values().map(Account::rank).collect();
+        assert!(ranks.iter().eq(self.by_load.iter()));
         let members = self.crowds.iter().map(|(shelf, crowd)| {
             assert!(crowd.members.is_sorted_by_key(|m| m.number), "{crowd:?}");
             assert_eq!(crowd.records, crowd.members.iter().map(|m| m.records).sum::<u32>());

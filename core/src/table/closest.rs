@@ -10,6 +10,7 @@ use super::{MAX_K, RoutingTable, high_bits};
 use crate::bucket::{Bucket, Packed};
 use crate::contact::{Capabilities, Contact, Prefix};
 use crate::id::Id;
+use crate::sort::sort_few_by_key;
 
 /// Which contacts count. The default: every live one.
 #[derive(Clone, Copy, Default, Debug)]
@@ -164,7 +165,7 @@ impl<'a> Closest<'a> {
         // Ids that agree so far were made to: compare whole distances.
         self.ranked = positions;
         let distance = |at: &u8| self.target.distance(bucket.contacts[usize::from(*at)].id);
-        self.ranked[..count].sort_unstable_by_key(distance);
+        sort_few_by_key(&mut self.ranked[..count], distance);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Fetch, FetchEvent, Flight, HashList, PIECE_LEN, Provider, Request, RequestFailure, RequestId,
     Task, Want,
 };
+use crate::sort::sort_by_key;
 use crate::time::Instant;
 
 /// How much faster a provider must be to take the place of another's request in flight: below that
@@ -136,7 +137,7 @@ impl Fetch {
     /// The piece in flight that is expected last, with somebody who would have it much sooner.
     fn best_copy(&self) -> Option<(SocketAddr, u32)> {
         let mut late: Vec<_> = self.flights.values().collect();
-        late.sort_by_key(|flight| core::cmp::Reverse(self.expected_end(flight)));
+        sort_by_key(&mut late, |flight| u64::MAX - self.expected_end(flight));
         late.into_iter().find_map(|flight| {
             let Task::Piece(index) = flight.task else {
                 return None;
