@@ -490,7 +490,7 @@ export interface RequestConfig {
   shortPercent: number;
   /** The hard timeout, after which a request is dead, before anything was measured. 5 s. */
   hardInitial: number;
-  /** Least hard timeout. 2 s: long enough for one lost and repeated packet of a link below us. */
+  /** Least hard timeout. 1 s, as TCP's least (RFC 6298): long enough for one lost and repeated packet of a link below us, and where everybody is near a dead contact holds nobody up for longer. */
   hardMin: number;
   /** Greatest hard timeout. 10 s, the constant of most others. */
   hardMax: number;
@@ -498,8 +498,10 @@ export interface RequestConfig {
   hardPercent: number;
   /** How often a silent request is sent again before its hard timeout, at most 4. 2: a datagram or its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows none. */
   repeats: number;
-  /** Round trips to be measured before they are believed. 16: the 90th percentile of fewer is noise. */
+  /** Round trips to be measured before the short timeout follows them. 16: the 90th percentile of fewer is noise. */
   samples: number;
+  /** Round trips to be measured before the hard timeout follows them. 4: four times the longest of few says little, but more than no measurement does. */
+  hardSamples: number;
   /** Round trips after which what was measured counts half. 512: some twenty lookups, so that a new network is known within minutes. */
   memory: number;
   /** Silent requests in a row after which it is we who are offline (rule of kademlia.md). 10. */

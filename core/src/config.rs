@@ -173,7 +173,7 @@ impl Default for EstimateConfig {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RequestConfig {
-    /// Requests outstanding at once. 4096: at the hard timeout of 2 s this is 2,000 silent contacts a
+    /// Requests outstanding at once. 4096: at a hard timeout of 2 s this is 2,000 silent contacts a
     /// second, more than any lookup schedule; some 500 kB when full.
     pub outstanding: usize,
     /// Bytes of a transaction id, 1 to 8. 8 on the native wire: not to be guessed even by somebody who
@@ -192,7 +192,8 @@ pub struct RequestConfig {
     pub short_percent: u32,
     /// The hard timeout, after which a request is dead, before anything was measured. 5 s.
     pub hard_initial: Duration,
-    /// Least hard timeout. 2 s: long enough for one lost and repeated packet of a link below us.
+    /// Least hard timeout. 1 s, as TCP's least (RFC 6298): long enough for one lost and repeated packet
+    /// of a link below us, and where everybody is near a dead contact holds nobody up for longer.
     pub hard_min: Duration,
     /// Greatest hard timeout. 10 s, the constant of most others.
     pub hard_max: Duration,
@@ -202,8 +203,12 @@ pub struct RequestConfig {
     /// its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for
     /// twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows none.
     pub repeats: u8,
-    /// Round trips to be measured before they are believed. 16: the 90th percentile of fewer is noise.
+    /// Round trips to be measured before the short timeout follows them. 16: the 90th percentile of fewer
+    /// is noise.
     pub samples: u32,
+    /// Round trips to be measured before the hard timeout follows them. 4: four times the longest of
+    /// few says little, but more than no measurement does.
+    pub hard_samples: u32,
     /// Round trips after which what was measured counts half. 512: some twenty lookups, so that a new
     /// network is known within minutes.
     pub memory: u32,
@@ -222,11 +227,12 @@ impl Default for RequestConfig {
             short_quantile: 900,
             short_percent: 125,
             hard_initial: Duration::from_secs(5),
-            hard_min: Duration::from_secs(2),
+            hard_min: Duration::from_secs(1),
             hard_max: Duration::from_secs(10),
             hard_percent: 400,
             repeats: 2,
             samples: 16,
+            hard_samples: 4,
             memory: 512,
             offline_after: 10,
         }

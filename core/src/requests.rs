@@ -275,6 +275,7 @@ impl<T> Requests<T> {
         if deadline > now {
             return None;
         }
+        let measured = self.timeouts().hard;
         let outstanding = self.outstanding.get_mut(&transaction)?;
         if outstanding.is_slow || outstanding.path_failed {
             let outstanding = self.end(transaction)?;
@@ -285,6 +286,9 @@ impl<T> Requests<T> {
             return Some(Expired::Dead(outstanding.request));
         }
         outstanding.is_slow = true;
+        // The first requests of a node know no measurement when they are sent, but now they may: a
+        // node that joins need not wait longer for the dead ones among them than for later ones.
+        outstanding.hard = outstanding.hard.min(outstanding.request.sent + measured);
         outstanding.deadline = outstanding.hard;
         let (hard, request) = (outstanding.hard, outstanding.request.clone());
         self.deadlines.remove(&(deadline, transaction));
@@ -363,14 +367,15 @@ impl<T> Requests<T> {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         let config = &self.config;
-        let measured = |permille: u32, percent: u32| {
-            let enough = self.round_trips.total() >= config.samples;
+        let measured = |samples: u32, permille: u32, percent: u32| {
+            let enough = self.round_trips.total() >= samples;
             let quantile = self.round_trips.quantile(permille).filter(|_| enough)?;
             Some(quantile.saturating_mul(percent) / 100)
         };
-        let hard = measured(990, config.hard_percent).unwrap_or(config.hard_initial);
+        let hard =
+            measured(config.hard_samples, 990, config.hard_percent).unwrap_or(config.hard_initial);
         let hard = hard.min(config.hard_max).max(config.hard_min);
-        let short = measured(config.short_quantile, config.short_percent);
+        let short = measured(config.samples, config.short_quantile, config.short_percent);
         let short = short.unwrap_or(config.short_initial);
         let short = short.min(config.short_max).max(config.short_min).min(hard);
         Timeouts { short, hard }

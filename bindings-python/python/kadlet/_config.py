@@ -169,8 +169,10 @@ class RequestConfig:
     """The short timeout in percent of that quantile. 125: 95 % of the answers come before it."""
     hard_initial: float = 5.0
     """The hard timeout, after which a request is dead, before anything was measured. 5 s."""
-    hard_min: float = 2.0
-    """Least hard timeout. 2 s: long enough for one lost and repeated packet of a link below us."""
+    hard_min: float = 1.0
+    """Least hard timeout. 1 s, as TCP's least (RFC 6298): long enough for one lost and repeated
+    packet of a link below us, and where everybody is near a dead contact holds nobody up for
+    longer."""
     hard_max: float = 10.0
     """Greatest hard timeout. 10 s, the constant of most others."""
     hard_percent: int = 400
@@ -181,8 +183,11 @@ class RequestConfig:
     twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows
     none."""
     samples: int = 16
-    """Round trips to be measured before they are believed. 16: the 90th percentile of fewer is
-    noise."""
+    """Round trips to be measured before the short timeout follows them. 16: the 90th percentile of
+    fewer is noise."""
+    hard_samples: int = 4
+    """Round trips to be measured before the hard timeout follows them. 4: four times the longest of
+    few says little, but more than no measurement does."""
     memory: int = 512
     """Round trips after which what was measured counts half. 512: some twenty lookups, so that a
     new network is known within minutes."""

@@ -158,15 +158,35 @@ fn timeouts_follow_what_was_measured() {
         (short.as_millis() as u64, hard.as_millis() as u64)
     };
     let now = Instant::EPOCH;
-    measure(&mut requests, now, millis(800), 15);
-    assert_eq!(timeouts(&requests), (500, 5_000), "fifteen are too few to be believed");
+    measure(&mut requests, now, millis(800), 3);
+    assert_eq!(timeouts(&requests), (500, 5_000), "three are too few to be believed");
+    measure(&mut requests, now, millis(800), 12);
+    let (short, hard) = timeouts(&requests);
+    assert!(
+        short == 500 && (3_200..3_700).contains(&hard),
+        "fifteen, the hard one: {short} {hard}"
+    );
     measure(&mut requests, now, millis(800), 1);
     let (short, hard) = timeouts(&requests);
     assert!((1_000..1_150).contains(&short) && (3_200..3_700).contains(&hard), "{short} {hard}");
     measure(&mut requests, now, Duration::from_micros(300), 2_000);
-    assert_eq!(timeouts(&requests), (50, 2_000), "not below their floors");
+    assert_eq!(timeouts(&requests), (50, 1_000), "not below their floors");
     measure(&mut requests, now, Duration::from_secs(9), 2_000);
     assert_eq!(timeouts(&requests), (1_500, 10_000), "not above their ceilings");
+}
+
+/// The first requests are sent before anything was measured; what is measured meanwhile shortens the
+/// time for which a joining node waits for the dead among them.
+#[test]
+fn the_hard_timeout_follows_what_was_measured_since() {
+    let mut requests = Requests::new(RequestConfig { repeats: 0, ..RequestConfig::default() });
+    let now = Instant::EPOCH;
+    requests.start(now, path(2), None, 9, &mut rng()).expect("room");
+    measure(&mut requests, now, millis(20), 4);
+    let slow = requests.poll_timeout().expect("it waits");
+    assert_eq!(slow, now + millis(500));
+    assert!(matches!(requests.poll(slow), Some(Expired::Slow(_))));
+    assert_eq!(requests.poll_timeout(), Some(now + millis(1_000)));
 }
 
 /// Mistake 12: when everything times out, it is we who are offline.
@@ -307,6 +327,7 @@ proptest! {
             hard_initial: millis(300),
             hard_min: millis(300),
             samples: u32::MAX,
+            hard_samples: u32::MAX,
             ..RequestConfig::default()
         };
         let mut requests = Requests::new(config);

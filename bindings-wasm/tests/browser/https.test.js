@@ -1,0 +1,51 @@
+// A page from https: it needs a relay with a certificate, and may not ask providers itself.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { generate } from "selfsigned";
+import { Program, browser, folder, joined, network, shot } from "./setup.js";
+
+/** A certificate that nobody else trusts. */
+async function certificate(dir) {
+  const [cert, key] = ["cert.pem", "key.pem"].map((name) => join(dir, name));
+  const extensions = [{ name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] }];
+  const made = await generate([{ name: "commonName", value: "127.0.0.1" }], { keyType: "ec", extensions });
+  writeFileSync(cert, made.cert);
+  writeFileSync(key, made.private);
+  return ["--tls-cert", cert, "--tls-key", key];
+}
+
+test("a page from https joins by wss, fetches through the relay, and may not use ws", async (t) => {
+  const dir = folder(t);
+  const [net, chromium] = await Promise.all([network(3, "kadlet", ...(await certificate(dir))), browser()]);
+  t.after(async () => {
+    await chromium.close();
+    await net.stop();
+  });
+  assert.match(net.relay.url, /^https:/);
+  const page = await chromium.page({ ignoreHTTPSErrors: true });
+  await joined(page, net);
+  assert.match(await page.inputValue("#relay"), /^wss:/);
+
+  const bytes = randomBytes(1_200_000);
+  const file = join(dir, "amber meadow.bin");
+  writeFileSync(file, bytes);
+  const share = new Program("share", file, "--listen", "127.0.0.1:0", "--bootstrap", net.addr);
+  t.after(() => share.stop());
+  const { link } = await share.said((line) => line.link !== undefined);
+  const digest = await page.evaluate(async (link) => {
+    const { blob } = await kadlet.node().fetch(link);
+    return Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer())));
+  }, link);
+  assert.deepEqual(Buffer.from(digest), createHash("sha256").update(bytes).digest());
+  await shot(page, "15-https");
+
+  const insecure = await chromium.page({ ignoreHTTPSErrors: true });
+  await insecure.goto(net.relay.url);
+  await insecure.fill("#relay", "ws://relay.example.org/relay");
+  await insecure.click("#join button");
+  await insecure.waitForFunction(() => document.getElementById("problem").textContent);
+  assert.match(await insecure.textContent("#problem"), /a page from https may not connect to ws:.*needs wss/);
+});
