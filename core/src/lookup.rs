@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::LookupConfig;
-use crate::contact::{Capabilities, Contact, Families, Family, Scope, is_usable};
+use crate::contact::{Capabilities, Contact, Families, Family, Scope};
 use crate::id::{Distance, Id};
 use crate::sort::sort_by_key;
 use candidates::{Admission, Candidates, PathNumber, Standing, State};
@@ -207,7 +207,7 @@ impl Lookup {
             let dealt = family_mut(&mut self.dealt, contact.path.family());
             // Below 16 by the clamp in `new`.
             let path = (*dealt % self.paths.len().max(1)) as PathNumber;
-            if self.candidates.hear(contact, path, 1) {
+            if self.candidates.hear(contact, path, 1, None) {
                 *dealt += 1;
             }
         }
@@ -490,7 +490,9 @@ impl Lookup {
         let mut brought_closer = false;
         // A host may hand over more than fits a datagram, but not work without end.
         for contact in contacts.into_iter().take(self.config.candidates) {
-            if !self.admits(&contact, scope) || !self.candidates.hear(contact, path, hop) {
+            if !self.admits(&contact, scope)
+                || !self.candidates.hear(contact, path, hop, Some(namer))
+            {
                 continue;
             }
             let distance = self.target.distance(contact.id);
@@ -506,8 +508,14 @@ impl Lookup {
         let scope = Scope::of(contact.addr().ip());
         contact.id != self.own
             && self.families.contains(contact.path.family())
-            && is_usable(contact.addr())
-            && scope.zip(namer).is_none_or(|(scope, namer)| scope.may_be_named_by(namer))
+            && contact.addr().port() != 0
+            && scope.is_some_and(|scope| namer.is_none_or(|namer| scope.may_be_named_by(namer)))
+    }
+
+    /// Who named a contact first: it answers for what asking that costs. None for what comes out of
+    /// our own table.
+    pub(crate) fn namer(&self, contact: &Contact) -> Option<SocketAddr> {
+        self.candidates.namer(contact.id, contact.addr())
     }
 }
 

@@ -548,9 +548,9 @@ impl Node {
         self.links.values().fold(Families::NONE, |all, link| all.union(link.families))
     }
 
-    /// The link to reach `address` by, heard of on link `heard`: that one if it reaches the family.
-    fn link_for(&self, heard: LinkId, address: &SocketAddr) -> LinkId {
-        let family = Family::of(address);
+    /// The link to reach an address of `family` by, heard of on link `heard`: that one if it reaches
+    /// the family.
+    fn link_for(&self, heard: LinkId, family: Family) -> LinkId {
         let reaches =
             |link: &LinkId| self.links.get(link).is_some_and(|link| link.families.contains(family));
         if self.links.is_empty() || reaches(&heard) {

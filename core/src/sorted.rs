@@ -323,10 +323,6 @@ impl<K> Set<K> {
 }
 
 impl<K: Ord> Set<K> {
-    pub(crate) fn contains(&self, key: &K) -> bool {
-        self.0.contains_key(key)
-    }
-
     /// Whether it was not there.
     pub(crate) fn insert(&mut self, key: K) -> bool {
         self.0.insert(key, ()).is_none()

@@ -1,6 +1,5 @@
 //! One node and what its host keeps for it.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
@@ -127,10 +126,33 @@ pub(crate) struct Extras {
     pub(crate) rewrite: Option<Rewrite>,
     /// Events that belong to no operation.
     pub(crate) notices: Vec<Event>,
-    pub(crate) watched: BTreeMap<OperationId, Watched>,
+    /// A handful at most: who runs more of its own has tests written for it.
+    pub(crate) watched: Vec<(OperationId, Box<Watched>)>,
 }
 
 impl Extras {
+    pub(crate) fn watch(&mut self, id: OperationId, watched: Watched) {
+        self.watched.push((id, Box::new(watched)));
+    }
+
+    pub(crate) fn watched(&self, id: OperationId) -> Option<&Watched> {
+        self.watched.iter().find(|(other, _)| *other == id).map(|(_, watched)| &**watched)
+    }
+
+    pub(crate) fn watched_mut(&mut self, id: OperationId) -> Option<&mut Watched> {
+        self.watched.iter_mut().find(|(other, _)| *other == id).map(|(_, watched)| &mut **watched)
+    }
+
+    /// Stops watching; an empty list gives its room back.
+    pub(crate) fn forget(&mut self, id: OperationId) -> Option<Watched> {
+        let at = self.watched.iter().position(|(other, _)| *other == id)?;
+        let (_, watched) = self.watched.swap_remove(at);
+        if self.watched.is_empty() {
+            self.watched = Vec::new();
+        }
+        Some(*watched)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rewrite.is_none() && self.notices.is_empty() && self.watched.is_empty()
     }

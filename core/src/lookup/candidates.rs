@@ -53,7 +53,12 @@ pub(super) struct Candidate {
     pub(super) state: State,
     /// Bit p: path p heard of it.
     heard: u16,
+    /// Who named it first: its place among those who named anybody, or [`UNNAMED`].
+    namer: u16,
 }
+
+/// Named by nobody: out of our own table.
+const UNNAMED: u16 = u16::MAX;
 
 impl Candidate {
     pub(super) fn family(&self) -> Family {
@@ -160,11 +165,13 @@ pub(super) struct Candidates {
     waiting: usize,
     /// Waiting addresses per id.
     addresses: usize,
+    /// Who named anybody, in the order in which they did: one for each answer at most.
+    namers: Vec<SocketAddr>,
 }
 
 impl Candidates {
     pub(super) fn new(target: Id, waiting: usize, addresses: usize) -> Self {
-        Self { target, list: Vec::new(), waiting, addresses }
+        Self { target, list: Vec::new(), waiting, addresses, namers: Vec::new() }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
@@ -236,8 +243,21 @@ impl Candidates {
         self.find(id, address).is_some()
     }
 
-    /// Adds what `path` heard of; true if that is news to it.
-    pub(super) fn hear(&mut self, contact: Contact, path: PathNumber, hop: u16) -> bool {
+    /// Who named `id` at `address` first; none for what comes out of our own table.
+    pub(super) fn namer(&self, id: Id, address: SocketAddr) -> Option<SocketAddr> {
+        let entry = self.list.get(self.find(id, address)?)?;
+        self.namers.get(usize::from(entry.namer)).copied()
+    }
+
+    /// Adds what `path` heard of, from `namer` unless it is out of our own table; true if that is
+    /// news to it.
+    pub(super) fn hear(
+        &mut self,
+        contact: Contact,
+        path: PathNumber,
+        hop: u16,
+        namer: Option<SocketAddr>,
+    ) -> bool {
         let distance = self.target.distance(contact.id);
         let family = contact.path.family();
         let group = self.group(distance, family);
@@ -267,10 +287,20 @@ impl Candidates {
             return false;
         }
         let state = State::Heard;
-        let entry = Candidate { distance, contact, hop, state, heard: bit(path) };
+        let namer = namer.map_or(UNNAMED, |namer| self.place_of(namer));
+        let entry = Candidate { distance, contact, hop, state, heard: bit(path), namer };
         self.list.insert(group.end, entry);
         self.trim(path, family);
         true
+    }
+
+    /// Its place among the namers. What one answer names comes together, so it is the last or new.
+    fn place_of(&mut self, namer: SocketAddr) -> u16 {
+        if self.namers.last() != Some(&namer) {
+            self.namers.push(namer);
+        }
+        // Lookups end long before: each question has one answer, and those are counted.
+        u16::try_from(self.namers.len() - 1).unwrap_or(UNNAMED)
     }
 
     /// The path forgets the farthest waiting entries of a family beyond its bound.
@@ -295,7 +325,11 @@ impl Candidates {
     /// The entries of one id and family.
     fn group(&self, distance: Distance, family: Family) -> Range<usize> {
         let order = |entry: &Candidate| entry.order(distance, family);
-        let start = self.list.partition_point(|entry| order(entry).is_lt());
+        // Searched by the 64 bits that nearly always decide; those with the same are walked over.
+        let high = distance.high_bits();
+        let first = self.list.partition_point(|entry| entry.distance.high_bits() < high);
+        let alike = self.list.iter().skip(first);
+        let start = first + alike.take_while(|entry| order(entry).is_lt()).count();
         let rest = self.list.iter().skip(start);
         start..start + rest.take_while(|entry| order(entry).is_eq()).count()
     }

@@ -6,9 +6,9 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Node;
 use super::operation::{Operation, Purpose, Stage, Whose, secs, travelling};
-use super::{Node, within_scope};
-use crate::contact::{Capabilities, Contact, Path, is_usable};
+use crate::contact::{Capabilities, Contact, Family, Path, Scope};
 use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
@@ -180,7 +180,9 @@ impl Node {
         message: &Message<'_>,
         answered: &Answered<Purpose>,
     ) -> Contact {
-        self.proofs.prove(now, path.remote);
+        if message.cookie.is_some() || self.minds_proof(path.remote.ip()) {
+            self.proofs.prove(now, path.remote);
+        }
         if let Some(cookie) = message.cookie {
             self.proofs.keep_cookie(&path.remote, cookie);
         }
@@ -225,17 +227,13 @@ impl Node {
             operation.pending = operation.pending.saturating_sub(1);
             operation.entries.remove(&sender.path);
             operation.totals.answered += 1;
-            node.tell(
-                operation,
-                Event::Answered {
-                    operation: OperationId(id),
-                    peer,
-                    rtt: answered.round_trip,
-                    named: named.clone(),
-                },
-            );
+            node.tell_of(operation, || Event::Answered {
+                operation: OperationId(id),
+                peer,
+                rtt: answered.round_trip,
+                named: named.clone(),
+            });
             operation.stage = Stage::Looking;
-            operation.note_namer(sender.addr(), &named);
             operation.lookup.start([sender]);
             operation.lookup.heard(Some((sender.id, sender.addr())), named);
         });
@@ -253,7 +251,6 @@ impl Node {
     ) {
         let named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
-            operation.note_namer(sender.addr(), &named);
             operation.lookup.heard(Some((contact.id, contact.addr())), named);
             node.ask_step(now, id, operation, contact, true);
         });
@@ -273,16 +270,12 @@ impl Node {
             if operation.namer.is_none() && named.iter().any(|named| named.id == operation.target) {
                 operation.namer = Some(sender);
             }
-            node.tell(
-                operation,
-                Event::Answered {
-                    operation: OperationId(id),
-                    peer: Asked { id: Some(sender.id), path: sender.path },
-                    rtt: answered.round_trip,
-                    named: named.clone(),
-                },
-            );
-            operation.note_namer(sender.addr(), &named);
+            node.tell_of(operation, || Event::Answered {
+                operation: OperationId(id),
+                peer: Asked { id: Some(sender.id), path: sender.path },
+                rtt: answered.round_trip,
+                named: named.clone(),
+            });
             operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
             operation.hasten_signal();
             let copies = node.config.path_copies && response.item.is_none();
@@ -343,22 +336,28 @@ impl Node {
     /// sender may name, of a family we reach, and not ourselves.
     fn usable(&self, from: Path, nodes: &List<'_, NodeInfo>) -> Vec<Contact> {
         let families = self.families();
-        nodes
-            .iter()
-            .filter(|node| {
-                is_usable(node.address)
-                    && within_scope(node.address, from.remote)
-                    && !self.ids.contains(&node.id)
-                    && self.counts(node.id, node.address)
-                    && families.contains(crate::contact::Family::of(&node.address))
-            })
-            .take(2 * super::queries::MAX_NODES)
-            .map(|node| Contact {
-                id: node.id,
-                path: Path { link: self.link_for(from.link, &node.address), remote: node.address },
-                capabilities: node.capabilities,
-            })
-            .collect()
+        let asked = Scope::of(from.remote.ip());
+        let [v4, v6] = Family::ALL.map(|family| self.link_for(from.link, family));
+        // As many as an answer of k contacts names: room for more is made when they are there.
+        let mut usable = Vec::with_capacity(self.config.table.k.min(super::queries::MAX_NODES));
+        for node in nodes.iter() {
+            let (scope, family) = (Scope::of(node.address.ip()), Family::of(&node.address));
+            let passes = node.address.port() != 0
+                && scope.zip(asked).is_some_and(|(scope, asked)| scope.may_be_named_by(asked))
+                && families.contains(family)
+                && !self.ids.contains(&node.id)
+                && self.counts(node.id, node.address);
+            if !passes {
+                continue;
+            }
+            let link = if family == Family::V4 { v4 } else { v6 };
+            let path = Path { link, remote: node.address };
+            usable.push(Contact { id: node.id, path, capabilities: node.capabilities });
+            if usable.len() == 2 * super::queries::MAX_NODES {
+                break;
+            }
+        }
+        usable
     }
 
     /// Timeouts that passed.

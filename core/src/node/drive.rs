@@ -103,8 +103,8 @@ impl Node {
         if !self.config.limits.enforce.holds_for(addr.ip()) || self.proofs.is_proven(now, &addr) {
             return true;
         }
-        match operation.named_by.get(&addr) {
-            Some(namer) => self.limits.allow(now, Cost::Candidate { named_by: *namer }, addr),
+        match operation.lookup.namer(contact) {
+            Some(named_by) => self.limits.allow(now, Cost::Candidate { named_by }, addr),
             // From our own table.
             None => true,
         }
@@ -196,7 +196,6 @@ impl Node {
         operation.target = target;
         operation.tokens.clear();
         operation.stage = Stage::Looking;
-        operation.named_by.clear();
         operation.region = self.region(&operation.kind);
         *operation.lookup =
             self.new_lookup(&operation.kind, target, self.families(), operation.region);
@@ -480,6 +479,14 @@ impl Node {
             self.stats.transmits_lost += 1;
         }
         len
+    }
+
+    /// An event of an operation that takes work to put together, unless the node runs it for
+    /// itself.
+    pub(super) fn tell_of(&mut self, operation: &Operation, event: impl FnOnce() -> Event) {
+        if operation.whose == Whose::Callers {
+            self.push_event(event());
+        }
     }
 
     /// An event of an operation, unless the node runs it for itself.

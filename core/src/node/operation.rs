@@ -229,8 +229,6 @@ pub(super) struct Operation {
     pub(super) tokens: Map<(Id, SocketAddr), Vec<u8>>,
     /// How far from the key records are kept and looked for, beyond the k closest if need be.
     pub(super) region: Option<Distance>,
-    /// Who named which address that has not shown itself yet: it answers for what that costs.
-    pub(super) named_by: Map<SocketAddr, SocketAddr>,
     /// Who named the target itself (signals).
     pub(super) namer: Option<Contact>,
     /// Whether the target itself was asked and is silent (signals).
@@ -250,10 +248,6 @@ pub(super) struct Operation {
     /// The k closest of either family that answered, once the lookup is over.
     pub(super) closest: Vec<Contact>,
 }
-
-/// Addresses of one operation whose namers are remembered before it is looked who is still needed:
-/// those of twenty-five full answers.
-const MAX_NAMED: usize = 1_024;
 
 impl Operation {
     pub(super) fn new(
@@ -281,7 +275,6 @@ impl Operation {
             totals: Totals::default(),
             tokens: Map::new(),
             region: None,
-            named_by: Map::new(),
             namer: None,
             target_silent: false,
             providers: Set::new(),
@@ -335,18 +328,6 @@ impl Operation {
         if self.reader == Some(holder) {
             self.reader = None;
             self.list_read = true;
-        }
-    }
-
-    /// Takes note of who named these addresses. Of those that are no longer waiting to be asked
-    /// nobody needs to know: what remains is bounded by the lookup's own list.
-    pub(super) fn note_namer(&mut self, namer: SocketAddr, named: &[Contact]) {
-        if self.named_by.len() >= MAX_NAMED {
-            let waiting: Set<_> = self.lookup.waiting().collect();
-            self.named_by.retain(|address, _| waiting.contains(address));
-        }
-        for contact in named {
-            self.named_by.or_insert(contact.addr(), namer);
         }
     }
 

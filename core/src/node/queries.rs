@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use super::keep::refusal;
 use super::operation::{Announcement, NO_LIST, ONLY_TOKEN, Purpose, travelling};
 use super::{Node, within_scope};
-use crate::contact::{Capabilities, Contact, Families, Family, Path, is_usable};
+use crate::contact::{Capabilities, Contact, Families, Family, Path, Scope, is_usable};
 use crate::event::{Event, Rejected};
 use crate::id::Id;
 use crate::limit::Cost;
@@ -406,6 +406,7 @@ impl Node {
     ) {
         let filter = Filter::answering(asker.id).capable(mask);
         let k = self.config.table.k.min(MAX_NODES / 2);
+        let asking = Scope::of(asker.path.remote.ip());
         // As many of one owner of addresses as one lookup would follow.
         let per_prefix = match self.config.lookup.per_prefix {
             0 => usize::MAX,
@@ -413,7 +414,10 @@ impl Node {
         };
         for family in want.iter() {
             let closest = self.table(family).closest(target, filter).diverse(per_prefix);
-            let nameable = closest.filter(|it| within_scope(it.addr(), asker.path.remote));
+            let nameable = closest.filter(|it| {
+                let scope = Scope::of(it.addr().ip());
+                scope.zip(asking).is_some_and(|(scope, asking)| scope.may_be_named_by(asking))
+            });
             nodes.extend(nameable.take(k).map(|contact| NodeInfo {
                 id: contact.id,
                 address: contact.addr(),

@@ -91,8 +91,11 @@ impl Reach {
             votes.pop_first();
         }
         votes.insert(voter.ip(), observed);
+        if *seen == Some(observed) {
+            return None;
+        }
         let agreeing = votes.values().filter(|vote| **vote == observed).count();
-        if agreeing < VOTES || *seen == Some(observed) {
+        if agreeing < VOTES {
             return None;
         }
         *seen = Some(observed);
@@ -132,6 +135,15 @@ impl Node {
         self.reach.due = Some(now + PATIENCE);
         let query = Query::new(Method::DialBack { nonce });
         self.ask(now, contact.path, Some(contact.id), query, Purpose::DialBack);
+    }
+
+    /// Whether it matters that an address has shown that it receives our datagrams. In local networks
+    /// nothing is held against one that has not.
+    pub(super) fn minds_proof(&self, ip: IpAddr) -> bool {
+        self.reach.public
+            || Scope::of(ip) == Some(Scope::Public)
+            || self.config.amplification.holds_for(ip)
+            || self.config.limits.enforce.holds_for(ip)
     }
 
     /// A ping with a nonce came: from a stranger, and with our nonce, it shows that we are reached.
@@ -197,7 +209,8 @@ impl Node {
         {
             return;
         }
-        let path = Path { link: self.link_for(asker.path.link, &address), remote: address };
+        let path =
+            Path { link: self.link_for(asker.path.link, Family::of(&address)), remote: address };
         self.ask(now, path, None, Query::new(Method::Ping { nonce: Some(nonce) }), Purpose::Probe);
     }
 }

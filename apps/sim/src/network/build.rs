@@ -165,7 +165,7 @@ impl Network {
             conspiracy.dismiss(address);
         }
         if let Some(extras) = &mut host.extras {
-            extras.watched.clear();
+            extras.watched = Vec::new();
         }
         if matches!(core::mem::replace(&mut host.machine, Machine::Gone), Machine::Node(_)) {
             self.live.swap_remove(place as usize);

@@ -24,7 +24,7 @@ impl Network {
     ) -> Operation {
         let now = self.now;
         let id = command(self.running(node), now);
-        self.host_mut(node).extras().watched.insert(id, Watched::All(Vec::new()));
+        self.host_mut(node).extras().watch(id, Watched::All(Vec::new()));
         self.attend(node);
         Operation { node, id }
     }
@@ -206,13 +206,13 @@ impl Network {
     }
 
     fn watched(&self, operation: Operation) -> Option<&Watched> {
-        self.host(operation.node).extras.as_ref()?.watched.get(&operation.id)
+        self.host(operation.node).extras.as_ref()?.watched(operation.id)
     }
 
     /// From now on only the end of an operation is kept.
     pub(super) fn watch_end(&mut self, operation: Operation) {
-        let watched = &mut self.host_mut(operation.node).extras().watched;
-        if let Some(watched) = watched.get_mut(&operation.id) {
+        let extras = self.host_mut(operation.node).extras();
+        if let Some(watched) = extras.watched_mut(operation.id) {
             let last = core::mem::replace(watched, Watched::End(None)).into_events().pop();
             if let Some((at, event)) = last {
                 watched.note(at, event);
@@ -223,7 +223,7 @@ impl Network {
     /// Stops watching an operation; what was said of it.
     pub(super) fn forget(&mut self, operation: Operation) -> Vec<(Instant, Event)> {
         let extras = &mut self.host_mut(operation.node).extras;
-        let found = extras.as_mut().and_then(|extras| extras.watched.remove(&operation.id));
+        let found = extras.as_mut().and_then(|extras| extras.forget(operation.id));
         if extras.as_ref().is_some_and(|extras| extras.is_empty()) {
             *extras = None;
         }

@@ -241,7 +241,7 @@ impl Post<'_> {
 
 fn note(extras: &mut Option<Box<Extras>>, now: Instant, event: Event) {
     if let Some(id) = event.operation() {
-        if let Some(watched) = extras.as_mut().and_then(|extras| extras.watched.get_mut(&id)) {
+        if let Some(watched) = extras.as_mut().and_then(|extras| extras.watched_mut(id)) {
             watched.note(now, event);
         }
         return;
