@@ -1,9 +1,10 @@
 // The core's module: one of the two builds of it, loaded or on its way.
 import type * as Module from "../pkg/kadlet.js";
 import { LoadError } from "./errors.js";
+import type { Mainline } from "./mainline.js";
 
-/** The core, loaded. */
-export type Core = Pick<
+/** The core, loaded; what speaks Mainline is in the full build alone. */
+export type Core = Partial<Mainline> & Pick<
   typeof Module,
   | "Node"
   | "Fetch"

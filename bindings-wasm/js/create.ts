@@ -3,14 +3,18 @@ import type { Config, Event, Partly } from "../pkg/kadlet.js";
 import { type Clock, systemClock } from "./clock.js";
 import type { Core } from "./core-module.js";
 import { type CoreNode, Driver, reasonOf } from "./driver.js";
-import { BootstrapError, ClosedError, InvalidState } from "./errors.js";
+import { BootstrapError, ClosedError, InvalidState, LoadError } from "./errors.js";
+import { isMainline, MAINLINE } from "./mainline.js";
 import { RunningNode } from "./node.js";
 import { pack, type StateStore, unpack } from "./storage.js";
 import type { Transport, TransportHost, Warning } from "./transport.js";
 
 /** What every node is opened with. */
 export interface NodeOptions {
-  /** The network's name, before that in `config`. Networks with different names never merge. */
+  /**
+   * The network's name, before that in `config`. Networks with different names never merge;
+   * "mainline" is BitTorrent's DHT.
+   */
   readonly network?: string | undefined;
   /** Nodes to start from, IP:PORT. Without any the node starts from the contacts in its state. */
   readonly bootstrap?: readonly string[] | undefined;
@@ -148,9 +152,13 @@ export async function open({
   }
 
   const named = network ?? given.network;
+  const mainline = isMainline(named);
+  if (mainline && core.bencodeString === undefined) {
+    throw new LoadError("this build of the core has no Mainline: `kadlet` and `kadlet/node` load one that has");
+  }
   let driver: Driver | undefined;
   const host: TransportHost = {
-    network: named === null ? "mainline" : core.networkIdOf(named ?? "kadlet"),
+    network: mainline ? MAINLINE : core.networkIdOf(named ?? "kadlet"),
     receive: (datagram, from) => driver?.receive(datagram, from),
     failed: (to) => driver?.failed(to),
     up(link) {
@@ -171,7 +179,7 @@ export async function open({
   try {
     const config: Partly<Config> = {
       ...given,
-      ...(named === undefined ? {} : { network: named }),
+      ...(named === undefined ? {} : { network: mainline ? null : named }),
       ...(link.serve === false ? { role: "client" } : {}),
       ...(link.capabilities ? { capabilities: (given.capabilities ?? CAPABILITIES) | link.capabilities } : {}),
       ...(store ? { store: { ...given.store, maxChanges: given.store?.maxChanges ?? JOURNAL } } : {}),

@@ -1,7 +1,8 @@
 // Carries time, datagrams and events between one node of the core and those who wait for them. After
 // each call that changes the core, `pump` empties its polls and sets the timer anew. Nobody's code
 // runs inside `pump`: events go to queues, and from there to whoever awaits them.
-import type { Address, Done, Event, Failed, Node as CoreNode, Path } from "../pkg/kadlet.js";
+import type { Address, Done, Event, Failed, Node, Path } from "../pkg/kadlet.js";
+import type { Node as FullNode } from "../pkg/full/kadlet.js";
 import { familyOf } from "./address.js";
 import type { Clock } from "./clock.js";
 import { ClosedError } from "./errors.js";
@@ -13,7 +14,8 @@ const EVENTS = 4096;
 /** A turn of the event loop may take so many datagrams' answers before the timer gets its turn. */
 export type OfOperation = Exclude<Event, { type: "renewed" | "signal" | "address_seen" | "reachable" | "offline" }>;
 
-export type { CoreNode };
+/** A node of the core; what only Mainline has is in the full build alone. */
+export type CoreNode = Node & Partial<Pick<FullNode, "scrape" | "sample">>;
 
 /** The events of one operation, in order; the last one is `done`. */
 export class Operation {

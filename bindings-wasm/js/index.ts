@@ -6,7 +6,7 @@ import { opener } from "./opener.js";
  * Opens a node and joins its network. Rejects with `RelayError`, `BootstrapError`, `LoadError`,
  * `InvalidState`, or the reason of `signal`.
  */
-export const createNode = opener(load);
+export const createNode = opener(load, async () => (await import("./core.js")).load());
 
 export type { CreateOptions } from "./opener.js";
 export * from "./public.js";

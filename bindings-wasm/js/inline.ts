@@ -8,7 +8,7 @@ const load = loader(glue, async () => {
   return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 });
 
-/** Opens a node and joins its network, as the main entry's does. */
+/** Opens a node and joins its network, as the main entry's does; Mainline is not inside. */
 export const createNode = opener(load);
 
 export type { CreateOptions } from "./opener.js";

@@ -17,11 +17,13 @@ import type {
   Peer,
   PeerFailure,
   Provider,
+  Sample,
   SearchEntry,
   SignedValue,
   Signal,
   Stats,
   StoreStats,
+  Swarm,
 } from "../pkg/kadlet.js";
 import { type Attempt, type AttemptResult, isAddress, resultOf, split } from "./address.js";
 import type { Core } from "./core-module.js";
@@ -36,10 +38,11 @@ import {
   ValueTooLarge,
 } from "./errors.js";
 import { type FetchOptions, type Fetched, Fetching, hashesOf, type Shareable, Shelves } from "./files.js";
+import { fromNetwork, hashOf, type Mainline, MAX_BENCODED, toNetwork, torrentOf } from "./mainline.js";
 import { Results } from "./results.js";
 import type { ContentServer, Warning } from "./transport.js";
 
-/** The longest value, bytes: with its signature it fits into one datagram. */
+/** The longest value, bytes: with its signature it fits into one datagram. On Mainline 1000, as bencode. */
 export const MAX_VALUE = 896;
 
 /** Warnings that are kept for whoever comes later. */
@@ -72,7 +75,7 @@ export interface PutOptions extends StoreOptions {
 export interface AnnounceOptions extends StoreOptions {
   /** Where the content is to be had; without it the port of our datagrams. */
   readonly port?: number | undefined;
-  /** 1 HTTP, 2 a WebRTC data channel. 1 without it. */
+  /** 1 HTTP, 2 a WebRTC data channel. 1 without it. On Mainline 128 for having all of it (a seed). */
   readonly transports?: number | undefined;
 }
 
@@ -178,6 +181,8 @@ export interface RunningNode {
 /** A node that runs; `createNode` makes them. After `close` every operation throws `ClosedError`. */
 export class RunningNode extends EventTarget implements AsyncDisposable {
   readonly #core: Core;
+  /** Only on Mainline. */
+  readonly #mainline: Mainline | undefined;
   readonly #driver: Driver;
   readonly #end: () => Promise<void>;
   readonly #shelves = new Shelves();
@@ -189,6 +194,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   constructor(core: Core, driver: Driver, end: () => Promise<void>) {
     super();
     this.#core = core;
+    this.#mainline = driver.core.config().network === null ? (core as Mainline) : undefined;
     this.#driver = driver;
     this.#end = end;
   }
@@ -285,10 +291,16 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     return attempts;
   }
 
-  /** The value under a key; undefined if peers answered and nobody has it. */
-  async get(key: Id, options: OperationOptions = {}): Promise<Uint8Array | undefined> {
-    const found = await this.#read(key, undefined, undefined, options);
-    return found instanceof Uint8Array ? found : found?.value;
+  /**
+   * The value under a key; undefined if peers answered and nobody has it. On Mainline strings come as
+   * their bytes and anything else as `Bencoded`, and `key` may be a link with `xs=urn:btpk:`.
+   */
+  async get(key: string, options: OperationOptions = {}): Promise<Uint8Array | undefined> {
+    const named = start(() => torrentOf(this.#mainline, key));
+    const [at, salt] = named.type === "hash" ? [named.hash] : [this.#signedKey(named.publicKey, named.salt), named.salt];
+    const found = await this.#read(at, salt, undefined, options);
+    const value = found instanceof Uint8Array ? found : found?.value;
+    return value && this.#mainline ? fromNetwork(this.#mainline, value) : value;
   }
 
   /** The newest value that the owner of `publicKey` (32 bytes) stored under a salt. */
@@ -296,28 +308,42 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     publicKey: Uint8Array,
     { salt = new Uint8Array(), newerThan, ...options }: GetSignedOptions = {},
   ): Promise<SignedValue | undefined> {
-    const key = start(() => this.#core.signedKeyOf(publicKey, salt));
+    const key = this.#signedKey(publicKey, salt);
     const found = await this.#read(key, salt, newerThan, options);
     return found instanceof Uint8Array ? undefined : found;
   }
 
   /**
+   * The info-hash that a magnet link of BitTorrent names; of a link with `xs=urn:btpk:` (BEP 46) the
+   * one that the key's owner has said last, undefined if nobody has it.
+   */
+  async torrent(link: string, options: OperationOptions = {}): Promise<Id | undefined> {
+    const named = start(() => torrentOf(this.#mainline, link));
+    if (named.type === "hash") return named.hash;
+    const said = await this.getSigned(named.publicKey, { ...options, salt: named.salt });
+    return said && this.#mainline?.infoHashIn(said.value);
+  }
+
+  /**
    * Stores bytes, found by their hash, or a signed value as `sign` makes them. Throws
-   * `ValueTooLarge` over 896 bytes, `InvalidRecord`, `StaleSequence` or another `RefusedError`,
+   * `ValueTooLarge` over 896 bytes (Mainline: 1000 of bencode), `InvalidRecord`, `StaleSequence` or another `RefusedError`,
    * `QuorumError`, or another `DhtError` if nobody took it.
    */
-  async put(item: Item, { cas, renew, quorum = 1, ...options }: PutOptions = {}): Promise<PutResult> {
+  async put(given: Item, { cas, renew, quorum = 1, ...options }: PutOptions = {}): Promise<PutResult> {
+    const item = this.#mainline ? toNetwork(this.#mainline, given) : given;
+    const limit = this.#mainline ? MAX_BENCODED : MAX_VALUE;
     const { length } = item instanceof Uint8Array ? item : item.value;
-    if (length > MAX_VALUE) throw new ValueTooLarge(length, MAX_VALUE);
-    const key = start(() => this.#core.keyOf(item));
+    if (length > limit) throw new ValueTooLarge(length, limit);
+    const key = start(() => this.#core.keyOf(item, this.#mainline !== undefined));
     return this.#store(key, (now) => this.#driver.core.put(now, item, cas, renew), quorum, options);
   }
 
-  /** Tells the nodes closest to `key` that its content is to be had from us. */
+  /** Tells the nodes closest to `key` that its content is to be had from us. On Mainline it may be a magnet link. */
   async announce(
-    key: Id,
+    named: string,
     { port, transports = 1, renew, ...options }: AnnounceOptions = {},
   ): Promise<PutResult> {
+    const key = start(() => hashOf(this.#mainline, named));
     return this.#store(key, (now) => this.#driver.core.announce(now, key, port, transports, renew), 1, options);
   }
 
@@ -335,10 +361,29 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     for (const operation of published.operations) this.#driver.cancel(operation);
   }
 
-  /** Who has the content with this key, as they are heard of. */
-  providers(key: Id, options: OperationOptions = {}): Results<Provider> {
+  /** Who has the content with this key, as they are heard of. On Mainline it may be a magnet link. */
+  providers(named: string, options: OperationOptions = {}): Results<Provider> {
+    const key = start(() => hashOf(this.#mainline, named));
     const operation = this.#begin((now) => this.#driver.core.providers(now, key), options);
     return new Results(operation, (event) => (event.type === "provider" ? event : undefined));
+  }
+
+  /** How many have a torrent, about (Mainline, BEP 33); undefined if peers answered and nobody knows. */
+  async scrape(named: string, options: OperationOptions = {}): Promise<Swarm | undefined> {
+    const key = start(() => hashOf(this.#mainline, named));
+    const { done, events } = await this.#begin((now) => this.#ofMainline("scrape")(now, key), options).finish();
+    const error = errorOf(done.outcome);
+    if (error) throw error;
+    return events.find((event) => event.type === "swarm");
+  }
+
+  /**
+   * Some of the info-hashes that nodes around `target` know (Mainline, BEP 51). Nobody is asked again
+   * within the interval it named.
+   */
+  sample(target: Id, options: OperationOptions = {}): Results<Sample> {
+    const operation = this.#begin((now) => this.#ofMainline("sample")(now, target), options);
+    return new Results(operation, (event) => (event.type === "sample" ? event : undefined));
   }
 
   /** Files whose names carry all these words, as they are heard of. */
@@ -444,6 +489,18 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
 
   #begin(call: (now: number) => number, options: Begin): ReturnType<Driver["begin"]> {
     return start(() => this.#driver.begin(call, options));
+  }
+
+  #signedKey(publicKey: Uint8Array, salt: Uint8Array): Id {
+    return start(() => this.#core.signedKeyOf(publicKey, salt, this.#mainline !== undefined));
+  }
+
+  /** A verb that only Mainline has. */
+  #ofMainline(verb: "scrape" | "sample"): (now: number, of: Id) => number {
+    const { core } = this.#driver;
+    const found = this.#mainline && core[verb];
+    if (found === undefined) throw new DhtError(`only Mainline has ${verb}s: open the node with network: "mainline"`);
+    return found.bind(core);
   }
 
   async #read(

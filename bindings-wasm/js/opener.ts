@@ -2,6 +2,7 @@
 import type { Core } from "./core-module.js";
 import { open, type NodeOptions } from "./create.js";
 import type { RunningNode } from "./node.js";
+import { isMainline } from "./mainline.js";
 import { RelayTransport } from "./relay.js";
 import { WebRtcTransport } from "./webrtc.js";
 import { browserStore, type StateStore } from "./storage.js";
@@ -12,7 +13,7 @@ export interface CreateOptions extends NodeOptions {
   readonly relay?: string | undefined;
   /** What the relay's `--token` wants. */
   readonly token?: string | undefined;
-  /** Whether channels are made to nodes that hold them too; true without it where there is WebRTC. */
+  /** Whether channels are made to nodes that hold them too; true without it where there is WebRTC, on Mainline never. */
   readonly webrtc?: boolean | undefined;
   /** STUN servers for channels; the relay's own without it. */
   readonly iceServers?: RTCIceServer[] | undefined;
@@ -22,13 +23,19 @@ export interface CreateOptions extends NodeOptions {
   readonly WebSocket?: typeof WebSocket | undefined;
 }
 
-export function opener(load: () => Promise<Core>): (options: CreateOptions) => Promise<RunningNode> {
+/** `loadFull` brings the core that speaks Mainline, for those who want it. */
+export function opener(
+  load: () => Promise<Core>,
+  loadFull: () => Promise<Core> = load,
+): (options: CreateOptions) => Promise<RunningNode> {
   return async ({ relay, token, state, WebSocket, transport, webrtc, iceServers, ...options }) => {
     const relayed = relay === undefined ? undefined : new RelayTransport(relay, { token, WebSocket });
-    const channels = relayed && (webrtc ?? globalThis.RTCPeerConnection !== undefined);
+    const mainline = isMainline(options.network ?? options.config?.network);
+    // Its nodes hand no signals on.
+    const channels = relayed && !mainline && (webrtc ?? globalThis.RTCPeerConnection !== undefined);
     const by = transport ?? (channels ? new WebRtcTransport(relayed, { iceServers }) : relayed);
     if (by === undefined) throw new TypeError("createNode needs a relay's URL or a transport");
     const store = typeof state === "string" ? () => browserStore(state) : state && (async () => state);
-    return open({ ...options, transport: by, store, core: await load() });
+    return open({ ...options, transport: by, store, core: await (mainline ? loadFull : load)() });
   };
 }

@@ -17,6 +17,7 @@ export {
 } from "./node.js";
 export type { Fetched, FetchOptions, FetchProgress, Shareable } from "./files.js";
 export type { NodeOptions } from "./create.js";
+export { Bencoded } from "./mainline.js";
 export { RelayTransport, type Hello, type RelayCounters, type RelayOptions } from "./relay.js";
 export { DATA_CHANNEL, WebRtcTransport, type WebRtcOptions } from "./webrtc.js";
 export { Results } from "./results.js";
@@ -49,10 +50,12 @@ export type {
   PeerFailure,
   Provider,
   Rejection,
+  Sample,
   SearchEntry,
   Signal,
   SignedValue,
   Stats,
   StoreStats,
+  Swarm,
   Totals,
 } from "../pkg/kadlet.js";

@@ -3,9 +3,11 @@
 use js_sys::Uint8Array;
 use kadlet_core::Config;
 use kadlet_core::wire::bencode;
+use kadlet_core::wire::mainline::ROUTERS;
+use kadlet_core::wire::mainline::magnet::{self, Torrent};
 use wasm_bindgen::prelude::*;
 
-use crate::convert::{id, instant};
+use crate::convert::{bytes_to, id, id_to, instant, invalid, object};
 use crate::{Node, Result, number, settings};
 
 #[wasm_bindgen]
@@ -31,6 +33,31 @@ pub fn bencode_string(value: &[u8]) -> Uint8Array {
 #[wasm_bindgen(js_name = bencodedString)]
 pub fn bencoded_string(value: &[u8]) -> Option<Uint8Array> {
     bencode::as_string(value).map(Uint8Array::from)
+}
+
+/// What a magnet link of BitTorrent names: a torrent, or the key pair whose owner names one.
+#[wasm_bindgen(js_name = parseMagnet, unchecked_return_type = "Torrent")]
+pub fn parse_magnet(link: &str) -> Result<JsValue> {
+    Ok(match magnet::parse(link).map_err(invalid)? {
+        Torrent::Hash(hash) => object([("type", "hash".into()), ("hash", id_to(hash))]),
+        Torrent::Key { public_key, salt } => object([
+            ("type", "key".into()),
+            ("publicKey", bytes_to(&public_key)),
+            ("salt", bytes_to(&salt)),
+        ]),
+    })
+}
+
+/// The info-hash in what the owner of a key pair said (BEP 46).
+#[wasm_bindgen(js_name = infoHashIn)]
+pub fn info_hash_in(value: &[u8]) -> Option<String> {
+    magnet::info_hash_in(value).map(|hash| hash.to_string())
+}
+
+/// Where the public network can be entered, run by several independent people: HOST:PORT.
+#[wasm_bindgen(js_name = mainlineRouters)]
+pub fn mainline_routers() -> Vec<String> {
+    ROUTERS.map(str::to_owned).to_vec()
 }
 
 /// The settings of a node of Mainline.

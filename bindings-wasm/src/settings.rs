@@ -223,9 +223,13 @@ pub(crate) fn show(fields: &mut dyn Fields) -> JsValue {
     object.into()
 }
 
-/// The settings of a node: the defaults, and what is said otherwise.
+/// The settings of a node: the defaults of its network, and what is said otherwise.
 pub(crate) fn config(value: &JsValue) -> Result<Config> {
     let mut config = Config::default();
+    #[cfg(feature = "full")]
+    if Reflect::get(value, &"network".into()).is_ok_and(|network| network.is_null()) {
+        config = Config::mainline();
+    }
     fill(&mut config, value)?;
     Ok(config)
 }

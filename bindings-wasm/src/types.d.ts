@@ -679,6 +679,11 @@ export interface Link {
   contacts?: readonly Address[] | undefined;
 }
 
+/** What a magnet link of BitTorrent names: one torrent, or whichever the owner of a key pair has said last (BEP 46). */
+export type Torrent =
+  | { type: "hash"; hash: Id }
+  | { type: "key"; publicKey: Uint8Array; salt: Uint8Array };
+
 /** What is kept beside a partial file: the pieces that are there, ascending. */
 export interface Resume {
   id: Uint8Array;

@@ -67,9 +67,10 @@ function read(name, value) {
   if (MICROS.has(name)) return value / 1000;
   if (name === "item" && typeof value === "string") return unhex(value);
   if (name === "config") {
-    // Two settings lie deeper than the trace says.
+    // Two settings lie deeper than the trace says; what it does not say is as in a network of ours.
     const { max_changes: maxChanges, deadline, ...own } = value;
-    return { ...own, deadline: deadline / 1000, store: { maxChanges } };
+    const ours = kadlet.defaultConfig();
+    return { ...ours, ...own, deadline: deadline / 1000, store: { ...ours.store, maxChanges } };
   }
   if (["item", "path", "entry"].includes(name)) {
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [camel(k), read(k, v)]));

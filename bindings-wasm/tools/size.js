@@ -13,6 +13,8 @@ const LIMIT = 230_000;
 const { outputFiles } = await build({
   entryPoints: [path("dist/index.js")],
   bundle: true,
+  // What is loaded only by those who join Mainline.
+  external: ["./core.js"],
   minify: true,
   format: "esm",
   write: false,

@@ -43,7 +43,7 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
 }
 
 /// Chromium: what `KADLET_CHROMIUM` names, or one in the usual places.
-fn needs_chromium(cx: &Context) -> Result<PathBuf, Stop> {
+pub(crate) fn needs_chromium(cx: &Context) -> Result<PathBuf, Stop> {
     let install = "apt-get install --no-install-recommends chromium (or set KADLET_CHROMIUM)";
     if let Some(named) = std::env::var_os("KADLET_CHROMIUM") {
         cx.needs_program(Path::new(&named), "--version", install)?;

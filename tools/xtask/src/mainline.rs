@@ -4,10 +4,16 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::browser::needs_chromium;
 use crate::context::{Context, run};
-use crate::python;
 use crate::runner::Stop;
 use crate::steps::program;
+use crate::{javascript, python};
+
+/// Where the tests lie.
+const TESTS: &str = "apps/kadlet/tests/mainline";
+
+const PYTEST: [&str; 5] = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
 
 /// The other program from npm, at a version: 20 packages, 2 MB.
 const NPM: &str = "bittorrent-dht@11.0.12";
@@ -18,21 +24,33 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
     // The Python package itself is one of the nodes.
     let python = python::installed(cx)?;
     let (program, npm) = (program(cx)?, needs_npm(cx)?);
-    let tests = cx.root.join("apps/kadlet/tests/mainline");
+    let tests = cx.root.join(TESTS);
     let mut javascript = cx.command("node");
-    javascript.arg("--test").arg(&tests).env("KADLET_PROGRAM", &program).env("KADLET_NPM", npm);
+    let other = tests.join("bittorrent_dht.test.mjs");
+    javascript.arg("--test").arg(other).env("KADLET_PROGRAM", &program).env("KADLET_NPM", npm);
     let started = javascript.spawn();
     let mut javascript =
         started.map_err(|why| Stop::Failed(format!("node did not start: {why}")))?;
-    let pytest = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
+    let other = tests.join("test_libtorrent.py");
     let libtorrent =
-        run(cx.command(python).args(pytest).arg(&tests).env("KADLET_PROGRAM", program));
+        run(cx.command(python).args(PYTEST).arg(other).env("KADLET_PROGRAM", program));
     let status = javascript.wait().map_err(|why| Stop::Failed(why.to_string()))?;
     libtorrent?;
     if status.success() {
         return Ok(());
     }
     Err(Stop::Failed(format!("the tests with bittorrent-dht ended with {status}")))
+}
+
+/// `cargo xtask mainline`, its second part: a node in a page.
+pub(crate) fn page(cx: &Context) -> Result<(), Stop> {
+    let chromium = needs_chromium(cx)?;
+    let python = python::installed(cx)?;
+    javascript::build(cx)?;
+    let mut tests = cx.command(python);
+    tests.args(PYTEST).arg(cx.root.join(TESTS).join("test_browser.py"));
+    tests.env("KADLET_PROGRAM", program(cx)?).env("KADLET_CHROMIUM", chromium);
+    run(tests.env("KADLET_JS", cx.root.join("bindings-wasm")))
 }
 
 /// A folder under `target/` with the other program in it.

@@ -50,6 +50,10 @@ pub(crate) fn all() -> Vec<Step> {
             step("wasm", "the JavaScript package's tests", javascript::tests),
         ),
         ("bindings-wasm/web", step("browser", "the page in a real Chromium", browser::tests)),
+        (
+            "apps/kadlet/tests/mainline",
+            step("mainline", "a node in Chromium in one network with libtorrent", mainline::page),
+        ),
     ] {
         if here.root.join(sign).exists() {
             steps.push(later);

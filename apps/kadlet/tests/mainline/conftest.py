@@ -75,7 +75,7 @@ class Program:
             child.wait(PATIENCE)
 
 
-def session(ip: str, read_only: bool = False) -> lt.session:
+def session(ip: str, read_only: bool = False, **more: Any) -> lt.session:
     """One libtorrent with nothing but its DHT."""
     return lt.session(
         {
@@ -90,7 +90,9 @@ def session(ip: str, read_only: bool = False) -> lt.session:
             "dht_upload_rate_limit": 1_000_000,
             "alert_mask": lt.alert.category_t.dht_notification
             | lt.alert.category_t.dht_operation_notification
-            | lt.alert.category_t.stats_notification,
+            | lt.alert.category_t.stats_notification
+            | lt.alert.category_t.status_notification,
+            **more,
         }
     )
 
