@@ -203,9 +203,9 @@ pub(crate) fn bucket(bucket: &BucketView<'_>) -> JsValue {
 pub(crate) fn form(mainline: bool) -> Result<Form> {
     match mainline {
         false => Ok(Form::Native),
-        #[cfg(feature = "full")]
+        #[cfg(feature = "mainline")]
         true => Ok(Form::Bencode),
-        #[cfg(not(feature = "full"))]
+        #[cfg(not(feature = "mainline"))]
         true => Err(invalid("this build of the core has no Mainline")),
     }
 }
@@ -339,11 +339,11 @@ pub(crate) fn event(event: &Event) -> JsValue {
             let entry = search_entry(entry);
             tagged(tag, [operation(id), ("entry", entry), ("holder", id_to(*holder))])
         }
-        #[cfg(feature = "full")]
+        #[cfg(feature = "mainline")]
         Event::Swarm { operation: id, seeds, peers } => {
             tagged(tag, [operation(id), ("seeds", (*seeds).into()), ("peers", (*peers).into())])
         }
-        #[cfg(feature = "full")]
+        #[cfg(feature = "mainline")]
         Event::Sample { operation: id, peer: asked, keys, total, interval } => {
             let keys = ("keys", list(keys.iter().copied(), id_to).into());
             let (total, interval) = ((*total).into(), elapsed(*interval).into());

@@ -10,7 +10,7 @@
 
 mod content;
 mod convert;
-#[cfg(feature = "full")]
+#[cfg(feature = "mainline")]
 mod mainline;
 #[cfg(feature = "full")]
 mod parts;

@@ -153,7 +153,7 @@ fn read(slot: Slot<'_>, value: &JsValue) -> Option<Result<()>> {
             Ok(time) => *it = time,
             Err(why) => return Some(Err(why)),
         },
-        #[cfg(feature = "full")]
+        #[cfg(feature = "mainline")]
         Slot::Network(it) if value.is_null() => *it = Network::Mainline,
         Slot::Network(it) => *it = Network::Native(value.as_string()?),
         Slot::Role(it) => *it = named(&ROLES, value)?,
@@ -226,7 +226,7 @@ pub(crate) fn show(fields: &mut dyn Fields) -> JsValue {
 /// The settings of a node: the defaults of its network, and what is said otherwise.
 pub(crate) fn config(value: &JsValue) -> Result<Config> {
     let mut config = Config::default();
-    #[cfg(feature = "full")]
+    #[cfg(feature = "mainline")]
     if Reflect::get(value, &"network".into()).is_ok_and(|network| network.is_null()) {
         config = Config::mainline();
     }

@@ -1,4 +1,5 @@
-// Says how much a page has to load: core, glue and host, minified and gzipped.
+// Says how much a page has to load: core, glue and host, minified and gzipped. And what Mainline adds to
+// the core: its last argument is the folder of a build that differs in this one feature.
 import { build } from "esbuild";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -21,6 +22,13 @@ const { outputFiles } = await build({
 });
 const wasm = size(readFileSync(path("pkg/kadlet_bg.wasm")));
 const script = size(outputFiles[0].contents);
+const [, , other] = process.argv;
+if (other !== undefined) {
+  const core = readFileSync(path("pkg/kadlet_bg.wasm"));
+  const withMainline = readFileSync(`${other}/kadlet_bg.wasm`);
+  const said = (bytes) => `${(size(bytes) / 1000).toFixed(1)} kB gzipped, ${(bytes.length / 1000).toFixed(1)} kB`;
+  console.log(`core as wasm without the feature mainline: ${said(core)}; with it: ${said(withMainline)}`);
+}
 console.log(`gzipped: wasm ${wasm} B + glue and host ${script} B = ${((wasm + script) / 1000).toFixed(1)} kB`);
 if (wasm + script > LIMIT) {
   console.error(`that is more than ${LIMIT / 1000} kB`);

@@ -24,7 +24,9 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
     // One by one: what `--test` makes of a folder differs between versions.
     tests.args(["--test", "--experimental-websocket"]).args(tests_in(&bindings.join("tests"))?);
     run(tests.current_dir(&bindings).env("KADLET_PROGRAM", program(cx)?))?;
-    run(cx.command("node").arg("tools/size.js").current_dir(&bindings))
+    let with_mainline = cx.target.join("wasm-mainline");
+    core(cx, "mainline", &with_mainline)?;
+    run(cx.command("node").arg("tools/size.js").arg(with_mainline).current_dir(&bindings))
 }
 
 /// The test files that lie in this folder itself.
@@ -39,20 +41,25 @@ pub(crate) fn build(cx: &Context) -> Result<(), Stop> {
     cx.needs_target(WASM32)?;
     let bindings = cx.root.join("bindings-wasm");
     cx.needs_npm(&bindings)?;
-    let bindgen = cx.needs_wasm_bindgen()?;
-    let module = cx.target.join(WASM32).join("wasm/kadlet_wasm.wasm");
     // What a page loads, and what has all of the core.
     for (features, folder) in [("", "pkg"), ("full", "pkg/full")] {
-        let mut cargo = cx.cargo(&["build", "--package", "kadlet-wasm", "--locked"]);
-        cargo.args(["--profile", "wasm", "--target", WASM32, "--features", features]);
-        run(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS))?;
-        run(cx.command(&bindgen).arg(&module).arg(bindings.join(folder)))?;
+        core(cx, features, &bindings.join(folder))?;
     }
     let tsc = "node_modules/typescript/bin/tsc";
     for script in [tsc, "tools/inline.js"] {
         run(cx.command("node").arg(script).current_dir(&bindings))?;
     }
     Ok(())
+}
+
+/// One build of the core with its glue.
+fn core(cx: &Context, features: &str, folder: &Path) -> Result<(), Stop> {
+    let bindgen = cx.needs_wasm_bindgen()?;
+    let mut cargo = cx.cargo(&["build", "--package", "kadlet-wasm", "--locked"]);
+    cargo.args(["--profile", "wasm", "--target", WASM32, "--features", features]);
+    run(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS))?;
+    let module = cx.target.join(WASM32).join("wasm/kadlet_wasm.wasm");
+    run(cx.command(bindgen).arg(module).arg(folder))
 }
 
 /// `cargo xtask dist`: the package in `target/dist`, beside the wheel.
