@@ -202,6 +202,7 @@ impl Node {
             let held = self.store.providers(now, key, page);
             let nameable = held.filter(|(_, it)| {
                 within_scope(it.addr, asker.path.remote)
+                    && self.lists_together(it.addr, asker.path)
                     && !(no_seeds && it.transports.contains(Transports::COMPLETE))
             });
             for (cursor, provider) in nameable.take(MAX_PEERS - 1) {
@@ -220,6 +221,12 @@ impl Node {
             ..Response::default()
         };
         self.reply_with_nodes(now, asker, message, query, response);
+    }
+
+    /// Mainline lists over one family the peers of that family (BEP 32): who has both asks over both,
+    /// and some read no mixed list.
+    fn lists_together(&self, peer: SocketAddr, asker: Path) -> bool {
+        self.wire.has_capabilities() || Family::of(&peer) == asker.family()
     }
 
     fn answer_get(

@@ -7,6 +7,8 @@ mod keeping_up;
 #[cfg(feature = "mainline")]
 mod mainline;
 mod net;
+#[cfg(feature = "mainline")]
+mod strangers;
 
 use core::net::SocketAddr;
 use core::time::Duration;

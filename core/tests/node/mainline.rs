@@ -19,7 +19,7 @@ use crate::net::Net;
 use crate::values;
 
 const NOW: Instant = Instant::from_secs(1);
-const STRANGER: Id = Id::new([7; 20]);
+pub(crate) const STRANGER: Id = Id::new([7; 20]);
 
 fn network(seed: u8, n: u32) -> (Net, Vec<SocketAddr>) {
     Net::joined_with(seed, n, |i| format!("127.0.0.1:{}", 1000 + i), &Config::mainline())
@@ -164,14 +164,14 @@ fn a_read_only_node_is_served_and_never_inserted() {
 
 // ---- asked by a stranger ------------------------------------------------------------------------
 
-struct Asked {
-    node: Node,
-    from: Path,
+pub(crate) struct Asked {
+    pub(crate) node: Node,
+    pub(crate) from: Path,
     now: Instant,
 }
 
 impl Asked {
-    fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self::at(config, "127.0.0.1:7")
     }
 
@@ -181,7 +181,7 @@ impl Asked {
     }
 
     /// What is answered to a datagram, if anything is.
-    fn say(&mut self, datagram: &[u8]) -> (Result<(), Rejected>, Option<Vec<u8>>) {
+    pub(crate) fn say(&mut self, datagram: &[u8]) -> (Result<(), Rejected>, Option<Vec<u8>>) {
         let result = self.node.handle_datagram(self.now, self.from, datagram);
         let mut answer = None;
         while let Some(transmit) = self.node.poll_transmit() {
@@ -204,7 +204,7 @@ impl Asked {
         answer.expect("an answer")
     }
 
-    fn token(&mut self, target: Id) -> Option<Vec<u8>> {
+    pub(crate) fn token(&mut self, target: Id) -> Option<Vec<u8>> {
         let answer = self.ask(Query::about(target, Method::Get { newer_than: None }));
         response(&answer).token.map(<[u8]>::to_vec)
     }
@@ -229,14 +229,14 @@ impl Asked {
     }
 }
 
-fn response(datagram: &[u8]) -> Response<'_> {
+pub(crate) fn response(datagram: &[u8]) -> Response<'_> {
     match Mainline.decode(datagram).expect("an answer").body {
         Body::Response(response) => response,
         other => panic!("no response: {other:?}"),
     }
 }
 
-fn code(datagram: &[u8]) -> Option<ErrorCode> {
+pub(crate) fn code(datagram: &[u8]) -> Option<ErrorCode> {
     match Mainline.decode(datagram).expect("an answer").body {
         Body::Error(Failure { code, .. }) => Some(code),
         _ => None,

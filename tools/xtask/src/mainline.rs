@@ -31,9 +31,9 @@ pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
     let started = javascript.spawn();
     let mut javascript =
         started.map_err(|why| Stop::Failed(format!("node did not start: {why}")))?;
-    let other = tests.join("test_libtorrent.py");
+    let others = ["test_libtorrent.py", "test_addresses.py"].map(|name| tests.join(name));
     let libtorrent =
-        run(cx.command(python).args(PYTEST).arg(other).env("KADLET_PROGRAM", program));
+        run(cx.command(python).args(PYTEST).args(others).env("KADLET_PROGRAM", program));
     let status = javascript.wait().map_err(|why| Stop::Failed(why.to_string()))?;
     libtorrent?;
     if status.success() {
