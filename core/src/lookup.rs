@@ -17,6 +17,7 @@
 //!   time, and under none any more once it answered.
 
 mod candidates;
+mod gaps;
 #[cfg(test)]
 mod tests;
 

@@ -32,6 +32,7 @@ use crate::wire::{Body, ErrorCode, Failure, Malformed, Message, Wire};
 mod answers;
 mod commands;
 mod drive;
+mod gaps;
 mod identity;
 mod keep;
 mod offline;

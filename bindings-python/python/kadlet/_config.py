@@ -127,6 +127,11 @@ class LookupConfig:
     spare_local: bool = True
     """Whether `per_prefix` spares loopback and private addresses, where one prefix is the whole
     network. True."""
+    beside: int = 0
+    """Where some of the k closest failed: so many of those that answered are asked besides about
+    each subtree of which the dead have crowded somebody out of the answers; 0 for none. 0: of
+    twenty contacts enough are alive. Mainline: 8, since with half of them dead two of five lookups
+    would miss somebody without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -419,3 +419,45 @@ fn hops_are_counted_from_the_start_contacts() {
 fn without_contacts_it_is_done_at_once() {
     assert_eq!(lookup(config(20, 3), []).next(), Step::Done);
 }
+
+/// In every answer a dead contact has the place of a living one.
+#[test]
+fn what_the_dead_crowded_out_is_asked_for() {
+    let points = |lookup: &Lookup| lookup.gaps(Family::V4).collect::<Vec<_>>();
+    let mut lookup = lookup(config(2, 4), [1, 2, 4, 8].map(contact));
+    assert_eq!(asked(&mut lookup), [1, 2]);
+    lookup.failed(id(1), addr(1));
+    answer(&mut lookup, 2, []);
+    assert_eq!(asked(&mut lookup), [4]);
+    assert_eq!(points(&lookup), [id(2)], "the subtree of the second of all");
+    lookup.failed(id(4), addr(4));
+    assert_eq!(asked(&mut lookup), [8]);
+    answer(&mut lookup, 8, []);
+    assert_eq!(lookup.next(), Step::Done);
+    // From that of the second of the living inwards.
+    assert_eq!(points(&lookup), [id(8), id(4), id(2)]);
+    let near = lookup.closest_to(id(8), Family::V4, 1);
+    assert_eq!(near.iter().map(|contact| contact.id).collect::<Vec<_>>(), [id(8)]);
+    lookup.heard(Some((id(8), addr(8))), [contact(3)]);
+    assert_eq!(lookup.next(), Step::Done, "hearsay alone opens nothing");
+    lookup.resume();
+    assert_eq!(asked(&mut lookup), [3]);
+    answer(&mut lookup, 3, []);
+    assert_eq!(found(&lookup), [2, 3, 8]);
+    assert_eq!(points(&lookup), [id(2)], "2 and 3 are it");
+}
+
+/// Where nobody failed the k closest named each other, and where there are fewer all were named.
+#[test]
+fn without_a_dead_contact_among_the_closest_nothing_is_asked_besides() {
+    let mut lookup = lookup(config(2, 4), [1, 2, 4].map(contact));
+    assert_eq!(asked(&mut lookup), [1, 2]);
+    answer(&mut lookup, 1, []);
+    answer(&mut lookup, 2, []);
+    assert_eq!(lookup.gaps(Family::V4).count(), 0);
+    let mut few = self::lookup(config(8, 4), [1, 2].map(contact));
+    assert_eq!(asked(&mut few), [1, 2]);
+    few.failed(id(1), addr(1));
+    answer(&mut few, 2, []);
+    assert_eq!(few.gaps(Family::V4).count(), 0);
+}

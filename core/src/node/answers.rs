@@ -44,6 +44,9 @@ impl Node {
                     self.step_answered(now, operation, sender, &answered, response);
                 }
             }
+            Purpose::Beside { operation } => {
+                self.beside_answered(now, operation, sender, response);
+            }
             Purpose::Page { operation, page } => {
                 self.page_answered(now, operation, sender, page, response);
             }
@@ -334,7 +337,7 @@ impl Node {
 
     /// The contacts in an answer that may be believed for now: a usable address of a scope that its
     /// sender may name, of a family we reach, and not ourselves.
-    fn usable(&self, from: Path, nodes: &List<'_, NodeInfo>) -> Vec<Contact> {
+    pub(super) fn usable(&self, from: Path, nodes: &List<'_, NodeInfo>) -> Vec<Contact> {
         let families = self.families();
         let asked = Scope::of(from.remote.ip());
         let [v4, v6] = Family::ALL.map(|family| self.link_for(from.link, family));

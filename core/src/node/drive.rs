@@ -82,7 +82,10 @@ impl Node {
                 Step::Done if matches!(operation.kind, Kind::Bootstrap) => {
                     return operation.entries.values().all(|slow| *slow);
                 }
-                Step::Done => return operation.pending == 0 && operation.to_read.is_empty(),
+                Step::Done if operation.pending > 0 || !operation.to_read.is_empty() => {
+                    return false;
+                }
+                Step::Done => return self.ask_about_gaps(now, id, operation),
                 // Barred and not put off: whoever names a thousand addresses of one prefix could
                 // else hold the lookup up until its deadline.
                 Step::Ask(contact) if !self.may_ask(now, operation, &contact) => {
@@ -196,6 +199,7 @@ impl Node {
         operation.target = target;
         operation.tokens.clear();
         operation.stage = Stage::Looking;
+        operation.beside.clear();
         operation.region = self.region(&operation.kind);
         *operation.lookup =
             self.new_lookup(&operation.kind, target, self.families(), operation.region);

@@ -148,6 +148,8 @@ pub(super) enum Purpose {
     Bootstrap { operation: u64 },
     /// A step of a lookup.
     Step { operation: u64, contact: Contact, with_cookie: bool },
+    /// What lies beside a lookup's target.
+    Beside { operation: u64 },
     /// A further page of a list.
     Page { operation: u64, page: u32 },
     /// A record handed to a holder.
@@ -172,6 +174,7 @@ impl Purpose {
         match self {
             Self::Bootstrap { operation }
             | Self::Step { operation, .. }
+            | Self::Beside { operation }
             | Self::Page { operation, .. }
             | Self::Store { operation, .. }
             | Self::Signal { operation } => Some(*operation),
@@ -225,6 +228,8 @@ pub(super) struct Operation {
     /// Pages of holders' lists that have not been asked for yet.
     pub(super) to_read: VecDeque<(Contact, u32)>,
     pub(super) totals: Totals,
+    /// Who was asked about which point beside the target.
+    pub(super) beside: Vec<(Id, SocketAddr)>,
     /// From whom we may store with what.
     pub(super) tokens: Map<(Id, SocketAddr), Vec<u8>>,
     /// How far from the key records are kept and looked for, beyond the k closest if need be.
@@ -273,6 +278,7 @@ impl Operation {
             to_store: VecDeque::new(),
             to_read: VecDeque::new(),
             totals: Totals::default(),
+            beside: Vec::new(),
             tokens: Map::new(),
             region: None,
             namer: None,

@@ -1,0 +1,66 @@
+//! Whom a lookup may have missed: an answer names k contacts, and a dead one among them has the
+//! place of somebody alive.
+//!
+//! Where nobody near the target failed, the k closest have named each other. Where some did, whoever
+//! lies between the k-th contact of all and the k-th of the living may have been in nobody's answer,
+//! although many know it. All that lies there is in a few subtrees beside the target, and is asked
+//! for by the same question about the target with one bit flipped: its order of distances is ours.
+
+use alloc::vec::Vec;
+
+use super::candidates::State;
+use super::{Lookup, Phase};
+use crate::contact::{Contact, Family};
+use crate::id::Id;
+use crate::sort::sort_by_key;
+
+/// Subtrees asked about at most, the largest first. Each holds half as many nodes as the one before,
+/// so that with seven of eight dead there are four; whoever makes up dead contacts next to the target
+/// gets no more.
+const SUBTREES: u32 = 4;
+
+impl Lookup {
+    /// The points beside the target that are to be asked about, of a family: one for each subtree
+    /// that may hold contacts nobody had room for. None, where none of the k closest failed.
+    pub(crate) fn gaps(&self, family: Family) -> impl Iterator<Item = Id> {
+        let (mut all, mut living) = (0, 0);
+        // How many bits the k-th of all has in common with the target, and the k-th of the living.
+        let (mut inner, mut outer) = (0, 0);
+        let seen = |entry: &&super::candidates::Candidate| {
+            entry.family() == family && matches!(entry.state, State::Answered(_) | State::Out)
+        };
+        for entry in self.candidates.iter().filter(seen) {
+            all += 1;
+            living += usize::from(entry.state != State::Out);
+            outer = entry.distance.leading_zeros();
+            if all <= self.config.k {
+                inner = outer;
+            }
+            if living == self.config.k {
+                break;
+            }
+        }
+        // With fewer than k in all there was room for everybody.
+        let is_crowded = all > living && all >= self.config.k;
+        let levels = if is_crowded { SUBTREES } else { 0 };
+        let levels = (outer..=inner).take(levels as usize);
+        levels.map(|level| self.target.with_flipped(level))
+    }
+
+    /// Of those that answered, the ones closest to another point.
+    pub(crate) fn closest_to(&self, point: Id, family: Family, count: usize) -> Vec<Contact> {
+        let answered = self.closest().map(|found| found.contact);
+        let mut found: Vec<_> =
+            answered.filter(|contact| contact.path.family() == family).collect();
+        sort_by_key(&mut found, |contact| contact.id.distance(point));
+        found.truncate(count);
+        found
+    }
+
+    /// A lookup that was done goes on, with what has been heard since.
+    pub(crate) fn resume(&mut self) {
+        if self.state == Phase::Done {
+            self.state = Phase::Running;
+        }
+    }
+}
