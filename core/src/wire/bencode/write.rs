@@ -26,6 +26,10 @@ pub(in crate::wire) fn write_to(
     bound: usize,
     write: impl FnOnce(&mut Writer<'_>),
 ) {
+    if out.capacity() == 0 {
+        // The usual case, and the short way to an allocation: growing has more to ask.
+        *out = Vec::with_capacity(bound);
+    }
     let start = out.len();
     out.resize(start.saturating_add(bound), 0);
     let mut writer = Writer { rest: out.get_mut(start..).unwrap_or_default() };
@@ -89,8 +93,9 @@ impl Writer<'_> {
         match n {
             0..10 => self.array(&[digit(n), b':']),
             10..100 => self.array(&[digit(n / 10), digit(n), b':']),
+            100..1_000 => self.array(&[digit(n / 100), digit(n / 10), digit(n), b':']),
             _ => {
-                self.number(n);
+                self.long_number(n);
                 self.array(b":");
             }
         }
@@ -99,6 +104,9 @@ impl Writer<'_> {
     /// Writes an integer. Panics like [`Self::array`].
     #[inline]
     pub(in crate::wire) fn integer(&mut self, number: u64) {
+        if number < 10 {
+            return self.array(&[b'i', digit(number), b'e']);
+        }
         self.array(b"i");
         self.number(number);
         self.array(b"e");
