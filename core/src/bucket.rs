@@ -39,6 +39,9 @@ pub(crate) struct Bucket {
     pinged: u64,
     /// Until when nobody else of this bucket is pinged.
     pub(crate) quiet_until: Instant,
+    /// No contact is to be doubted before: until then nobody need look at them. Set back by what
+    /// may bring the moment nearer, a contact that comes or fails.
+    pub(crate) doubt_at: Instant,
 }
 
 impl Bucket {
@@ -54,6 +57,7 @@ impl Bucket {
             refreshed,
             pinged: 0,
             quiet_until: Instant::EPOCH,
+            doubt_at: Instant::EPOCH,
         }
     }
 

@@ -258,6 +258,7 @@ impl RoutingTable {
         self.addresses.insert(&contact);
         let bucket = &mut self.buckets[at];
         bucket.insert(contact, self.config.k);
+        bucket.doubt_at = Instant::EPOCH;
         if !contact.is_sound() {
             bucket.recount(self.config.stale_after);
         }
@@ -334,6 +335,7 @@ impl RoutingTable {
             return self.failed_waiting(at, id, addr);
         };
         let pause = self.config.pause_after_failures_of(&self.buckets[at].contacts[position]);
+        self.buckets[at].doubt_at = Instant::EPOCH;
         let known = &mut self.buckets[at].contacts[position];
         if !known.is_at(addr) || (known.failures() > 0 && tick.saturating_sub(known.stamp) <= pause)
         {

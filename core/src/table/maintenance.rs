@@ -13,6 +13,9 @@ use crate::id::Id;
 use crate::rng::Rng;
 use crate::time::Instant;
 
+/// When nobody is there to be doubted.
+const NEVER: Instant = Instant::from_micros(u64::MAX);
+
 impl RoutingTable {
     /// Whom to ping now; ask again until there is nobody. The outcome is to be told by `verified`
     /// or `failed`; until then nobody else of the same bucket is offered (mistake 10).
@@ -32,7 +35,7 @@ impl RoutingTable {
                 sooner(&mut next, quiet_until);
                 continue;
             }
-            if let Some(contact) = self.choose(at, tick, &mut next) {
+            if let Some(contact) = self.choose(at, now, tick, &mut next) {
                 self.buckets[at].begin_ping(contact.id, now + self.config.ping_timeout);
                 return Some(contact);
             }
@@ -42,21 +45,35 @@ impl RoutingTable {
     }
 
     /// Whom to ping in one bucket, or else when somebody will be due.
-    fn choose(&mut self, at: usize, tick: u16, next: &mut Option<Instant>) -> Option<Contact> {
+    fn choose(
+        &mut self,
+        at: usize,
+        now: Instant,
+        tick: u16,
+        next: &mut Option<Instant>,
+    ) -> Option<Contact> {
         let bucket = &self.buckets[at];
         if (self.has_room(at) || bucket.steady() < bucket.contacts.len())
             && let Some(waiting) = bucket.replacements.first()
         {
             return Some(waiting.contact());
         }
-        for contact in &bucket.contacts {
-            let pause = self.pause(contact);
-            if contact.is_unconfirmed() && contact.failures() == 0
-                || tick.saturating_sub(contact.stamp) > pause
-            {
-                return Some(contact.contact());
+        if bucket.doubt_at <= now {
+            let mut first = None;
+            for contact in &bucket.contacts {
+                let pause = self.pause(contact);
+                if contact.is_unconfirmed() && contact.failures() == 0
+                    || tick.saturating_sub(contact.stamp) > pause
+                {
+                    return Some(contact.contact());
+                }
+                sooner(&mut first, self.clock.moment(contact.stamp, pause + 1));
             }
-            sooner(next, self.clock.moment(contact.stamp, pause + 1));
+            // Whoever comes sets it back.
+            self.buckets[at].doubt_at = first.unwrap_or(NEVER);
+        }
+        if self.buckets[at].doubt_at < NEVER {
+            sooner(next, self.buckets[at].doubt_at);
         }
         self.choose_candidate(at)
     }
