@@ -55,18 +55,14 @@ slots!(u8: U8 u16: U16 u32: U32 u64: U64 usize: Usize bool: Bool Duration: Time 
 /// A struct of settings.
 pub(crate) trait Fields {
     /// Calls with each field.
-    fn each(&mut self, with: &mut dyn FnMut(&'static str, Slot<'_>) -> Result<()>) -> Result<()>;
+    fn each(&mut self, with: &mut dyn FnMut(&'static str, Slot<'_>));
 }
 
 macro_rules! fields {
     ($type:ident: $($field:ident)*) => {
         impl Fields for $type {
-            fn each(
-                &mut self,
-                with: &mut dyn FnMut(&'static str, Slot<'_>) -> Result<()>,
-            ) -> Result<()> {
-                $(with(stringify!($field), self.$field.slot())?;)*
-                Ok(())
+            fn each(&mut self, with: &mut dyn FnMut(&'static str, Slot<'_>)) {
+                $(with(stringify!($field), self.$field.slot());)*
             }
         }
 
@@ -172,17 +168,17 @@ pub(crate) fn fill(fields: &mut dyn Fields, from: &JsValue) -> Result<()> {
         return Ok(());
     }
     let object: &Object = from.dyn_ref().ok_or_else(|| invalid("settings are an object"))?;
-    let mut known = Vec::new();
+    let (mut known, mut taken) = (Vec::new(), Ok(()));
     fields.each(&mut |name, slot| {
         let name = camel(name);
         let value = Reflect::get(object, &name.as_str().into()).unwrap_or(JsValue::UNDEFINED);
-        if !value.is_undefined() {
+        if taken.is_ok() && !value.is_undefined() {
             let wrong = || Err(invalid(["the setting ", &name, " has no such value"].concat()));
-            read(slot, &value).unwrap_or_else(wrong)?;
+            taken = read(slot, &value).unwrap_or_else(wrong);
         }
         known.push(name);
-        Ok(())
-    })?;
+    });
+    taken?;
     for name in Object::keys(object).iter().filter_map(|name| name.as_string()) {
         if !known.contains(&name) {
             return Err(JsError::new(&["there is no setting ", &name].concat()));
@@ -215,10 +211,9 @@ fn write(slot: Slot<'_>) -> JsValue {
 /// All settings.
 pub(crate) fn show(fields: &mut dyn Fields) -> JsValue {
     let object = Object::new();
-    // Neither setting a field of a fresh object nor this walk fails.
-    let _ = fields.each(&mut |name, slot| {
+    // Setting a field of a fresh object does not fail.
+    fields.each(&mut |name, slot| {
         let _ = Reflect::set(&object, &camel(name).into(), &write(slot));
-        Ok(())
     });
     object.into()
 }

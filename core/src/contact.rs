@@ -252,6 +252,10 @@ impl Prefix {
             IpAddr::V6(ip) => Self((ip.to_bits() >> 80) as u64 | 1 << 63),
         }
     }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

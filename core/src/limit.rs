@@ -76,13 +76,13 @@ pub struct Dropped {
 #[derive(Clone, Debug)]
 pub struct Limits {
     config: LimitConfig,
-    query_hosts: Sources<Host>,
-    query_prefixes: Sources<Prefix>,
-    stored_prefixes: Sources<Prefix>,
-    signature_prefixes: Sources<Prefix>,
-    candidate_prefixes: Sources<Prefix>,
-    candidate_namers: Sources<Host>,
-    asked_hosts: Sources<Host>,
+    query_hosts: Sources,
+    query_prefixes: Sources,
+    stored_prefixes: Sources,
+    signature_prefixes: Sources,
+    candidate_prefixes: Sources,
+    candidate_namers: Sources,
+    asked_hosts: Sources,
     /// When the budget for signatures is full again.
     signatures: Full,
     dropped: Dropped,
@@ -112,7 +112,7 @@ impl Limits {
     pub fn allow(&mut self, now: Instant, cost: Cost, source: SocketAddr) -> bool {
         let config = &self.config;
         let held = config.enforce.holds_for(source.ip());
-        let (prefix, host) = (Prefix::of(source.ip()), Host::of(source.ip()));
+        let (prefix, host) = (Prefix::of(source.ip()).number(), host_of(source.ip()));
         let (allowed, dropped) = match cost {
             Cost::Query => {
                 let by_host = Meter::new(now, config.queries_per_host, 1);
@@ -152,7 +152,7 @@ impl Limits {
             Cost::Candidate { named_by } => {
                 let by_prefix = Meter::new(now, config.candidates_per_prefix, 1);
                 let by_namer = Meter::new(now, config.candidates_per_namer, 1);
-                let namer = Host::of(named_by.ip());
+                let namer = host_of(named_by.ip());
                 let prefixes = (&mut self.candidate_prefixes, prefix, by_prefix);
                 let namers = (&mut self.candidate_namers, namer, by_namer);
                 let allowed = match (held, config.enforce.holds_for(named_by.ip())) {
@@ -176,9 +176,9 @@ impl Limits {
 }
 
 /// Spends on two limits, or on neither.
-fn both<A: Copy + Ord, B: Copy + Ord>(
-    (first, a, for_a): (&mut Sources<A>, A, Meter),
-    (second, b, for_b): (&mut Sources<B>, B, Meter),
+fn both(
+    (first, a, for_a): (&mut Sources, u64, Meter),
+    (second, b, for_b): (&mut Sources, u64, Meter),
 ) -> bool {
     if let Some(full) = first.full.get_mut(&a) {
         let after = for_a.spent(*full).filter(|_| second.spend(b, for_b));
@@ -191,15 +191,10 @@ fn both<A: Copy + Ord, B: Copy + Ord>(
 
 /// Whom one machine's addresses belong to: an IPv4 address, or the /64 of an IPv6 one, in which a
 /// machine may choose freely. The families do not meet: no usable IPv6 address is below 2^32 here.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Host(u64);
-
-impl Host {
-    const fn of(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) => Self(ip.to_bits() as u64),
-            IpAddr::V6(ip) => Self((ip.to_bits() >> 64) as u64),
-        }
+const fn host_of(ip: IpAddr) -> u64 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits() as u64,
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
     }
 }
 
@@ -240,25 +235,25 @@ impl Meter {
     }
 }
 
-/// The sources of one limit that have spent something lately.
+/// The sources of one limit that have spent something lately, hosts or prefixes, by number.
 ///
 /// Spending moves a moment forward in the map alone; the heap, which has one place for each source,
 /// learns of it when the source comes to its top. What the heap says is thus never later than the
 /// truth, and a top that is up to date is the earliest of all. Each correction was paid for by a
 /// spending, and nothing is allocated unless there are more sources than there ever were.
 #[derive(Clone, Debug)]
-struct Sources<K> {
-    full: Map<K, Full>,
-    earliest: BinaryHeap<Reverse<(Full, K)>>,
+struct Sources {
+    full: Map<u64, Full>,
+    earliest: BinaryHeap<Reverse<(Full, u64)>>,
     max: u32,
 }
 
-impl<K: Copy + Ord> Sources<K> {
+impl Sources {
     const fn new(max: u32) -> Self {
         Self { full: Map::new(), earliest: BinaryHeap::new(), max }
     }
 
-    fn spend(&mut self, source: K, meter: Meter) -> bool {
+    fn spend(&mut self, source: u64, meter: Meter) -> bool {
         if let Some(full) = self.full.get_mut(&source) {
             let Some(after) = meter.spent(*full) else { return false };
             *full = after;

@@ -112,6 +112,7 @@ impl<K, V> Map<K, V> {
     }
 
     /// Puts an entry where it belongs, and says where that has become.
+    #[inline(never)]
     fn put(&mut self, place: Place, entry: (K, V)) -> Place {
         let Place { mut chunk, mut index } = place;
         self.len += 1;
@@ -139,6 +140,7 @@ impl<K, V> Map<K, V> {
         Place { chunk, index }
     }
 
+    #[inline(never)]
     fn take(&mut self, Place { chunk, index }: Place) -> (K, V) {
         self.len -= 1;
         let entry = self.chunks[chunk].remove(index);
