@@ -14,6 +14,8 @@ const CHUNK = 16 * 1024;
 const AT_ONCE = 32;
 /** Bytes that may wait in the channel: more would wait in memory for nothing. */
 const WAITING = 256 * 1024;
+/** The longest path and range, bytes. */
+const LONGEST = 128;
 /** The longest range that is answered. */
 const MAX_RANGE = 16 * 1024 * 1024;
 
@@ -23,6 +25,41 @@ function message(kind: number, number: number, rest: Uint8Array = new Uint8Array
   new DataView(whole.buffer).setUint32(1, number);
   whole.set(rest, 5);
   return whole;
+}
+
+/** A message, read: a request's path is empty if it is none that finds anything. */
+export type Message =
+  | { readonly kind: typeof REQUEST; readonly number: number; readonly path: string; readonly range?: readonly [number, number] }
+  | { readonly kind: typeof HEAD; readonly number: number; readonly status: number }
+  | { readonly kind: typeof DATA; readonly number: number; readonly data: Uint8Array }
+  | { readonly kind: typeof END | typeof CANCEL; readonly number: number };
+
+/** Reads a message; undefined if it is none. */
+export function parse(bytes: Uint8Array): Message | undefined {
+  if (bytes.length < 5) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const number = view.getUint32(1);
+  const rest = bytes.subarray(5);
+  switch (bytes[0]) {
+    case REQUEST: {
+      if (rest.length > LONGEST) return undefined;
+      const [, path = "", first, last] = /^(\S+)(?: (\d{1,15})-(\d{1,15}))?$/.exec(new TextDecoder().decode(rest)) ?? [];
+      const asked = { kind: REQUEST, number, path } as const;
+      return first === undefined ? asked : { ...asked, range: [Number(first), Number(last)] };
+    }
+    case HEAD: {
+      const status = rest.length === 2 ? view.getUint16(5) : 0;
+      return status < 200 || status > 599 ? undefined : { kind: HEAD, number, status };
+    }
+    case DATA:
+      return { kind: DATA, number, data: rest };
+    case END:
+      return { kind: END, number };
+    case CANCEL:
+      return { kind: CANCEL, number };
+    default:
+      return undefined;
+  }
 }
 
 interface Open {
@@ -47,8 +84,9 @@ export class Pieces {
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = WAITING / 2;
     channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
-      if (!(data instanceof ArrayBuffer) || data.byteLength < 5) return broken();
-      this.#came(new Uint8Array(data));
+      const message = data instanceof ArrayBuffer ? parse(new Uint8Array(data)) : undefined;
+      if (message) this.#came(message);
+      else broken();
     });
     channel.addEventListener("close", () => this.close());
   }
@@ -109,45 +147,38 @@ export class Pieces {
     return true;
   }
 
-  #came(bytes: Uint8Array): void {
-    const number = new DataView(bytes.buffer).getUint32(1);
-    const rest = bytes.subarray(5);
+  #came(message: Message): void {
+    const { number } = message;
     // What belongs to a request that was left is no fault: it was on its way.
     const asked = this.#asked.get(number);
-    switch (bytes[0]) {
+    switch (message.kind) {
       case REQUEST:
-        return void this.#answer(number, rest);
-      case HEAD: {
-        const status = rest.length === 2 ? new DataView(rest.buffer, rest.byteOffset).getUint16(0) : 0;
-        if (status < 200 || status > 599) return this.broken();
-        return asked?.head(status);
-      }
+        return void this.#answer(number, message.path, message.range);
+      case HEAD:
+        return asked?.head(message.status);
       case DATA:
-        return asked?.data(rest);
+        return asked?.data(message.data);
       case END:
         return asked?.end();
       case CANCEL:
         return this.#answering.get(number)?.abort();
-      default:
-        return this.broken();
     }
   }
 
-  async #answer(number: number, rest: Uint8Array): Promise<void> {
-    if (rest.length > 128 || this.#answering.has(number)) return this.broken();
+  async #answer(number: number, path: string, range: readonly [number, number] | undefined): Promise<void> {
+    if (this.#answering.has(number)) return this.broken();
     const abort = new AbortController();
     const head = (status: number): boolean => this.#send(message(HEAD, number, new Uint8Array([status >> 8, status & 255])));
     const refuse = (status: number): void => void (head(status) && this.#send(message(END, number)));
     if (this.#answering.size >= AT_ONCE) return refuse(429);
     this.#answering.set(number, abort);
     try {
-      const [, path = "", first, last] = /^(\S+)(?: (\d{1,15})-(\d{1,15}))?$/.exec(new TextDecoder().decode(rest)) ?? [];
       const held = this.shelf()?.answer(path);
       if (held === undefined) return refuse(404);
-      const start = Number(first ?? 0);
-      const end = Math.min(last === undefined ? held.size : Number(last) + 1, held.size);
-      if (start > end || (first !== undefined && start >= end) || end - start > MAX_RANGE) return refuse(416);
-      head(first === undefined ? 200 : 206);
+      const [start, last] = range ?? [0, held.size - 1];
+      const end = Math.min(last + 1, held.size);
+      if (start > end || (range && start >= end) || end - start > MAX_RANGE) return refuse(416);
+      head(range ? 206 : 200);
       for (let at = start; at < end && !abort.signal.aborted; at += CHUNK) {
         const bytes = await held.read(at, Math.min(at + CHUNK, end));
         await this.#room();

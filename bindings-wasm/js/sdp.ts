@@ -33,12 +33,16 @@ const ICE = /^[A-Za-z0-9+/]+$/;
 const HIDDEN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.local$/;
 const LINES = ["kadlet-rtc.1", "ice", "fingerprint", "setup"];
 
+/** RFC 5737. */
+const DOCUMENTATION = ["192.0.2.", "198.51.100.", "203.0.113."];
+
 /** How far an address reaches: 0 this machine, 1 this house, 2 everywhere; undefined: no host's. */
 export function scopeOf(host: string): 0 | 1 | 2 | undefined {
   const four = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(host);
   if (four) {
     const [a = 0, b = 0, ...rest] = four.slice(1).map(Number);
-    if ([a, b, ...rest].some((part) => part > 255) || a === 0 || a >= 224) return undefined;
+    if ([a, b, ...rest].some((part) => part > 255) || a === 0 || a >= 224 || four.slice(1).some((part) => /^0./.test(part))) return undefined;
+    if (DOCUMENTATION.some((prefix) => host.startsWith(prefix))) return undefined;
     if (a === 127) return 0;
     const near = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168) || (a === 169 && b === 254) || (a === 100 && b >= 64 && b < 128);
     return near ? 1 : 2;
@@ -54,7 +58,7 @@ export function scopeOf(host: string): 0 | 1 | 2 | undefined {
   if (host === "::1") return 0;
   if (/^f[cd]|^fe[89ab]/.test(host)) return 1;
   // Global unicast, without what embeds an IPv4 address that would have to be judged itself.
-  return /^[23]/.test(host) && !host.startsWith("2002:") ? 2 : undefined;
+  return /^[23]/.test(host) && !/^2002:|^2001:db8:/.test(host) ? 2 : undefined;
 }
 
 /** The host of IP:PORT. */

@@ -134,6 +134,8 @@ impl Capabilities {
     pub const STORE: Self = Self(1);
     /// Hands signals on to nodes it knows (one hop).
     pub const SIGNAL: Self = Self(2);
+    /// Holds WebRTC data channels, and takes offers of them as signals.
+    pub const DATA_CHANNEL: Self = Self(4);
 
     /// Whether every bit of `mask` is set.
     #[must_use]

@@ -135,6 +135,9 @@ pub struct Node {
     unheard: Set<u64>,
     /// What we provide ourselves, and how: whoever asks us need not ask a holder.
     provided: Map<Id, (u64, Announcement)>,
+    /// Who signalled us last, newest first: a client is in nobody's table, and what answers its
+    /// signal finds it here.
+    signallers: VecDeque<(Id, Path)>,
     #[cfg(feature = "mainline")]
     sampling: swarm::Sampling,
     transmits: VecDeque<Transmit>,
@@ -282,6 +285,7 @@ impl Node {
             renewals: Set::new(),
             unheard: Set::new(),
             provided: Map::new(),
+            signallers: VecDeque::new(),
             #[cfg(feature = "mainline")]
             sampling: swarm::Sampling::default(),
             transmits: VecDeque::new(),

@@ -46,6 +46,8 @@ pub struct Builder {
     data: Option<PathBuf>,
     lan: bool,
     id: Option<Id>,
+    #[cfg(feature = "webrtc")]
+    webrtc: bool,
     config: Config,
 }
 
@@ -57,6 +59,8 @@ impl Default for Builder {
             data: None,
             lan: false,
             id: None,
+            #[cfg(feature = "webrtc")]
+            webrtc: false,
             config: Config::default(),
         }
     }
@@ -119,6 +123,14 @@ impl Builder {
         self
     }
 
+    /// Lets others open data channels with this node, and says so of it (feature `webrtc`). Not on
+    /// Mainline, which has no signals.
+    #[cfg(feature = "webrtc")]
+    pub fn webrtc(mut self, on: bool) -> Self {
+        self.webrtc = on;
+        self
+    }
+
     /// Starts the node on the current tokio runtime, which must have its timer and I/O.
     ///
     /// # Errors
@@ -128,6 +140,11 @@ impl Builder {
             MAINLINE => Network::Mainline,
             name => Network::Native(name.to_owned()),
         };
+        #[cfg(feature = "webrtc")]
+        if self.webrtc {
+            self.config.capabilities =
+                self.config.capabilities.union(kadlet_core::Capabilities::DATA_CHANNEL);
+        }
         if self.data.is_some() {
             self.config.store.max_changes = CHANGES;
         }
@@ -183,6 +200,8 @@ impl Builder {
             commands: incoming,
             notices: notices.clone(),
             journal,
+            #[cfg(feature = "webrtc")]
+            channels: self.webrtc,
             lan,
             lan_found,
             counters,

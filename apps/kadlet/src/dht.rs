@@ -19,6 +19,8 @@ use crate::driver::{Command, Counters, Start, Ticket};
 use crate::error::{DataError, Error};
 use crate::operation::{self, Hit, Operation, Provider, Results, Sample, Summary};
 
+#[cfg(feature = "webrtc")]
+mod channels;
 mod join;
 
 pub use join::Joined;

@@ -32,6 +32,8 @@ use crate::error::Error;
 use crate::lan::Lan;
 use crate::sockets::Link;
 
+#[cfg(feature = "webrtc")]
+mod channels;
 mod command;
 mod outbox;
 
@@ -104,6 +106,8 @@ pub(crate) struct Driver {
     journal: Option<Journal>,
     /// What waits for a commit, with the batch it waits for.
     held: VecDeque<(u64, Transmit)>,
+    #[cfg(feature = "webrtc")]
+    channels: channels::Held,
     lan: Option<Lan>,
     /// How many nodes of the local network have answered us.
     lan_found: watch::Sender<usize>,
@@ -126,6 +130,9 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) notices: broadcast::Sender<Event>,
     pub(crate) journal: Option<Journal>,
+    /// Whether others may open data channels with us.
+    #[cfg(feature = "webrtc")]
+    pub(crate) channels: bool,
     pub(crate) lan: Option<Lan>,
     pub(crate) lan_found: watch::Sender<usize>,
     pub(crate) counters: Arc<Counters>,
@@ -135,6 +142,8 @@ pub(crate) struct Parts {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
+            #[cfg(feature = "webrtc")]
+            channels: channels::Held::new(&parts),
             node: parts.node,
             outbox: Outbox::new(parts.links, Arc::clone(&parts.counters)),
             epoch: parts.epoch,
@@ -186,6 +195,10 @@ impl Driver {
             worked |= self.poll_lan(cx, now);
             worked |= self.poll_timer(now);
             self.drain(now);
+            #[cfg(feature = "webrtc")]
+            {
+                worked |= self.poll_channels(cx, now);
+            }
             worked |= self.outbox.poll(cx);
             if self.closed {
                 return Poll::Ready(());
@@ -245,6 +258,8 @@ impl Driver {
                     lan.ask();
                 }
             }
+            #[cfg(feature = "webrtc")]
+            Command::Channels(wish) => self.channels.wish(wish, now),
             Command::Shutdown(done) => {
                 self.closing = Some(done);
                 self.close(now);
@@ -254,6 +269,8 @@ impl Driver {
 
     fn close(&mut self, now: Instant) {
         self.node.shutdown(now);
+        #[cfg(feature = "webrtc")]
+        self.close_channels(now);
         self.closed = true;
     }
 
@@ -269,6 +286,10 @@ impl Driver {
                 match link.udp.try_recv_from(&mut buffer) {
                     Ok((length, remote)) => {
                         let datagram = buffer.get(..length).unwrap_or_default();
+                        #[cfg(feature = "webrtc")]
+                        if self.channels.takes(link.id, remote, datagram, now) {
+                            continue;
+                        }
                         // Counted by the node, by reason: there is nothing else to do about it.
                         let _ = self.node.handle_datagram(now, link.path(remote), datagram);
                     }
@@ -299,7 +320,7 @@ impl Driver {
                     let Some((_, transmit)) = self.held.pop_front() else { break };
                     // What was not written is not acknowledged either.
                     if ok {
-                        self.outbox.send(transmit);
+                        self.send(transmit);
                     }
                 }
             }
@@ -355,6 +376,10 @@ impl Driver {
         if let Some(journal) = &self.journal {
             wanted = journal.deadline().map_or(wanted, |at| at.min(wanted));
         }
+        #[cfg(feature = "webrtc")]
+        {
+            wanted = self.channels.deadline().map_or(wanted, |at| at.min(wanted));
+        }
         if wanted <= now {
             return false;
         }
@@ -374,7 +399,7 @@ impl Driver {
             let batch = self.drain_changes(now);
             while let Some(transmit) = self.node.poll_transmit() {
                 match batch {
-                    None => self.outbox.send(transmit),
+                    None => self.send(transmit),
                     Some(batch) if self.held.len() < HELD => self.held.push_back((batch, transmit)),
                     Some(_) => {
                         self.counters.sends_lost.fetch_add(1, Ordering::Relaxed);
@@ -387,6 +412,15 @@ impl Driver {
             let Some(path) = self.outbox.failed() else { return };
             self.node.handle_path_failed(now, path);
         }
+    }
+
+    /// By the channel to its address, where there is one, else over the socket.
+    fn send(&mut self, transmit: Transmit) {
+        #[cfg(feature = "webrtc")]
+        if self.channels.send(&transmit) {
+            return;
+        }
+        self.outbox.send(transmit);
     }
 
     /// Hands the changes to the journal; the batch that must be committed before anything goes out.
@@ -415,6 +449,10 @@ impl Driver {
     }
 
     fn dispatch(&mut self, event: Event) {
+        #[cfg(feature = "webrtc")]
+        if self.channels.heard(&event, self.now()) {
+            return;
+        }
         let Some(operation) = event.operation() else {
             // Nobody listens: nobody wanted to know.
             let _ = self.notices.send(event);

@@ -5,6 +5,8 @@
 //! docs/content.md: `GET /blake3/<hex>` with `Range` for bytes, `GET /blake3/<hex>/hashes` for the
 //! list.
 
+#[cfg(feature = "webrtc")]
+pub(crate) mod channel;
 mod client;
 mod fetch;
 mod partial;

@@ -17,6 +17,8 @@ mod operation;
 pub mod relay;
 mod resolve;
 mod sockets;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 pub use builder::{Builder, DEFAULT_NETWORK, MAINLINE};
 pub use dht::{Dht, HostStats, Joined, Publication, Stored};
@@ -28,6 +30,8 @@ pub use files::{
 pub use kadlet_core as core;
 pub use operation::{Hit, Operation, Provider, Results, Sample, Summary};
 pub use resolve::{Attempt, AttemptResult, HostPort, HostPortError};
+#[cfg(feature = "webrtc")]
+pub use webrtc::ChannelStats;
 
 /// The process that works with a state folder at present, if one does; its id as far as it said.
 #[must_use]

@@ -1,7 +1,9 @@
 // Data channels between pages, with and without a relay, and what goes wrong with either.
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { browser, joined, network, relay, shot } from "./setup.js";
+import { browser, folder, joined, network, Program, relay, shot } from "./setup.js";
 
 async function scene(t, { size = 3, ...options } = {}) {
   const [net, chromium] = await Promise.all([network(size), browser(options)]);
@@ -158,6 +160,46 @@ test("signals that are none, and a peer that opens 10,000 channels, change nothi
   await status(one, "Joined");
   await one.click("#lookup button");
   await one.waitForFunction(() => document.getElementById("lookup-result").textContent.startsWith("Found"));
+});
+
+test("native programs fetch what a page shares by a channel, and the other way round", async (t) => {
+  const { net, chromium } = await scene(t);
+  const page = await chromium.page();
+  await joined(page, net);
+  const dir = folder(t);
+  const here = ["--listen", "127.0.0.1:0", "--no-lan", "--network", net.name, "--bootstrap", net.addr];
+  const bytes = Uint8Array.from({ length: 2_500_000 }, (_, at) => at % 251);
+
+  const link = await page.evaluate(async (length) => {
+    const shared = await kadlet.node().share(Uint8Array.from({ length }, (_, at) => at % 251), { name: "from a page.bin" });
+    return shared.link;
+  }, bytes.length);
+  const get = new Program("get", link, "-o", join(dir, "fetched"), ...here);
+  const done = await get.said(({ event }) => event === "done");
+  await get.ended;
+  assert.deepEqual(new Uint8Array(readFileSync(join(dir, "fetched"))), bytes);
+  assert.deepEqual(done.from, [await page.evaluate(() => kadlet.node().addr)]);
+
+  const file = bytes.reverse();
+  writeFileSync(join(dir, "shared.bin"), file);
+  const share = new Program("share", join(dir, "shared.bin"), "--webrtc", ...here);
+  t.after(() => share.stop());
+  const [{ addr }, shared] = await Promise.all([
+    share.said(({ event }) => event === "listening"),
+    share.said(({ event }) => event === "shared"),
+  ]);
+  // Neither the page itself nor the relay reaches it over HTTP.
+  await page.route(/\/blake3\//, (route) => route.abort());
+  const fetched = await page.evaluate(async (link) => {
+    const { blob, providers } = await kadlet.node().fetch(link);
+    return { bytes: Array.from(new Uint8Array(await blob.arrayBuffer())), providers };
+  }, shared.link);
+  assert.deepEqual(Uint8Array.from(fetched.bytes), file);
+  assert.equal(fetched.providers[addr], 3);
+  // And goes on with it when the relay is gone.
+  await net.relay.stop("SIGKILL");
+  await status(page, "The relay is gone");
+  assert.equal(await page.evaluate((addr) => kadlet.transport().connect(addr), addr), true);
 });
 
 test("50 nodes in one page, and one whose timers are those of a background tab", async (t) => {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::operation::{Announcement, Kind, Operation, Whose};
 use super::{CommandError, GetQuery, Node, PutOptions};
 use crate::config::Role;
-use crate::contact::{Families, Path, Scope};
+use crate::contact::{Capabilities, Contact, Families, Path, Scope};
 use crate::event::{Event, OperationId, Outcome, Totals};
 use crate::id::Id;
 use crate::record::{Item, SearchEntry, SearchQuery};
@@ -252,7 +252,13 @@ impl Node {
             return id;
         }
         let region = self.region(&kind);
-        let lookup = self.new_lookup(&kind, target, families, region);
+        let mut lookup = self.new_lookup(&kind, target, families, region);
+        if matches!(kind, Kind::Signal(_))
+            && let Some((id, path)) = self.signallers.iter().find(|(id, _)| *id == target)
+        {
+            // As one that has to be asked first: whoever signalled may have borrowed the address.
+            lookup.start([Contact { id: *id, path: *path, capabilities: Capabilities::NONE }]);
+        }
         let deadline = now + self.config.deadline;
         let mut operation = Operation::new(kind, whose, target, lookup, now, deadline);
         operation.targets = targets;

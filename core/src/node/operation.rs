@@ -78,6 +78,13 @@ impl Announcement {
         Self { port: Some(port), transports: Transports::HTTP, renew: true }
     }
 
+    /// An announcement of a content served by data channels, which whoever wants it signals to the
+    /// address that our datagrams come from; renewed until cancelled.
+    #[must_use]
+    pub const fn data_channel() -> Self {
+        Self { port: None, transports: Transports::DATA_CHANNEL, renew: true }
+    }
+
     /// An announcement of a torrent's peer on Mainline, renewed until cancelled: at `port`, or at
     /// that of our datagrams, and whether it has all of it.
     #[must_use]

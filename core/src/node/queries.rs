@@ -38,6 +38,9 @@ const MAX_PEERS: usize = 128;
 /// Search entries looked at for one list, likewise.
 const MAX_HITS: usize = 32;
 
+/// Nodes whose signals we may want to answer: as many as a host works on at once, and then some. 4 kB.
+const SIGNALLERS: usize = 64;
+
 /// Who asks, as far as an answer needs to know.
 #[derive(Clone, Copy)]
 pub(super) struct Asker {
@@ -339,6 +342,7 @@ impl Node {
                     capabilities: info.capabilities,
                 },
             };
+            self.remember_signaller(from);
             self.push_event(Event::Signal { from, payload: payload.to_vec() });
             return;
         }
@@ -357,6 +361,12 @@ impl Node {
             let query = Query::about(target, method);
             self.ask(now, contact.path, Some(contact.id), query, Purpose::Forward);
         }
+    }
+
+    fn remember_signaller(&mut self, from: Contact) {
+        self.signallers.retain(|(id, _)| *id != from.id);
+        self.signallers.truncate(SIGNALLERS - 1);
+        self.signallers.push_front((from.id, from.path));
     }
 
     fn reply_stored(

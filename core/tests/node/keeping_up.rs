@@ -336,3 +336,23 @@ fn a_signal_does_not_wait_for_a_silent_target() {
         |event| matches!(event, Event::Signal { payload, .. } if payload == b"hello"),
     );
 }
+
+/// A client is in nobody's table: what answers its signal goes where that came from.
+#[test]
+fn a_client_gets_the_answer_to_its_signal() {
+    let (mut net, addrs) = Net::local(41, 10);
+    let mut config = Config::default();
+    config.role = Role::Client;
+    let client = net.add("127.0.0.1:9", config);
+    net.run(client, |node, now| node.bootstrap(now, &[Path::direct(addrs[0])]));
+    let (ours, theirs) = (net.node(client).id(), net.node(addrs[3]).id());
+    let (outcome, _) = net.run(client, |node, now| node.signal(now, theirs, b"1").expect("short"));
+    assert_eq!(outcome, Outcome::Success);
+    net.wait_for(addrs[3], |event| matches!(event, Event::Signal { .. }));
+    let (outcome, _) = net.run(addrs[3], |node, now| node.signal(now, ours, b"2").expect("short"));
+    assert_eq!(outcome, Outcome::Success);
+    net.wait_for(client, |event| matches!(event, Event::Signal { payload, .. } if payload == b"2"));
+    // Who never heard of it does not find it.
+    let (outcome, _) = net.run(addrs[5], |node, now| node.signal(now, ours, b"3").expect("short"));
+    assert_eq!(outcome, Outcome::Absent);
+}

@@ -26,6 +26,10 @@ pub(crate) struct Options {
     /// Ask others without serving them
     #[arg(long, visible_alias = "read-only")]
     client: bool,
+    /// Hold data channels with pages, and so reach them without a relay
+    #[cfg(feature = "webrtc")]
+    #[arg(long)]
+    webrtc: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -39,6 +43,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     }
     if options.client {
         builder = builder.client();
+    }
+    #[cfg(feature = "webrtc")]
+    {
+        builder = builder.webrtc(options.webrtc);
     }
     if let Some(dir) = &common.data {
         builder = builder.data(dir);

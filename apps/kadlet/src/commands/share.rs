@@ -43,6 +43,10 @@ pub(crate) struct Options {
     /// Where to serve the bytes over HTTP [default: the node's own address, any free port]
     #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     http: Option<SocketAddr>,
+    /// Serve pages by data channels as well, which reach them through NATs
+    #[cfg(feature = "webrtc")]
+    #[arg(long)]
+    webrtc: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -52,6 +56,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
     let mut stop = Stop::listen();
     let common = &options.common;
     let mut builder = session::builder(common);
+    #[cfg(feature = "webrtc")]
+    {
+        builder = builder.webrtc(options.webrtc);
+    }
     if let Some(dir) = &common.data {
         builder = builder.data(dir);
     }
@@ -62,6 +70,10 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         SocketAddr::new(bound.ip(), 0)
     });
     let shares = Shares::listen(here).await?;
+    #[cfg(feature = "webrtc")]
+    if options.webrtc {
+        shares.serve_by_channel(&dht);
+    }
     status::begin(&dht, common, output).await;
     listening(&dht, output);
     let result = tokio::select! {
@@ -103,7 +115,12 @@ async fn serve(
              --unlisted publishes no names.",
         );
     }
-    let mut sharer = Sharer { dht, shares, output, shared: BTreeMap::new() };
+    let mut announcements = vec![Announcement::http(shares.addr().port())];
+    #[cfg(feature = "webrtc")]
+    if options.webrtc {
+        announcements.push(Announcement::data_channel());
+    }
+    let mut sharer = Sharer { dht, shares, output, announcements, shared: BTreeMap::new() };
     let mut withdrawn = shares.withdrawn();
     let mut notices = dht.notices();
     let mut given = Vec::new();
@@ -149,6 +166,8 @@ struct Sharer<'a> {
     dht: &'a Dht,
     shares: &'a Shares,
     output: Output,
+    /// How it is to be had.
+    announcements: Vec<Announcement>,
     /// Files with the same bytes are one content.
     shared: BTreeMap<ContentId, Vec<Shared>>,
 }
@@ -255,9 +274,10 @@ impl Sharer<'_> {
     /// Announces a content and its words, and says its link.
     async fn publish(&mut self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
         let mut operations = Vec::new();
-        let announcement = Announcement::http(self.shares.addr().port());
-        let announced = self.dht.keep_announced(id.key(), announcement).await;
-        self.note(Warning::NotAnnounced, path, announced, &mut operations);
+        for announcement in &self.announcements {
+            let announced = self.dht.keep_announced(id.key(), *announcement).await;
+            self.note(Warning::NotAnnounced, path, announced, &mut operations);
+        }
         if listed {
             let published = self.dht.keep_published(name, size, *id.as_bytes()).await;
             self.note(Warning::NotPublished, path, published, &mut operations);

@@ -114,7 +114,7 @@ impl Dht {
         attempts
     }
 
-    fn path_to(&self, remote: SocketAddr) -> Option<Path> {
+    pub(super) fn path_to(&self, remote: SocketAddr) -> Option<Path> {
         self.shared
             .links
             .iter()

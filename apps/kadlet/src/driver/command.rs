@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Write(Write, oneshot::Sender<Result<(), DataError>>),
     /// Ask the local network who is there.
     AskLan,
+    /// Something about data channels.
+    #[cfg(feature = "webrtc")]
+    Channels(crate::webrtc::Wish),
     /// Stop, and say so when everything is written.
     Shutdown(oneshot::Sender<()>),
 }

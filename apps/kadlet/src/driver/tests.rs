@@ -55,6 +55,8 @@ fn a_refused_datagram_does_not_end_the_loop() {
             commands: incoming,
             notices: broadcast::channel(1).0,
             journal: None,
+            #[cfg(feature = "webrtc")]
+            channels: false,
             lan: None,
             lan_found: watch::channel(0).0,
             counters: Arc::clone(&counters),

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use alloc::collections::BTreeMap;
+#[cfg(feature = "webrtc")]
+use alloc::collections::BTreeSet;
 use kadlet_core::Instant;
 use kadlet_core::config::FetchConfig;
 use kadlet_core::content::{
@@ -165,7 +167,7 @@ pub async fn fetch(
     if target.symlink_metadata().is_ok() {
         return Err(FetchFailure::TargetExists(target.to_owned()));
     }
-    let mut driver = Driver::new(id, target, &options)?;
+    let mut driver = Driver::new(dht, id, target, &options)?;
     if let Some(list) = driver.machine.list() {
         progress(FetchProgress::Size { size: list.size(), resumed: driver.resumed() });
     }
@@ -193,6 +195,11 @@ pub async fn fetch(
                 Some(Ok(found)) if found.transports.contains(Transports::HTTP) => {
                     driver.found(found.address, &mut progress);
                 }
+                #[cfg(feature = "webrtc")]
+                Some(Ok(found)) if found.transports.contains(Transports::DATA_CHANNEL) => {
+                    driver.by_channel.insert(found.address);
+                    driver.found(found.address, &mut progress);
+                }
                 Some(Ok(_)) => {}
                 other => {
                     searching = false;
@@ -216,6 +223,11 @@ struct Driver {
     partial: Partial,
     target: PathBuf,
     client: Arc<Client>,
+    #[cfg(feature = "webrtc")]
+    dht: Dht,
+    /// Providers that are reached by a data channel, and not over HTTP.
+    #[cfg(feature = "webrtc")]
+    by_channel: BTreeSet<SocketAddr>,
     started: std::time::Instant,
     running: BTreeMap<RequestId, AbortHandle>,
     report: mpsc::UnboundedSender<Report>,
@@ -244,7 +256,13 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    fn new(id: ContentId, target: &Path, options: &FetchOptions) -> Result<Self, FetchFailure> {
+    #[cfg_attr(not(feature = "webrtc"), expect(unused_variables, reason = "for data channels"))]
+    fn new(
+        dht: &Dht,
+        id: ContentId,
+        target: &Path,
+        options: &FetchOptions,
+    ) -> Result<Self, FetchFailure> {
         let mut partial = Partial::of(target);
         let config = options.config.clone();
         let left = partial
@@ -264,6 +282,10 @@ impl Driver {
             partial,
             target: target.to_owned(),
             client: Arc::default(),
+            #[cfg(feature = "webrtc")]
+            dht: dht.clone(),
+            #[cfg(feature = "webrtc")]
+            by_channel: BTreeSet::new(),
             started: std::time::Instant::now(),
             running: BTreeMap::new(),
             report,
@@ -301,6 +323,8 @@ impl Driver {
             let (client, report) = (Arc::clone(&self.client), self.report.clone());
             let (id, number) = (self.machine.id(), request.id);
             let mut check = self.machine.verifier(number);
+            #[cfg(feature = "webrtc")]
+            let channel = self.by_channel.contains(&request.provider).then(|| self.dht.clone());
             let task = tokio::spawn(async move {
                 let mut bytes = Vec::new();
                 let take = |part: &[u8]| {
@@ -311,6 +335,12 @@ impl Driver {
                     bytes.extend_from_slice(part);
                     let _ = report.send(Report::Progress(number, part.len() as u64));
                 };
+                #[cfg(feature = "webrtc")]
+                let result = match channel {
+                    Some(dht) => super::channel::get(&dht, id, &request, take).await,
+                    None => client.get(request.provider, id, &request.want, take).await,
+                };
+                #[cfg(not(feature = "webrtc"))]
                 let result = client.get(request.provider, id, &request.want, take).await;
                 let result = result.map(|()| bytes);
                 let _ = report.send(Report::Ended(Box::new(Ended { request, result, check })));

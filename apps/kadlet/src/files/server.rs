@@ -200,7 +200,7 @@ async fn pump(
 }
 
 /// Reads a range, again and again if all that lacks is a descriptor.
-async fn read(
+pub(super) async fn read(
     shelf: &Shelf,
     content: &Arc<dyn Content>,
     range: Range<u64>,
@@ -225,7 +225,7 @@ async fn read(
 }
 
 /// `/blake3/<64 hexadecimal digits>`, and whether `/hashes` follows.
-fn parse_path(path: &str) -> Option<(ContentId, bool)> {
+pub(super) fn parse_path(path: &str) -> Option<(ContentId, bool)> {
     let rest = path.strip_prefix("/blake3/")?;
     let (hex, hashes) = match rest.strip_suffix("/hashes") {
         Some(hex) => (hex, true),

@@ -252,6 +252,12 @@ impl Shares {
         self.addr
     }
 
+    /// Serves by the data channels of this node as well: what is added is to be had from its address.
+    #[cfg(feature = "webrtc")]
+    pub fn serve_by_channel(&self, dht: &crate::Dht) {
+        dht.serve_by_channel(super::channel::Shelves::new(Arc::clone(&self.shelf)));
+    }
+
     /// Serves this content from now on.
     pub fn add(&self, content: Arc<dyn Content>) {
         let id = content.list().id();

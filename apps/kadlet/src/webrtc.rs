@@ -1,0 +1,427 @@
+//! Data channels with nodes that hold them, pages above all: from then on their datagrams go
+//! straight (docs/webrtc.md).
+//!
+//! Rules:
+//! - A peer's name stays its address in the network, and the core learns nothing of channels:
+//!   datagrams for that address take the channel while there is one, and what comes by the channel
+//!   comes from there. When it breaks they go by UDP again.
+//! - The packets of a channel go over the node's own socket: their first byte tells them from the
+//!   network's (RFC 7983), and how the outside sees that socket the network has told us already.
+//! - Pages dial us. We dial whom we want something of: over UDP a native node is reached anyway.
+//! - No socket and no task here: given time, packets and signals, it gives packets, datagrams and
+//!   signals back.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::ops::Range;
+use core::task::{Context, Waker};
+use core::time::Duration;
+use std::time::Instant;
+
+use kadlet_core::{Contact, Id, LinkId, Path, Transmit};
+use str0m::Input;
+use str0m::net::{Protocol, Receive};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::files::channel::Shelves;
+
+mod crypto;
+mod peer;
+mod pieces;
+mod sdp;
+
+use peer::{Peer, Said};
+pub(crate) use pieces::Frame;
+use sdp::{Description, Kind};
+
+/// Channels at most. 48: as many as a page holds; each costs some 100 kB.
+const MAX_CHANNELS: usize = 48;
+
+/// Attempts at once, ours and others'.
+const DIALS: usize = 8;
+
+/// One peer may make an offer so often.
+const OFFER_EVERY: Duration = Duration::from_secs(1);
+
+/// Offers that are remembered for it: more than find a place in that time.
+const OFFERS: usize = 64;
+
+/// What became of offers and datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// Channels that are open.
+    pub open: usize,
+    /// Offers that we made.
+    pub offered: u64,
+    /// Offers of others that we answered.
+    pub accepted: u64,
+    /// Channels that came about.
+    pub opened: u64,
+    /// Attempts that came to nothing.
+    pub failed: u64,
+    /// Signals that are none.
+    pub malformed: u64,
+    /// Offers and answers that we did not take: too many, too soon, or to nothing we said.
+    pub refused: u64,
+    /// Datagrams that went straight.
+    pub direct: u64,
+}
+
+/// What is wished of the channels.
+pub(crate) enum Wish {
+    /// Whether there is a channel to this address.
+    Find(SocketAddr, oneshot::Sender<bool>),
+    /// A channel to this node; whether there is one.
+    Dial(Id, Path, oneshot::Sender<bool>),
+    /// A file, or part of one.
+    Ask { remote: SocketAddr, path: String, range: Option<Range<u64>>, room: u64, to: Frames },
+    /// Answers requests from here.
+    Serve(Arc<Shelves>),
+    /// Closes the channel to this address.
+    Hangup(SocketAddr),
+    /// What became of everything.
+    Stats(oneshot::Sender<ChannelStats>),
+}
+
+/// Where an answer goes.
+pub(crate) type Frames = mpsc::UnboundedSender<Frame>;
+
+/// What the channels give.
+pub(crate) enum Out {
+    /// A packet to be sent.
+    Transmit(Transmit),
+    /// A datagram of the network that came by a channel.
+    Datagram(Path, Vec<u8>),
+    /// A signal to be sent.
+    Signal(Id, Vec<u8>),
+}
+
+/// Every connection.
+pub(crate) struct Channels {
+    own: Id,
+    /// Whether others may dial us.
+    accepts: bool,
+    /// Longest datagram of the network.
+    longest: usize,
+    /// Where each link is reached, and as what the outside sees it.
+    links: Vec<(LinkId, SocketAddr, Option<SocketAddr>)>,
+    peers: BTreeMap<Id, Peer>,
+    open: BTreeMap<Path, Id>,
+    last_offers: VecDeque<(Id, Instant)>,
+    waiting: Vec<(Id, oneshot::Sender<bool>)>,
+    shelves: Option<Arc<Shelves>>,
+    out: VecDeque<Out>,
+    stats: ChannelStats,
+}
+
+impl Channels {
+    pub(crate) fn new(
+        own: Id,
+        accepts: bool,
+        longest: usize,
+        links: impl Iterator<Item = (LinkId, SocketAddr)>,
+    ) -> Self {
+        Self {
+            own,
+            accepts,
+            longest,
+            links: links.map(|(link, address)| (link, address, None)).collect(),
+            peers: BTreeMap::new(),
+            open: BTreeMap::new(),
+            last_offers: VecDeque::new(),
+            waiting: Vec::new(),
+            shelves: None,
+            out: VecDeque::new(),
+            stats: ChannelStats::default(),
+        }
+    }
+
+    /// Others see us at this address.
+    pub(crate) fn seen_as(&mut self, address: SocketAddr) {
+        let same = |link: &&mut (_, SocketAddr, _)| link.1.is_ipv4() == address.is_ipv4();
+        if let Some(link) = self.links.iter_mut().find(same) {
+            link.2 = Some(address);
+        }
+    }
+
+    pub(crate) fn wish(&mut self, wish: Wish, now: Instant) {
+        match wish {
+            Wish::Find(remote, to) => {
+                let _ = to.send(self.at(remote).is_some());
+            }
+            Wish::Dial(id, path, done) => self.dial(id, path, done, now),
+            Wish::Ask { remote, path, range, room, to } => {
+                // Without a channel `to` is dropped, which says so.
+                if let Some(peer) = self.at(remote) {
+                    peer.pieces.ask(&path, range, room, to);
+                }
+            }
+            Wish::Serve(shelves) => self.shelves = Some(shelves),
+            Wish::Hangup(remote) => {
+                if let Some(peer) = self.at(remote) {
+                    peer.close();
+                }
+            }
+            Wish::Stats(to) => {
+                let _ = to.send(ChannelStats { open: self.open.len(), ..self.stats });
+            }
+        }
+    }
+
+    fn at(&mut self, remote: SocketAddr) -> Option<&mut Peer> {
+        let (_, id) = self.open.iter().find(|(path, _)| path.remote == remote)?;
+        self.peers.get_mut(id)
+    }
+
+    fn full(&self) -> bool {
+        let dialling = self.peers.values().filter(|peer| !peer.open).count();
+        self.peers.len() >= MAX_CHANNELS || dialling >= DIALS
+    }
+
+    fn dial(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
+        // Who has lost interest hears nothing.
+        match self.peers.get(&id) {
+            Some(peer) if peer.open => _ = done.send(true),
+            Some(_) => self.waiting.push((id, done)),
+            None if id == self.own || self.full() => _ = done.send(false),
+            None => self.offer(id, path, done, now),
+        }
+    }
+
+    fn offer(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
+        let offer = random_hex::<8>().and_then(|session| {
+            self.connect(id, path, session, true, now)?;
+            self.describe(id, Kind::Offer)
+        });
+        // Dropped, `done` says that nothing comes of it.
+        let Some(offer) = offer else {
+            self.peers.remove(&id);
+            return;
+        };
+        self.stats.offered += 1;
+        self.waiting.push((id, done));
+        self.out.push_back(Out::Signal(id, offer.encode()));
+    }
+
+    /// A connection to be; none if its link is gone.
+    fn connect(
+        &mut self,
+        id: Id,
+        path: Path,
+        session: String,
+        offered: bool,
+        now: Instant,
+    ) -> Option<&mut Peer> {
+        let (_, local, outside) = *self.links.iter().find(|(link, ..)| *link == path.link)?;
+        let peer = Peer::new(id, path, session, offered, (local, outside), now);
+        self.peers.insert(id, peer);
+        self.peers.get_mut(&id)
+    }
+
+    /// Our half of the exchange; none if nobody could reach us by it.
+    fn describe(&mut self, id: Id, kind: Kind) -> Option<Description> {
+        let description = self.peers.get_mut(&id)?.describe(kind);
+        (!description.candidates.is_empty()).then_some(description)
+    }
+
+    /// A signal came.
+    pub(crate) fn signalled(&mut self, from: Contact, payload: &[u8], now: Instant) {
+        let Some(said) = Description::decode(payload) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let taken = match said.kind {
+            Kind::Answer => self.answered(from.id, &said),
+            Kind::Offer => self.accept(from, &said, now),
+        };
+        if taken.is_none() {
+            self.stats.refused += 1;
+        }
+    }
+
+    fn answered(&mut self, id: Id, said: &Description) -> Option<()> {
+        let peer = self.peers.get_mut(&id)?;
+        let ours = peer.offered && !peer.told && peer.session == said.session;
+        ours.then(|| peer.listen(said))
+    }
+
+    fn accept(&mut self, from: Contact, offer: &Description, now: Instant) -> Option<()> {
+        let id = from.id;
+        if !self.accepts || id == self.own {
+            return None;
+        }
+        // Both dialled: the offer of the lower id stands. A peer that has lost its channel makes a
+        // new offer, and that of an open channel takes its place at most once in a while.
+        let there = self.peers.get(&id);
+        let ours = there.is_some_and(|peer| !peer.open && peer.offered) && self.own < id;
+        self.last_offers.retain(|(_, at)| now.duration_since(*at) < OFFER_EVERY);
+        let soon = self.last_offers.iter().any(|(last, _)| *last == id);
+        if ours || soon || self.last_offers.len() >= OFFERS {
+            return None;
+        }
+        self.last_offers.push_back((id, now));
+        self.replace(id);
+        if self.full() {
+            return None;
+        }
+        self.connect(id, from.path, offer.session.clone(), false, now)?.listen(offer);
+        let Some(answer) = self.describe(id, Kind::Answer) else {
+            self.peers.remove(&id);
+            return None;
+        };
+        self.stats.accepted += 1;
+        self.out.push_back(Out::Signal(id, answer.encode()));
+        Some(())
+    }
+
+    /// Another attempt takes the place of what there is: its end is none of a peer's, and whoever
+    /// waits for a channel waits on.
+    fn replace(&mut self, id: Id) {
+        let Some(mut peer) = self.peers.remove(&id) else { return };
+        self.open.retain(|_, open| *open != id);
+        peer.close();
+        self.hear(&mut peer);
+    }
+
+    /// A signal of ours did not arrive.
+    pub(crate) fn unheard(&mut self, id: Id) {
+        if let Some(peer) = self.peers.get_mut(&id)
+            && !peer.open
+        {
+            peer.close();
+        }
+    }
+
+    /// Takes a packet that is one of a channel's, by its first byte (RFC 7983); false if it is not.
+    pub(crate) fn takes(
+        &mut self,
+        link: LinkId,
+        remote: SocketAddr,
+        packet: &[u8],
+        now: Instant,
+    ) -> bool {
+        if self.peers.is_empty() || !matches!(packet.first(), Some(0..=3 | 20..=63)) {
+            return false;
+        }
+        let Some((_, local, _)) = self.links.iter().find(|(it, ..)| *it == link) else {
+            return false;
+        };
+        let Ok(received) = Receive::new(Protocol::Udp, remote, *local, packet) else {
+            return false;
+        };
+        let input = Input::Receive(now, received);
+        let accepts = |(id, peer): (&Id, &Peer)| peer.accepts(&input).then_some(*id);
+        if let Some(id) = self.peers.iter().find_map(accepts)
+            && let Some(mut peer) = self.peers.remove(&id)
+        {
+            peer.input(input);
+            // Between any two packets: DTLS keeps few of them.
+            self.hear(&mut peer);
+            self.peers.insert(id, peer);
+        }
+        true
+    }
+
+    /// Sends a datagram by the channel to its address; false if there is none.
+    pub(crate) fn send(&mut self, transmit: &Transmit) -> bool {
+        let Some(id) = self.open.get(&transmit.path) else { return false };
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let sent = peer.send(&transmit.payload);
+        self.stats.direct += u64::from(sent);
+        sent
+    }
+
+    /// When [`poll`](Self::poll) is wanted at the latest.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.peers.values().map(Peer::deadline).min()
+    }
+
+    /// Does what is due. Files that are read wake the task.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let ids: Vec<Id> = self.peers.keys().copied().collect();
+        for id in ids {
+            // Out of the map, for what it says may concern the others.
+            let Some(mut peer) = self.peers.remove(&id) else { continue };
+            peer.handle_timeout(now);
+            self.hear(&mut peer);
+            peer.pump(self.shelves.as_ref(), cx);
+            self.hear(&mut peer);
+            if peer.over {
+                self.ended(&peer);
+            } else {
+                self.peers.insert(id, peer);
+            }
+        }
+        // Nobody waits any more for whom there is no attempt.
+        let peers = &self.peers;
+        self.waiting.retain(|(id, done)| !done.is_closed() && peers.contains_key(id));
+    }
+
+    /// What comes out of it all.
+    pub(crate) fn next(&mut self) -> Option<Out> {
+        self.out.pop_front()
+    }
+
+    fn hear(&mut self, peer: &mut Peer) {
+        for said in peer.poll() {
+            match said {
+                Said::Transmit(transmit) => {
+                    let at = |link: &&(_, SocketAddr, _)| link.1 == transmit.source;
+                    let Some((link, ..)) = self.links.iter().find(at) else { continue };
+                    let path = Path { link: *link, remote: transmit.destination };
+                    let payload = transmit.contents.to_vec();
+                    self.out.push_back(Out::Transmit(Transmit { path, payload }));
+                }
+                Said::Datagram(bytes) if bytes.len() <= self.longest => {
+                    self.out.push_back(Out::Datagram(peer.path, bytes));
+                }
+                Said::Datagram(_) => {}
+                Said::Opened => self.began(peer.id, peer.path),
+            }
+        }
+    }
+
+    fn began(&mut self, id: Id, path: Path) {
+        self.stats.opened += 1;
+        // Who was there before under another id has moved out.
+        if let Some(before) = self.open.insert(path, id)
+            && let Some(peer) = self.peers.get_mut(&before)
+        {
+            peer.close();
+        }
+        let (done, waiting) = self.waiting.drain(..).partition(|(for_, _)| *for_ == id);
+        self.waiting = waiting;
+        let done: Vec<_> = done;
+        for (_, done) in done {
+            // Who has lost interest does not hear it.
+            let _ = done.send(true);
+        }
+    }
+
+    fn ended(&mut self, peer: &Peer) {
+        if self.open.get(&peer.path) == Some(&peer.id) {
+            self.open.remove(&peer.path);
+        }
+        self.stats.failed += u64::from(!peer.opened);
+    }
+
+    /// Says farewell to everybody.
+    pub(crate) fn close(&mut self, now: Instant) {
+        for peer in self.peers.values_mut() {
+            peer.close();
+        }
+        self.poll(&mut Context::from_waker(Waker::noop()), now);
+    }
+}
+
+/// Bytes that nobody can guess, in hexadecimal digits.
+fn random_hex<const N: usize>() -> Option<String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests;

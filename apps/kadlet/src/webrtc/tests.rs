@@ -1,0 +1,169 @@
+//! Two ends without sockets: what one gives is handed to the other, and time stands still.
+
+use super::*;
+
+const LONGEST: usize = 1232;
+
+fn id(number: u8) -> Id {
+    Id::new([number; 20])
+}
+
+fn address(number: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, number], 4000))
+}
+
+fn path(number: u8) -> Path {
+    Path { link: LinkId(0), remote: address(number) }
+}
+
+fn contact(number: u8) -> Contact {
+    Contact { path: path(number), ..Contact::new(id(number), address(number)) }
+}
+
+fn channels(number: u8) -> Channels {
+    Channels::new(id(number), true, LONGEST, [(LinkId(0), address(number))].into_iter())
+}
+
+/// Hands packets and signals to and fro until both are silent; datagrams that came for the second.
+fn settle(ends: &mut [Channels; 2], now: Instant) -> Vec<Vec<u8>> {
+    let mut heard = Vec::new();
+    for _ in 0..100_000 {
+        let mut silent = true;
+        for from in [0, 1] {
+            let to = 1 - from;
+            ends[from].poll(&mut Context::from_waker(Waker::noop()), now);
+            while let Some(out) = ends[from].next() {
+                silent = false;
+                let number = u8::try_from(from).expect("two") + 1;
+                match out {
+                    Out::Transmit(transmit) => {
+                        ends[to].takes(LinkId(0), address(number), &transmit.payload, now);
+                    }
+                    Out::Signal(_, payload) => ends[to].signalled(contact(number), &payload, now),
+                    Out::Datagram(_, datagram) if from == 1 => heard.push(datagram),
+                    Out::Datagram(..) => {}
+                }
+            }
+        }
+        if silent {
+            return heard;
+        }
+    }
+    panic!("they do not come to rest");
+}
+
+/// Two ends with a channel, and the time by then.
+fn linked() -> ([Channels; 2], Instant) {
+    let mut ends = [channels(1), channels(2)];
+    let mut now = Instant::now();
+    let (done, _wait) = oneshot::channel();
+    ends[0].wish(Wish::Dial(id(2), path(2), done), now);
+    for _ in 0..1_000 {
+        settle(&mut ends, now);
+        if ends.iter().all(|end| end.open.len() == 1) {
+            return (ends, now);
+        }
+        now += Duration::from_millis(10);
+    }
+    panic!("no channel comes about");
+}
+
+#[test]
+fn a_datagram_is_one_message_and_a_longer_one_is_none() {
+    let (mut ends, now) = linked();
+    for length in [1, 100, LONGEST, LONGEST + 1] {
+        let sent = Transmit { path: path(2), payload: vec![0xfe; length] };
+        assert!(ends[0].send(&sent));
+    }
+    let heard: Vec<usize> = settle(&mut ends, now).iter().map(Vec::len).collect();
+    assert_eq!(heard, [1, 100, LONGEST]);
+    // For others there is no channel.
+    assert!(!ends[0].send(&Transmit { path: path(3), payload: vec![0xfe] }));
+}
+
+#[test]
+fn a_peer_that_opens_ten_thousand_channels_is_cut_off() {
+    let (mut ends, mut now) = linked();
+    let peer = ends[0].peers.get_mut(&id(2)).expect("linked");
+    for _ in 0..10_000 {
+        peer.open_another();
+    }
+    for _ in 0..100 {
+        settle(&mut ends, now);
+        now += Duration::from_millis(10);
+    }
+    assert!(ends[1].peers.is_empty() && ends[1].open.is_empty());
+    assert!(!ends[1].send(&Transmit { path: path(1), payload: vec![0xfe] }));
+}
+
+#[test]
+fn a_peer_that_sends_what_is_no_message_is_cut_off() {
+    let (mut ends, now) = linked();
+    let peer = ends[0].peers.get_mut(&id(2)).expect("linked");
+    peer.send_piece(&[9, 0, 0, 0, 0]);
+    settle(&mut ends, now);
+    assert!(ends[1].peers.is_empty());
+}
+
+fn offer(session: u64) -> Vec<u8> {
+    let (pwd, fingerprint) = ("p".repeat(22), "0".repeat(64));
+    let text = format!(
+        "kadlet-rtc.1 offer {session:016x}\nice abcd {pwd}\nfingerprint {fingerprint}\n\
+         setup actpass\nhost 127.0.0.1 5000 1"
+    );
+    text.into_bytes()
+}
+
+#[test]
+fn offers_that_lead_nowhere_find_few_places_and_lose_them() {
+    let mut ours = channels(1);
+    let mut now = Instant::now();
+    for round in 1..=8 {
+        for number in 2..60 {
+            ours.signalled(contact(number), &offer(u64::from(number)), now);
+            // At once again is too soon.
+            ours.signalled(contact(number), &offer(u64::from(number)), now);
+        }
+        assert_eq!((ours.peers.len(), ours.stats.accepted), (DIALS, round * DIALS as u64));
+        now += Duration::from_secs(16);
+        ours.poll(&mut Context::from_waker(Waker::noop()), now);
+        assert_eq!((ours.peers.len(), ours.stats.failed), (0, round * DIALS as u64));
+    }
+    // Who does not hold channels takes no offer at all.
+    let mut closed = channels(1);
+    closed.accepts = false;
+    closed.signalled(contact(2), &offer(1), now);
+    assert_eq!((closed.stats.accepted, closed.stats.refused), (0, 1));
+}
+
+#[test]
+fn both_dial_and_the_offer_of_the_lower_id_stands() {
+    let mut ends = [channels(1), channels(2)];
+    let mut now = Instant::now();
+    let mut waits = Vec::new();
+    for (from, to) in [(0, 2), (1, 1)] {
+        let (done, wait) = oneshot::channel();
+        ends[from].wish(Wish::Dial(id(to), path(to), done), now);
+        waits.push(wait);
+    }
+    for _ in 0..1_000 {
+        settle(&mut ends, now);
+        if ends.iter().all(|end| end.open.len() == 1) {
+            break;
+        }
+        now += Duration::from_millis(10);
+    }
+    assert!(waits.iter_mut().all(|wait| wait.try_recv() == Ok(true)));
+    assert_eq!((ends[0].stats.refused, ends[1].stats.accepted), (1, 1));
+    assert!(ends[0].peers[&id(2)].offered && !ends[1].peers[&id(1)].offered);
+}
+
+#[test]
+fn what_is_no_packet_of_a_channel_is_the_network_s() {
+    let (mut ends, now) = linked();
+    for (first, takes) in [(0xfe, false), (b'd', false), (4, false), (19, false), (64, false)] {
+        assert_eq!(ends[1].takes(LinkId(0), address(1), &[first; 40], now), takes);
+    }
+    // Without a channel nothing is.
+    assert!(!channels(3).takes(LinkId(0), address(1), &[0; 20], now));
+}
