@@ -1,8 +1,10 @@
 //! Data channels between native nodes on loopback (feature `webrtc`).
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::sync::Arc;
 
 use kadlet::core::content::ContentId;
 use kadlet::core::{Announcement, Outcome};

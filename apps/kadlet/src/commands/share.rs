@@ -115,11 +115,12 @@ async fn serve(
              --unlisted publishes no names.",
         );
     }
-    let mut announcements = vec![Announcement::http(shares.addr().port())];
+    let http = Announcement::http(shares.addr().port());
     #[cfg(feature = "webrtc")]
-    if options.webrtc {
-        announcements.push(Announcement::data_channel());
-    }
+    let by_channel = options.webrtc.then(Announcement::data_channel);
+    #[cfg(not(feature = "webrtc"))]
+    let by_channel = None;
+    let announcements = core::iter::once(http).chain(by_channel).collect();
     let mut sharer = Sharer { dht, shares, output, announcements, shared: BTreeMap::new() };
     let mut withdrawn = shares.withdrawn();
     let mut notices = dht.notices();

@@ -249,7 +249,8 @@ impl Peer {
                 out.push(Said::Datagram(data));
             }
             Event::ChannelData(ChannelData { id, binary: true, data }) if id == self.ordered => {
-                if !self.pieces.came(&data) {
+                let fine = self.pieces.came(&data);
+                if !fine {
                     self.close();
                 }
             }

@@ -327,7 +327,7 @@ mod tests {
             (vec![data(4)], false),
             (vec![head.clone(), head.clone()], false),
             (vec![head.clone(), data(5)], false),
-            (vec![head.clone(), data(3), data(2)], false),
+            (vec![head, data(3), data(2)], false),
             (vec![message(END, 0, &[])], false),
             // About a request that nobody made.
             (vec![message(DATA, 9, &[1; 99])], true),

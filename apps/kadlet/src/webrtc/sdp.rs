@@ -149,7 +149,7 @@ impl Candidate {
             Err(_) => is_hidden(host).then(|| Host::Hidden(host.to_owned()))?,
         };
         let port = number(port).filter(|port| *port >= 1024)?;
-        let priority = number(priority).filter(|priority| *priority <= (1 << 31) - 1)?;
+        let priority = number(priority).filter(|priority| *priority < 1 << 31)?;
         Some(Self { reflexive, host, port: u16::try_from(port).ok()?, priority })
     }
 }

@@ -84,14 +84,17 @@ fn a_datagram_is_one_message_and_a_longer_one_is_none() {
 #[test]
 fn a_peer_that_opens_ten_thousand_channels_is_cut_off() {
     let (mut ends, mut now) = linked();
-    let peer = ends[0].peers.get_mut(&id(2)).expect("linked");
-    for _ in 0..10_000 {
+    let mut opened = 0;
+    while opened < 10_000
+        && let Some(peer) = ends[0].peers.get_mut(&id(2))
+    {
         peer.open_another();
-    }
-    for _ in 0..100 {
+        opened += 1;
         settle(&mut ends, now);
         now += Duration::from_millis(10);
     }
+    // The ninth that was not agreed; one more may be on its way.
+    assert!((9..=12).contains(&opened), "{opened}");
     assert!(ends[1].peers.is_empty() && ends[1].open.is_empty());
     assert!(!ends[1].send(&Transmit { path: path(1), payload: vec![0xfe] }));
 }
