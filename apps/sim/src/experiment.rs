@@ -3,6 +3,7 @@
 pub mod crowd;
 pub mod figures;
 pub mod half_dead;
+mod harm;
 pub mod nat;
 pub mod offline;
 pub mod partition;

@@ -37,11 +37,15 @@ mod memory;
 mod nat;
 mod network;
 mod oracle;
+pub mod plot;
 pub mod quality;
 mod queue;
 mod report;
+pub mod results;
+pub mod scenario;
 pub mod snapshot;
 mod trace;
+mod watch;
 
 pub use address::AddressPlan;
 pub use churn::Sessions;
@@ -53,6 +57,8 @@ pub use nat::{Nat, NatModel};
 pub use network::{Counters, Network, NodeOptions, SimConfig};
 pub use oracle::{Learnt, Picture, Policy, Tables, Timing};
 pub use report::{NotAtRest, Operation, Report};
+pub use scenario::{Scenario, ScenarioError};
+pub use watch::Watch;
 
 /// The Rust blocks of the README, as doctests.
 #[cfg(doctest)]

@@ -21,6 +21,7 @@ use crate::host::{NodeIndex, Rewrite};
 use crate::hostile::Conspiracy;
 use crate::link::LinkModel;
 use crate::nat::NatModel;
+use crate::watch::Watch;
 
 mod build;
 mod ground;
@@ -52,6 +53,8 @@ pub struct SimConfig {
     /// How many threads run the nodes. The results do not depend on it; small networks are not
     /// faster by more than one.
     pub threads: usize,
+    /// Who follows the run, and may stop it.
+    pub watch: Option<Watch>,
 }
 
 impl SimConfig {
@@ -66,6 +69,7 @@ impl SimConfig {
             patience: Duration::from_secs(600),
             trace: false,
             threads: 1,
+            watch: None,
         }
     }
 }

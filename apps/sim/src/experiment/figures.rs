@@ -17,9 +17,20 @@ pub struct Figure {
     pub of: Option<u64>,
 }
 
-/// The numbers of one run.
+/// What was measured many times.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Distribution {
+    /// In words.
+    pub name: &'static str,
+    /// Of the values.
+    pub unit: &'static str,
+    /// In ascending order.
+    pub values: Vec<f64>,
+}
+
+/// The numbers of one run, and the distributions behind some of them.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Figures(pub Vec<Figure>);
+pub struct Figures(pub Vec<Figure>, pub Vec<Distribution>);
 
 impl Figures {
     /// Adds a number.
@@ -64,6 +75,13 @@ impl Figures {
         let ideal_complete = of(&|it| ms(it.ideal.complete));
         let round_first = some(&|it| it.one_round.first.map(ms));
         let round_complete = of(&|it| ms(it.one_round.complete));
+        for (name, values) in [
+            ("first answer", &first),
+            ("complete", &complete),
+            ("complete, ideal tables", &ideal_complete),
+        ] {
+            self.1.push(Distribution { name, unit: "ms", values: values.clone() });
+        }
         let exact = samples.iter().filter(|it| it.exact).count();
         self.share("exact", exact, samples.len());
         let (found, wanted) =

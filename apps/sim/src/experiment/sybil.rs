@@ -23,6 +23,7 @@ use crate::host::NodeIndex;
 use crate::hostile::{Addresses, Conspiracy, Strategy, ids_beside};
 use crate::network::{Network, NodeOptions, SimConfig};
 use crate::report::{NotAtRest, Report};
+use crate::watch::Watch;
 
 /// Where an attacker's nodes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +103,15 @@ impl Sybil {
     /// # Errors
     /// If something does not end.
     pub fn run(&self, seed: u64) -> Result<Harm, NotAtRest> {
-        Trial::new(self, seed)?.run()
+        self.run_watched(seed, &Watch::default())
+    }
+
+    /// Runs it, followed by somebody.
+    ///
+    /// # Errors
+    /// If something does not end, or it was stopped.
+    pub fn run_watched(&self, seed: u64, watch: &Watch) -> Result<Harm, NotAtRest> {
+        Trial::new(self, seed, watch)?.run()
     }
 }
 
@@ -189,9 +198,10 @@ struct Trial<'a> {
 const SETTLE: Duration = Duration::from_secs(120);
 
 impl<'a> Trial<'a> {
-    fn new(plan: &'a Sybil, seed: u64) -> Result<Self, NotAtRest> {
+    fn new(plan: &'a Sybil, seed: u64, watch: &Watch) -> Result<Self, NotAtRest> {
         let mut config = SimConfig::with_seed(seed);
         config.addresses = AddressPlan::Public;
+        config.watch = Some(watch.clone());
         let mut net = Network::new(config);
         let secret = net.rng().bytes();
         let conspiracy = Conspiracy::new(plan.strategy, &plan.config, plan.nodes as u64, secret);

@@ -10,6 +10,7 @@ use super::shard::Shard;
 use super::{Churn, Network, windows};
 use crate::host::{Machine, NodeIndex, Watched};
 use crate::report::{NotAtRest, Operation, Report};
+use crate::watch::Watch;
 
 /// Operations, and letting time pass.
 impl Network {
@@ -48,7 +49,7 @@ impl Network {
         let start = self.now;
         let limit = start + self.config.patience;
         while !self.is_done(operation) {
-            if self.watched(operation).is_none() || !self.step(limit) {
+            if self.is_stopped() || self.watched(operation).is_none() || !self.step(limit) {
                 return Err(NotAtRest {
                     waiting_for: vec![operation],
                     waited: self.now.since(start),
@@ -78,15 +79,51 @@ impl Network {
 
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
+        self.tell();
+        if self.is_stopped() {
+            return;
+        }
         let end = self.now + time;
         while let Some(leaves) = self.next_leave().filter(|at| *at <= end) {
-            self.run_before(leaves);
+            if !self.run_watched(leaves) {
+                return;
+            }
             self.now = self.now.max(leaves);
             self.leave();
         }
         // Up to and with the end.
-        self.run_before(end + Duration::from_micros(1));
-        self.now = self.now.max(end);
+        if self.run_watched(end + Duration::from_micros(1)) {
+            self.now = self.now.max(end);
+        }
+    }
+
+    /// [`Self::run_before`] in parts, between which whoever follows the run is told where it is and
+    /// may stop it: whether it went on to the end.
+    fn run_watched(&mut self, end: Instant) -> bool {
+        const PART: Duration = Duration::from_secs(10);
+        if self.config.watch.is_some() {
+            while self.now + PART < end {
+                let next = self.now + PART;
+                self.run_before(next);
+                self.now = next;
+                self.tell();
+                if self.is_stopped() {
+                    return false;
+                }
+            }
+        }
+        self.run_before(end);
+        true
+    }
+
+    fn tell(&self) {
+        if let Some(watch) = &self.config.watch {
+            watch.note(self.now, self.shards.iter().map(|shard| shard.counters.sent).sum());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.config.watch.as_ref().is_some_and(Watch::is_stopped)
     }
 
     /// Lets time pass until something is so, or `limit` has passed: whether it is so.

@@ -1,0 +1,190 @@
+//! `kadlet-sim run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kadlet_sim::results::{Outputs, Plan, to_csv, to_json_lines};
+use kadlet_sim::{Scenario, estimate_memory};
+
+use crate::follow::{Followed, Progress};
+use crate::{Failure, STOPPED, memory, say};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// A scenario of the library, or a file that ends with .toml.
+    scenario: String,
+    /// Sets a key, to several values in turn: alpha=3,5,8. May be given for several keys.
+    #[arg(long = "set", value_name = "KEY=VALUE,…")]
+    sets: Vec<String>,
+    /// Runs with each of the seeds from 1 to N.
+    #[arg(long, value_name = "N", conflicts_with = "seed")]
+    seeds: Option<u64>,
+    /// Runs with this one seed.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Threads that work; the results are the same for any number. As many as there are cores
+    /// without it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Writes rows (CSV and JSON lines), summary, report and plots into this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Prints one JSON object a run.
+    #[arg(long)]
+    json: bool,
+    /// Runs although the estimate says that it does not fit into memory.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let plan = plan(arguments)?;
+    let runs = plan.runs().map_err(Failure::usage)?;
+    let threads = match arguments.threads {
+        Some(0) => return Err(Failure::usage("--threads 0: at least one thread has to work")),
+        Some(threads) => threads,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let most = runs
+        .iter()
+        .map(|it| {
+            estimate_memory(
+                it.scenario.most_nodes(),
+                &it.scenario.config(),
+                it.scenario.addresses(),
+            )
+        })
+        .max()
+        .unwrap_or(0)
+        .saturating_mul(threads.min(runs.len()) as u64);
+    if let Some(available) =
+        memory::available().filter(|available| most > *available && !arguments.force)
+    {
+        return Err(Failure::usage(format!(
+            "this would take about {} of memory and {} are free: run with fewer nodes, with fewer --threads, or with --force",
+            memory::size(most),
+            memory::size(available),
+        )));
+    }
+    if let Some(dir) = &arguments.out {
+        prepare(dir)?;
+    }
+
+    let followed = Followed::new(runs.len());
+    let told = followed.clone();
+    ctrlc::set_handler(move || {
+        if told.stop() {
+            std::process::exit(STOPPED.into());
+        }
+    })
+    .map_err(|error| Failure { code: 1, message: format!("Ctrl-C cannot be caught: {error}") })?;
+    let progress = Progress::start(followed.clone());
+    let done = plan.execute(&runs, threads, &*followed);
+    progress.end();
+    let rows = done.map_err(|error| Failure { code: 1, message: error.to_string() })?;
+
+    let written = match (&arguments.out, arguments.json) {
+        (Some(dir), json) => {
+            let outputs = Outputs::new(&plan.scenario, &rows, &command(arguments));
+            for (name, text) in &outputs.files {
+                let path = dir.join(name);
+                fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+            }
+            if json {
+                say(&to_json_lines(&rows))?;
+            } else {
+                let report = outputs.files.iter().find(|(name, _)| name == "report.md");
+                let table =
+                    report.map_or("", |(_, text)| text.split("\n![").next().unwrap_or(text));
+                say(&format!("{}\n\nWritten to {}.\n", table.trim_end(), dir.display()))?;
+            }
+            format!("the runs that had ended are in {}", dir.display())
+        }
+        (None, true) => {
+            say(&to_json_lines(&rows))?;
+            "the runs that had ended were printed".to_owned()
+        }
+        (None, false) if rows.len() > 1 => {
+            say(&to_csv(&rows))?;
+            "the runs that had ended were printed".to_owned()
+        }
+        (None, false) => {
+            for row in &rows {
+                say(&row.figures.to_string())?;
+            }
+            "no run had ended".to_owned()
+        }
+    };
+    if followed.is_stopped() {
+        let message = format!("stopped after {} of {} runs: {written}", rows.len(), runs.len());
+        return Err(Failure { code: STOPPED, message });
+    }
+    Ok(())
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
+    let scenario = scenario(&arguments.scenario)?;
+    let mut sets: Vec<(String, Vec<String>)> = Vec::new();
+    for set in &arguments.sets {
+        let Some((key, values)) = set.split_once('=') else {
+            return Err(Failure::usage(format!(
+                "--set {set}: expected KEY=VALUE, or KEY=VALUE,VALUE,… for several"
+            )));
+        };
+        let (key, values) =
+            (key.trim(), values.split(',').map(|it| it.trim().to_owned()).collect());
+        if sets.iter().any(|(known, _)| known == key) {
+            return Err(Failure::usage(format!(
+                "--set {set}: {key} is set twice; write {key}=A,B for both"
+            )));
+        }
+        sets.push((key.to_owned(), values));
+    }
+    let seeds = match (arguments.seeds, arguments.seed) {
+        (Some(0), _) => return Err(Failure::usage("--seeds 0: at least one seed has to be run")),
+        (Some(count @ 1_000_001..), _) => {
+            return Err(Failure::usage(format!("--seeds {count}: at most 1,000,000 at once")));
+        }
+        (Some(count), _) => (1..=count).collect(),
+        (None, seed) => vec![seed.unwrap_or(1)],
+    };
+    Ok(Plan { scenario, sets, seeds })
+}
+
+fn scenario(named: &str) -> Result<Scenario, Failure> {
+    let path = Path::new(named);
+    if path.extension().is_none_or(|it| it != "toml") {
+        return Scenario::named(named).map_err(Failure::usage);
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("{named} cannot be read: {error}; `kadlet-sim list` names the scenarios that need no file"))
+    })?;
+    let name = path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+    Scenario::parse(&name, &text, named).map_err(Failure::usage)
+}
+
+/// Makes the folder, and sees before the runs whether it can be written to.
+fn prepare(dir: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
+    let probe = dir.join(".kadlet-sim");
+    fs::write(&probe, "")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| unwritable(dir, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("--out: {} cannot be written: {error}", path.display()))
+}
+
+/// What gives the same again.
+fn command(arguments: &Arguments) -> String {
+    let mut words = vec!["kadlet-sim run".to_owned(), arguments.scenario.clone()];
+    words.extend(arguments.sets.iter().map(|set| match set.contains(' ') {
+        true => format!("--set '{set}'"),
+        false => format!("--set {set}"),
+    }));
+    words.extend(arguments.seeds.map(|count| format!("--seeds {count}")));
+    words.extend(arguments.seed.map(|seed| format!("--seed {seed}")));
+    words.join(" ")
+}

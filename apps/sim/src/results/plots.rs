@@ -1,0 +1,276 @@
+//! Plots of runs: figures against the setting that was swept, distributions, and what changes with
+//! time.
+
+use super::Run;
+use super::rows::{groups, names, over};
+use crate::plot::{Axis, Line, Plot, Scale};
+use crate::scenario::{Quantity, Scenario, find_key};
+
+/// Figures that are drawn together: a name for the file, a title, a unit on the axis, and which.
+const FAMILIES: [(&str, &str, &str, &[&str]); 6] = [
+    (
+        "time",
+        "How long a lookup takes",
+        "ms",
+        &[
+            "first_p50",
+            "complete_p50",
+            "complete_p95",
+            "ideal_complete_p50",
+            "serial_p50",
+            "two_timeouts_p50",
+            "fixed_p50",
+            "rounds_p50",
+        ],
+    ),
+    (
+        "success",
+        "How often it succeeds",
+        "share",
+        &["exact", "found", "alive", "read", "values_read", "reached", "held", "eclipsed"],
+    ),
+    ("hops", "Hops of a lookup, and log2 of the number of nodes", "", &["hops", "log2_nodes"]),
+    (
+        "messages",
+        "Datagrams of a lookup",
+        "",
+        &["datagrams_per_lookup", "asked", "datagrams_per_read"],
+    ),
+    (
+        "upkeep",
+        "Bytes a node sends without being asked anything",
+        "bytes per node and second",
+        &["upkeep_bytes"],
+    ),
+    (
+        "tables",
+        "What the routing tables are like",
+        "share",
+        &["bucket_fill", "dead_entries", "false_evictions"],
+    ),
+];
+
+/// Plots with the names of their files.
+pub(super) fn plots(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
+    let mut plots = swept(scenario, runs);
+    plots.extend(distributions(scenario, runs));
+    plots.extend(over_time(scenario, runs));
+    plots
+}
+
+/// How a plot's numbers came about.
+fn method(scenario: &Scenario, runs: &[Run], what: &str) -> String {
+    let mut seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let seeds = match &seeds[..] {
+        [] => "no seed".to_owned(),
+        [one] => format!("seed {one}"),
+        [first, .., last] => format!("{} seeds ({first} to {last})", seeds.len()),
+    };
+    let swept = runs.first().map(|run| run.settings.iter().any(|(key, _)| key == "nodes"));
+    let nodes = match swept {
+        Some(true) => String::new(),
+        _ => format!("n = {} nodes, ", scenario.count("nodes")),
+    };
+    format!(
+        "{}: {} {what} {nodes}k = {}, {seeds}; a simulation of unmodified nodes in virtual time.",
+        scenario.name,
+        scenario.about,
+        scenario.count("k")
+    )
+}
+
+/// A setting as a number on an axis.
+fn position(key: &str, value: &str) -> Option<f64> {
+    Some(match find_key(key)?.takes.read(value).ok()? {
+        Quantity::Count(count) => count as f64,
+        Quantity::Number(number) => number,
+        Quantity::Share(share) => f64::from(share) / 1e6,
+        Quantity::Time(time) => time.as_secs_f64(),
+        Quantity::Rate(rate) => rate? as f64,
+        Quantity::Choice(_) => return None,
+    })
+}
+
+fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
+    let groups = groups(runs);
+    let Some(first) = groups.first().map(|(settings, _)| *settings) else { return Vec::new() };
+    // The first key with several values that are numbers is the axis; the others make lines.
+    let axis = first.iter().enumerate().find_map(|(at, (key, _))| {
+        let mut places: Vec<f64> =
+            groups.iter().filter_map(|(settings, _)| position(key, &settings[at].1)).collect();
+        let all = places.len() == groups.len();
+        places.sort_unstable_by(f64::total_cmp);
+        places.dedup();
+        (all && places.len() > 1).then(|| (at, key.clone(), places))
+    });
+    let Some((at, key, places)) = axis else { return Vec::new() };
+    let wide = places
+        .first()
+        .is_some_and(|low| *low > 0.0 && places.last().is_some_and(|high| high / low >= 20.0));
+    let scale = if wide { Scale::Log } else { Scale::Linear };
+    let known = find_key(&key);
+    let title = known.map_or(key.as_str(), |key| key.about).trim_end_matches('.').to_owned();
+    let x = match known.map(|key| key.takes) {
+        Some(crate::scenario::Takes::Share) => {
+            Axis { title: format!("{key}: {title}"), scale: Scale::Linear, percent: true }
+        }
+        Some(crate::scenario::Takes::Time) => Axis::new(format!("{key}: {title} (s)"), scale),
+        _ => Axis::new(format!("{key}: {title}"), scale),
+    };
+    let all = names(runs);
+    let mut plots = Vec::new();
+    for (file, title, unit, figures) in FAMILIES {
+        let mut lines: Vec<Line> = Vec::new();
+        for name in figures.iter().filter(|name| all.iter().any(|(known, _)| known == *name)) {
+            for (settings, of) in &groups {
+                let (Some(place), Some(it)) = (position(&key, &settings[at].1), over(of, name))
+                else {
+                    continue;
+                };
+                let others: Vec<_> = settings
+                    .iter()
+                    .enumerate()
+                    .filter(|(number, _)| *number != at)
+                    .map(|(_, (key, value))| format!("{key} = {value}"))
+                    .collect();
+                let label = [vec![(*name).to_owned()], others].concat().join(", ");
+                let line = match lines.iter().position(|line| line.name == label) {
+                    Some(found) => &mut lines[found],
+                    None => {
+                        lines.push(Line::new(label, Vec::new()));
+                        let last = lines.len() - 1;
+                        &mut lines[last]
+                    }
+                };
+                line.points.push((place, it.median));
+                line.interval.push((it.low, it.high));
+            }
+        }
+        // More than eight cannot be told apart.
+        lines.truncate(8);
+        if lines.is_empty() {
+            continue;
+        }
+        let y = match unit {
+            "share" => Axis::percent("share"),
+            "ms" => Axis::new("time (ms)", Scale::Log),
+            "" => Axis::new(title.split(',').next().unwrap_or_default(), Scale::Linear),
+            unit => Axis::new(unit, Scale::Linear),
+        };
+        let what = "Median of the runs; the shade is its 95 % interval.";
+        let method = method(scenario, runs, what);
+        plots.push((
+            file.to_owned(),
+            Plot { title: format!("{title}, by {key}"), method, x: x.clone(), y, lines },
+        ));
+    }
+    plots
+}
+
+/// Points of a distribution that are drawn.
+const STEPS: usize = 200;
+
+fn distributions(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
+    let groups = groups(runs);
+    let mut lines = Vec::new();
+    for (settings, of) in &groups {
+        let named: Vec<_> =
+            settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let kinds = of.first()?.figures.1.iter().map(|it| it.name);
+        for (number, kind) in kinds.enumerate() {
+            let mut values: Vec<f64> = of
+                .iter()
+                .filter_map(|run| run.figures.1.get(number))
+                .flat_map(|it| it.values.iter().copied())
+                .collect();
+            values.sort_unstable_by(f64::total_cmp);
+            if values.is_empty() {
+                continue;
+            }
+            let last = values.len();
+            let points = (1..=STEPS.min(last)).map(|step| {
+                let rank = (step * last).div_ceil(STEPS.min(last));
+                (values[rank - 1], rank as f64 / last as f64)
+            });
+            let label = [vec![kind.to_owned()], named.clone()].concat().join(", ");
+            lines.push(Line::new(label, points.collect()));
+        }
+    }
+    lines.truncate(8);
+    (!lines.is_empty()).then(|| {
+        let what =
+            "All lookups of all runs. Ideal tables: the same lookup where every table is perfect.";
+        let plot = Plot {
+            title: "Lookups that are over by then".to_owned(),
+            method: method(scenario, runs, what),
+            x: Axis::new("time since the lookup began (ms)", Scale::Log),
+            y: Axis::percent("share of all lookups"),
+            lines,
+        };
+        ("latency".to_owned(), plot)
+    })
+}
+
+/// Figures named `what_5_min_after`: the same at several moments.
+fn moment(name: &str) -> Option<(&str, f64)> {
+    let mut parts = name.strip_suffix("_after")?.rsplitn(3, '_');
+    let unit = match parts.next()? {
+        "s" => 1.0 / 60.0,
+        "min" => 1.0,
+        "h" => 60.0,
+        _ => return None,
+    };
+    let number: f64 = parts.next()?.parse().ok()?;
+    Some((parts.next()?, number * unit))
+}
+
+fn over_time(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
+    let all = names(runs);
+    let mut lines: Vec<Line> = Vec::new();
+    for (settings, of) in groups(runs) {
+        let named: Vec<_> =
+            settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        for (name, _) in all.iter().filter(|(_, unit)| *unit == "share") {
+            let (Some((what, minutes)), Some(it)) = (moment(name), over(&of, name)) else {
+                continue;
+            };
+            let label = [vec![what.replace('_', " ")], named.clone()].concat().join(", ");
+            if lines.last().is_none_or(|line| line.name != label)
+                && !lines.iter().any(|line| line.name == label)
+            {
+                lines.push(Line::new(label.clone(), Vec::new()));
+            }
+            if let Some(line) = lines.iter_mut().find(|line| line.name == label) {
+                line.points.push((minutes, it.median));
+                line.interval.push((it.low, it.high));
+            }
+        }
+    }
+    lines.truncate(8);
+    (!lines.is_empty()).then(|| {
+        let what = "Median of the runs at each moment; the shade is its 95 % interval.";
+        let plot = Plot {
+            title: "What has healed, by the time that has passed".to_owned(),
+            method: method(scenario, runs, what),
+            x: Axis::new("minutes since everything was well again", Scale::Log),
+            y: Axis::percent("share"),
+            lines,
+        };
+        ("healing".to_owned(), plot)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_from_names() {
+        assert_eq!(moment("found_10_min_after"), Some(("found", 10.0)));
+        assert_eq!(moment("exact_2_h_after"), Some(("exact", 120.0)));
+        assert_eq!(moment("found_30_s_after"), Some(("found", 0.5)));
+        assert_eq!(moment("found"), None);
+    }
+}

@@ -1,0 +1,379 @@
+//! What a run is made of, as a file says it: TOML, flat, every value with its unit.
+//!
+//! ```toml
+//! kind = "lookups"
+//! about = "Two in a hundred datagrams are lost."
+//! nodes = 1000
+//! loss = "2 %"
+//! ```
+
+mod keys;
+mod library;
+mod quantity;
+mod run;
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use core::fmt;
+use core::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+pub use keys::{KEYS, Key, Kind, find as find_key};
+pub use library::LIBRARY;
+pub use quantity::{Quantity, Takes};
+
+/// What hostile nodes may do: the names of [`crate::hostile::Strategy::ALL`].
+const STRATEGIES: &[&str] =
+    &["silent", "closest-lies", "forged-lies", "plausible-lies", "forgetful"];
+
+/// A scenario that can be run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// Its name in reports.
+    pub name: String,
+    /// What is done.
+    pub kind: Kind,
+    /// What it shows, in a sentence or two.
+    pub about: String,
+    values: BTreeMap<&'static str, Quantity>,
+}
+
+/// Why a scenario cannot be run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioError {
+    /// The file or the option it is about.
+    pub origin: String,
+    /// The line in it, from 1 on.
+    pub line: Option<usize>,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}, line {line}: {}", self.origin, self.what),
+            None => write!(f, "{}: {}", self.origin, self.what),
+        }
+    }
+}
+
+impl core::error::Error for ScenarioError {}
+
+impl Scenario {
+    /// The scenario of the library with this name.
+    ///
+    /// # Errors
+    /// If there is none; names those that are like it.
+    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+        match LIBRARY.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(name, text, &format!("{name}.toml")),
+            None => {
+                let what = match nearest(name, LIBRARY.iter().map(|(name, _)| *name)) {
+                    Some(near) => format!("no scenario has this name; did you mean {near}?"),
+                    None => "no scenario has this name".to_owned(),
+                };
+                let what = format!(
+                    "{what} `kadlet-sim list` names them all; a file's name ends with .toml"
+                );
+                Err(ScenarioError { origin: name.to_owned(), line: None, what })
+            }
+        }
+    }
+
+    /// Reads a scenario; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, ScenarioError> {
+        let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let error = |at: Option<usize>, what: String| ScenarioError {
+            origin: origin.to_owned(),
+            line: at.map(line),
+            what,
+        };
+        let table = DeTable::parse(text).map_err(|it| {
+            error(it.span().map(|span| span.start), format!("not TOML: {}", it.message()))
+        })?;
+        let table = table.into_inner();
+        let word = |key: &str| -> Result<Option<(&str, usize)>, ScenarioError> {
+            let Some(value) = table.get(key) else { return Ok(None) };
+            let at = value.span().start;
+            match value.get_ref() {
+                DeValue::String(text) => Ok(Some((text.as_ref(), at))),
+                _ => Err(error(Some(at), format!("{key}: expected a text in quotes"))),
+            }
+        };
+        let (named, at) = word("kind")?
+            .ok_or_else(|| error(None, format!("`kind` is missing: one of {}", kinds())))?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == named).ok_or_else(|| {
+            error(Some(at), format!("kind: expected one of {}, not `{named}`", kinds()))
+        })?;
+        let about = word("about")?.map(|(text, _)| text.to_owned()).unwrap_or_default();
+        let mut scenario = Self { name: name.to_owned(), kind, about, values: BTreeMap::new() };
+        for (key, value) in &table {
+            let name = key.get_ref().as_ref();
+            if name == "kind" || name == "about" {
+                continue;
+            }
+            let at = Some(value.span().start);
+            let text: Cow<'_, str> = match value.get_ref() {
+                DeValue::String(text) => text.as_ref().into(),
+                DeValue::Integer(number) => number.as_str().to_owned().into(),
+                DeValue::Float(number) => number.as_str().to_owned().into(),
+                _ => {
+                    return Err(error(
+                        at,
+                        format!("{name}: expected a number, or a text in quotes"),
+                    ));
+                }
+            };
+            scenario.insert(name, &text).map_err(|what| error(at, what))?;
+        }
+        scenario.check().map_err(|what| error(None, what))?;
+        Ok(scenario)
+    }
+
+    /// Changes a key, as `--set` does.
+    ///
+    /// # Errors
+    /// What is wrong with the key or its value. Whether it goes with the others says
+    /// [`Self::check`].
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
+        let origin = format!("--set {key}={value}");
+        self.insert(key, value).map_err(|what| ScenarioError { origin, line: None, what })
+    }
+
+    fn insert(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let kind = self.kind;
+        let Some(key) = find_key(name) else {
+            let near = nearest(name, KEYS.iter().filter(|key| key.is_of(kind)).map(|key| key.name));
+            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            return Err(format!("no key is called {name}{near}"));
+        };
+        if !key.is_of(kind) {
+            return Err(format!("{name} means nothing in a scenario of the kind {}", kind.name()));
+        }
+        let value =
+            key.takes.read(text).map_err(|expected| format!("{name}: expected {expected}"))?;
+        self.values.insert(key.name, value);
+        Ok(())
+    }
+
+    /// Whether all values go together.
+    ///
+    /// # Errors
+    /// What does not, and what would.
+    pub fn check(&self) -> Result<(), String> {
+        let nodes = self.count("nodes");
+        let fits = |key: &str, count: u64, most: u64| {
+            (count <= most).then_some(()).ok_or_else(|| {
+                format!("{key} is {count}, but of {nodes} nodes at most {most} can be: raise nodes or lower {key}")
+            })
+        };
+        match self.kind {
+            Kind::SybilRandom => {
+                let hostile = nodes * u64::from(self.share("hostile_share")) / 1_000_000;
+                fits("hostile_share", hostile, nodes.saturating_sub(2))
+            }
+            Kind::HalfDead => {
+                let left = nodes - nodes * u64::from(self.share("dead")) / 1_000_000;
+                (left >= 2).then_some(()).ok_or_else(|| {
+                    format!("dead leaves {left} of {nodes} nodes: at least 2 must live")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The keys that are not what the library's file or the default says, with their values.
+    #[must_use]
+    pub fn values(&self) -> Vec<(&'static str, Quantity)> {
+        KEYS.iter()
+            .filter(|key| key.is_of(self.kind))
+            .map(|key| (key.name, self.get(key.name)))
+            .collect()
+    }
+
+    fn get(&self, name: &str) -> Quantity {
+        if let Some(value) = self.values.get(name) {
+            return *value;
+        }
+        match find_key(name).map(|key| key.takes.read(key.default)) {
+            Some(Ok(value)) => value,
+            other => unreachable!("the default of {name}: {other:?}"),
+        }
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn count(&self, key: &str) -> u64 {
+        match self.get(key) {
+            Quantity::Count(count) => count,
+            other => unreachable!("{key} is no count: {other:?}"),
+        }
+    }
+
+    /// A whole number of things in memory.
+    fn size(&self, key: &str) -> usize {
+        usize::try_from(self.count(key)).unwrap_or(usize::MAX)
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        match self.get(key) {
+            Quantity::Number(number) => number,
+            other => unreachable!("{key} is no number: {other:?}"),
+        }
+    }
+
+    fn share(&self, key: &str) -> u32 {
+        match self.get(key) {
+            Quantity::Share(share) => share,
+            other => unreachable!("{key} is no share: {other:?}"),
+        }
+    }
+
+    fn percent(&self, key: &str) -> usize {
+        (self.share(key) / 10_000) as usize
+    }
+
+    fn time(&self, key: &str) -> Duration {
+        match self.get(key) {
+            Quantity::Time(time) => time,
+            other => unreachable!("{key} is no time: {other:?}"),
+        }
+    }
+
+    fn rate(&self, key: &str) -> Option<u64> {
+        match self.get(key) {
+            Quantity::Rate(rate) => rate,
+            other => unreachable!("{key} is no rate: {other:?}"),
+        }
+    }
+
+    fn choice(&self, key: &str) -> &'static str {
+        match self.get(key) {
+            Quantity::Choice(word) => word,
+            other => unreachable!("{key} is no choice: {other:?}"),
+        }
+    }
+}
+
+fn kinds() -> String {
+    Kind::ALL.map(Kind::name).join(", ")
+}
+
+/// The word that is most like another, if one is like it at all.
+fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |other: &str| edits(word.as_bytes(), other.as_bytes());
+    among
+        .map(|other| (distance(other), other))
+        .min()
+        .filter(|(edits, _)| *edits <= 1 + word.len() / 3)
+        .map(|(_, other)| other)
+}
+
+/// Letters to be put in, taken out or changed (Levenshtein).
+fn edits(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.iter().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let change = corner + usize::from(left != right);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Scenario::parse("test", text, "test.toml").expect_err(text).to_string()
+    }
+
+    #[test]
+    fn the_library_is_right_and_every_default_is() {
+        for (name, _) in LIBRARY {
+            let scenario = Scenario::named(name).expect("a scenario of the library");
+            assert!(!scenario.about.is_empty(), "{name} does not say what it shows");
+            assert!(!scenario.values().is_empty());
+        }
+        for key in KEYS {
+            assert!(key.takes.read(key.default).is_ok(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_strategies_are_those_there_are() {
+        assert_eq!(STRATEGIES, crate::hostile::Strategy::ALL.map(crate::hostile::Strategy::name));
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_would_be_right() {
+        for (text, expected) in [
+            ("nodes = 5", "test.toml: `kind` is missing: one of lookups, "),
+            ("kind = \"look\"", "test.toml, line 1: kind: expected one of lookups, "),
+            ("kind = \"lookups\"\nnodes = ", "test.toml, line 2: not TOML: "),
+            (
+                "kind = \"lookups\"\nlos = \"2 %\"",
+                "test.toml, line 2: no key is called los; did you mean loss?",
+            ),
+            (
+                "kind = \"lookups\"\n\nloss = \"150 %\"",
+                "test.toml, line 3: loss: expected a share from \"0 %\" to \"100 %\", not `150 %`",
+            ),
+            (
+                "kind = \"lookups\"\nnodes = 0",
+                "test.toml, line 2: nodes: expected a whole number from 2 to ",
+            ),
+            (
+                "kind = \"lookups\"\nround_trip = \"156\"",
+                "test.toml, line 2: round_trip: expected a time like",
+            ),
+            (
+                "kind = \"lookups\"\nround_trip = 156",
+                "test.toml, line 2: round_trip: expected a time like",
+            ),
+            (
+                "kind = \"lookups\"\nloss = [1]",
+                "test.toml, line 2: loss: expected a number, or a text in quotes",
+            ),
+            (
+                "kind = \"lookups\"\nhostile = 3",
+                "test.toml, line 2: hostile means nothing in a scenario of the kind lookups",
+            ),
+            ("kind = \"lookups\"\nnodes = 10\nnodes = 20", "test.toml, line 3: not TOML: "),
+            (
+                "kind = \"sybil-random\"\nnodes = 10\nhostile_share = \"100 %\"",
+                "test.toml: hostile_share is 10, but of 10 nodes at most 8 can be",
+            ),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_told_what_is_like_them() {
+        let error = Scenario::named("chrun").expect_err("there is none").to_string();
+        assert!(
+            error.starts_with("chrun: no scenario has this name; did you mean churn?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_key_can_be_set() {
+        let mut scenario = Scenario::named("steady").expect("in the library");
+        scenario.set("alpha", "5").expect("a count");
+        assert_eq!(scenario.count("alpha"), 5);
+        let error = scenario.set("alpha", "five").expect_err("no count").to_string();
+        assert!(error.starts_with("--set alpha=five: alpha: expected a whole number"), "{error}");
+    }
+}
