@@ -136,7 +136,7 @@ impl Ruler {
         let mut ticks = Vec::new();
         match self.scale {
             Scale::Linear => {
-                let rough = (self.high - self.low) / 5.0;
+                let rough = (self.high - self.low) / 6.0;
                 let power = libm::pow(10.0, libm::floor(libm::log10(rough)));
                 let step =
                     [1.0, 2.0, 5.0, 10.0].into_iter().map(|it| it * power).find(|it| *it >= rough);

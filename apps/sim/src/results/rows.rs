@@ -59,10 +59,13 @@ pub(super) fn names(runs: &[Run]) -> Vec<(&'static str, &'static str)> {
     names
 }
 
+/// Settings, and the runs that have them.
+pub(super) type Group<'a> = (&'a [(String, String)], Vec<&'a Run>);
+
 /// Runs with the same settings, in order.
-pub(super) fn groups(runs: &[Run]) -> Vec<(&[(String, String)], Vec<&Run>)> {
+pub(super) fn groups(runs: &[Run]) -> Vec<Group<'_>> {
     let mut places: BTreeMap<&[(String, String)], usize> = BTreeMap::new();
-    let mut groups: Vec<(&[(String, String)], Vec<&Run>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for run in runs {
         let place = *places.entry(&run.settings).or_insert_with(|| {
             groups.push((&run.settings, Vec::new()));

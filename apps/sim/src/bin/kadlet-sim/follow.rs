@@ -1,11 +1,13 @@
 //! Progress of long runs, and Ctrl-C.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
 use std::io::{IsTerminal, Write, stderr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kadlet_sim::Watch;
 use kadlet_sim::results::{Follow, Run};
@@ -109,9 +111,10 @@ impl Progress {
         let (end, ended) = channel();
         let thread = std::thread::spawn(move || {
             let (since, terminal) = (Instant::now(), stderr().is_terminal());
-            let every = Duration::from_millis(if terminal { 500 } else { 10_000 });
             let mut shown = false;
-            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            let mut pause = Duration::from_millis(if terminal { 500 } else { 1_000 });
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = Duration::from_millis(if terminal { 500 } else { 10_000 });
                 let line = followed.line(since);
                 // Nobody is there to be told that telling fails.
                 let _ = if terminal {

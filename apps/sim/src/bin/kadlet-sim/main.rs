@@ -1,5 +1,7 @@
 //! `kadlet-sim`: networks of unmodified nodes in virtual time, as a command.
 
+extern crate alloc;
+
 mod follow;
 mod memory;
 mod run;
