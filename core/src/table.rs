@@ -117,7 +117,8 @@ impl RoutingTable {
         let mut whole = Bucket::whole(now);
         whole.early = self.own.as_bytes()[0];
         self.refresh_at = whole.refresh_due(self.config.refresh_after);
-        self.buckets.clear();
+        // A table of a family that nobody uses stays at one bucket.
+        self.buckets = Vec::with_capacity(1);
         self.buckets.push(whole);
         self.index_rows();
         self.addresses = Addresses::default();
