@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::record::{Item, Value};
-use kadlet_core::{Config, Event, Family, GetQuery, Id, Outcome, PutOptions, Role};
+use kadlet_core::{Config, Event, Family, GetQuery, Id, Outcome, PutOptions, Rng, Role};
 
 use crate::address::AddressPlan;
 use crate::host::NodeIndex;
@@ -48,8 +48,11 @@ pub struct Sybil {
     pub strategy: Strategy,
     /// Which addresses they have.
     pub addresses: Addresses,
-    /// The settings of everybody.
+    /// The settings of everybody; only those who store and read look up by more than one path (how
+    /// many paths its asker has does not matter to who is asked, and joining is cheap by one).
     pub config: Config,
+    /// Honest nodes that store and read, of all nodes.
+    pub askers: usize,
     /// Values stored and read.
     pub keys: usize,
     /// Honest readers of each value.
@@ -70,6 +73,7 @@ impl Sybil {
             strategy,
             addresses: Addresses::Spread,
             config,
+            askers: 10,
             keys: 20,
             readers: 1,
             stored_before: false,
@@ -188,6 +192,8 @@ struct Trial<'a> {
     plan: &'a Sybil,
     net: Network,
     honest: Vec<NodeIndex>,
+    /// The last of the honest.
+    askers: Vec<NodeIndex>,
     conspiracy: Arc<Conspiracy>,
     /// Members so far, for their addresses.
     members: u32,
@@ -206,24 +212,31 @@ impl<'a> Trial<'a> {
         let secret = net.rng().bytes();
         let conspiracy = Conspiracy::new(plan.strategy, &plan.config, plan.nodes as u64, secret);
         let harm = Harm::default();
-        let mut trial = Self { plan, net, honest: Vec::new(), conspiracy, members: 0, harm };
+        let (honest, askers, members) = (Vec::new(), Vec::new(), 0);
+        let mut trial = Self { plan, net, honest, askers, conspiracy, members, harm };
         let hostile = if plan.place == Place::Random { plan.hostile } else { 0 };
-        for number in 0..plan.nodes {
+        let mut common = plan.config.clone();
+        common.lookup.paths = 1;
+        let others = plan.nodes - plan.askers;
+        for number in 0..others {
             // Spread evenly over the time of growing.
-            let is_hostile = (number + 1) * hostile / plan.nodes > number * hostile / plan.nodes;
+            let is_hostile = (number + 1) * hostile / others > number * hostile / others;
             let options =
-                if is_hostile { trial.member(None) } else { NodeOptions::new(plan.config.clone()) };
+                if is_hostile { trial.member(None) } else { NodeOptions::new(common.clone()) };
             let nodes = trial.net.grow_with(1, &options)?;
             if !is_hostile {
                 trial.honest.extend(nodes);
             }
         }
+        trial.askers = trial.net.grow(plan.askers, &plan.config)?;
+        trial.honest.extend(trial.askers.iter().copied());
         trial.net.run_for(SETTLE);
         Ok(trial)
     }
 
     fn member(&mut self, id: Option<Id>) -> NodeOptions {
         let mut options = NodeOptions::new(self.plan.config.clone());
+        options.config.lookup.paths = 1;
         options.id = id;
         options.hostile = Some(self.conspiracy.clone());
         options.address = self.plan.addresses.of(self.members);
@@ -288,7 +301,7 @@ impl<'a> Trial<'a> {
 
     /// Stores a value; gives its key and the honest nodes that keep it.
     fn store(&mut self, number: usize) -> Result<Stored, NotAtRest> {
-        let writer = self.someone();
+        let writer = self.asker();
         let item = value(number);
         let key = item.key();
         let operation = self.net.command(writer, |node, now| {
@@ -311,12 +324,12 @@ impl<'a> Trial<'a> {
         let (k, key) = (self.plan.config.lookup.k, *key);
         self.harm.held.note(!holders.is_empty());
         for _ in 0..self.plan.readers {
-            let mut reader = self.someone();
+            let mut reader = self.asker();
             // Who holds it need not ask.
             while holders.contains(&self.net.address(reader, Family::V4))
-                && holders.len() < self.honest.len()
+                && holders.len() < self.askers.len()
             {
-                reader = self.someone();
+                reader = self.asker();
             }
             let operation = self.net.command(reader, |node, now| node.get(now, GetQuery::new(key)));
             let report = self.net.wait(operation)?;
@@ -337,7 +350,8 @@ impl<'a> Trial<'a> {
 
     /// Looks an honest node up by its id.
     fn reach(&mut self) -> Result<(), NotAtRest> {
-        let (asker, sought) = (self.someone(), self.someone());
+        let asker = self.asker();
+        let sought = one_of(&self.honest, self.net.rng());
         if asker == sought {
             return Ok(());
         }
@@ -350,10 +364,8 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn someone(&mut self) -> NodeIndex {
-        let below = self.honest.len() as u64;
-        // Below the length of a vector, so it fits usize.
-        self.honest[self.net.rng().below(below) as usize]
+    fn asker(&mut self) -> NodeIndex {
+        one_of(&self.askers, self.net.rng())
     }
 
     /// The honest nodes that answered an operation.
@@ -373,6 +385,11 @@ impl<'a> Trial<'a> {
         ids.truncate(k);
         ids
     }
+}
+
+fn one_of(nodes: &[NodeIndex], rng: &mut Rng) -> NodeIndex {
+    // Below the length of a slice, so it fits usize.
+    nodes[rng.below(nodes.len() as u64) as usize]
 }
 
 fn value(number: usize) -> Item {
