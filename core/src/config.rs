@@ -161,7 +161,9 @@ pub struct EstimateConfig {
     /// Lookups whose density is remembered; the estimate is their median. 32: the median of samples
     /// that scatter by 23 % (k = 20) scatters by 5 %, and an attacker must sit at 16 random targets.
     pub samples: usize,
-    /// Lookups before there is an estimate. 5: one lookup alone, near an attacked key, says nothing.
+    /// Lookups before there is an estimate. 3, of which one that somebody crowds is outvoted: a join
+    /// alone makes as many in a network of a hundred, and who joined just now is to store under
+    /// protection too.
     pub enough: usize,
     /// Contacts a lookup must have found to be a sample. 5: fewer scatter by more than half.
     pub closest: usize,
@@ -169,7 +171,7 @@ pub struct EstimateConfig {
 
 impl Default for EstimateConfig {
     fn default() -> Self {
-        Self { samples: 32, enough: 5, closest: 5 }
+        Self { samples: 32, enough: 3, closest: 5 }
     }
 }
 

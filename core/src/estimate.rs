@@ -186,8 +186,8 @@ mod tests {
     fn a_few_lookups_or_a_few_contacts_are_no_estimate() {
         let mut rng = Rng::from_seed([4; 32]);
         let network = network(100, &mut rng);
-        assert_eq!(estimate(&network, 4, &mut rng).size(), None);
-        assert_eq!(estimate(&network, 4, &mut rng).region(20), None);
+        assert_eq!(estimate(&network, 2, &mut rng).size(), None);
+        assert_eq!(estimate(&network, 2, &mut rng).region(20), None);
         assert_eq!(estimate(&network[..4], 16, &mut rng).size(), None);
     }
 

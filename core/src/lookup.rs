@@ -309,6 +309,11 @@ impl Lookup {
         self.state = Phase::Ended;
     }
 
+    /// Whether it was ended by [`Lookup::finish_early`].
+    pub(crate) fn ended_early(&self) -> bool {
+        self.state == Phase::Ended
+    }
+
     /// Whether the lookup is over: since [`Lookup::next`] said so, or [`Lookup::finish_early`].
     #[must_use]
     pub fn is_done(&self) -> bool {

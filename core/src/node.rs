@@ -31,6 +31,7 @@ use crate::wire::{Body, ErrorCode, Failure, Malformed, Message, Wire};
 
 mod answers;
 mod commands;
+mod crowd;
 mod drive;
 mod gaps;
 mod identity;

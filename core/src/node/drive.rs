@@ -85,6 +85,7 @@ impl Node {
                 Step::Done if operation.pending > 0 || !operation.to_read.is_empty() => {
                     return false;
                 }
+                Step::Done if self.looks_around(now, id, operation) => return false,
                 Step::Done => return self.ask_about_gaps(now, id, operation),
                 // Barred and not put off: whoever names a thousand addresses of one prefix could
                 // else hold the lookup up until its deadline.
@@ -168,9 +169,9 @@ impl Node {
                 self.table_mut(family).touched(now, operation.target);
             }
         }
-        // Of targets that we drew ourselves alone: others choose which keys are stored and asked for,
+        // Of targets that we drew ourselves alone, our own id among them: others choose which keys are stored and asked for,
         // and who crowds around them must not make the network look larger than it is.
-        if matches!(operation.kind, Kind::Refresh) {
+        if matches!(operation.kind, Kind::Refresh | Kind::Bootstrap) {
             // Of the family with more of them: the smaller network would count as the larger one.
             let [v4, v6] = Family::ALL.map(|family| {
                 operation.closest.iter().filter(|it| it.path.family() == family).count()
@@ -200,6 +201,7 @@ impl Node {
         operation.tokens.clear();
         operation.stage = Stage::Looking;
         operation.beside.clear();
+        operation.looked_around = false;
         operation.region = self.region(&operation.kind);
         *operation.lookup =
             self.new_lookup(&operation.kind, target, self.families(), operation.region);
@@ -417,7 +419,9 @@ impl Node {
             let (peer, reason) = (Asked { id: None, path }, PeerFailure::Timeout);
             self.tell(&operation, Event::Failed { operation: OperationId(id), peer, reason });
         }
+        self.end_parts(now, &mut operation);
         match operation.kind {
+            Kind::Part { of } => self.part_done(now, id, &operation, of),
             Kind::Bootstrap if outcome != Outcome::Cancelled => {
                 self.joined(now, operation.totals.answered > 0);
             }

@@ -27,6 +27,8 @@ use crate::wire::{ErrorCode, Item as WireItem, Method, SignedItem};
 pub(super) enum Kind {
     /// Ask these addresses for contacts, then look up our own id.
     Bootstrap,
+    /// Who is in a part of the region that a crowd hides from operation `of`?
+    Part { of: u64 },
     /// The contacts closest to an id.
     FindNode,
     /// The same, to keep a bucket fresh.
@@ -112,9 +114,11 @@ impl Kind {
     /// Only nodes that declare these bits count towards the k closest, where nodes declare any.
     pub(super) const fn mask(&self) -> Capabilities {
         match self {
-            Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => {
-                Capabilities::NONE
-            }
+            Self::Bootstrap
+            | Self::Part { .. }
+            | Self::FindNode
+            | Self::Refresh
+            | Self::Signal(_) => Capabilities::NONE,
             _ => Capabilities::STORE,
         }
     }
@@ -122,7 +126,11 @@ impl Kind {
     /// The question of the lookup, for one page of the asked node's list.
     pub(super) fn method(&self, page: u32) -> Method<'_> {
         match self {
-            Self::Bootstrap | Self::FindNode | Self::Refresh | Self::Signal(_) => Method::FindNode,
+            Self::Bootstrap
+            | Self::Part { .. }
+            | Self::FindNode
+            | Self::Refresh
+            | Self::Signal(_) => Method::FindNode,
             Self::Providers => Method::GetProviders { page, scrape: false, no_seeds: false },
             #[cfg(feature = "mainline")]
             Self::Scrape(_) => Method::GetProviders { page, scrape: true, no_seeds: false },
@@ -239,6 +247,9 @@ pub(super) struct Operation {
     pub(super) beside: Vec<(Id, SocketAddr)>,
     /// From whom we may store with what.
     pub(super) tokens: Map<(Id, SocketAddr), Vec<u8>>,
+    /// Lookups under way of the parts of the region that a crowd hides, and whether there were any.
+    pub(super) parts: Vec<u64>,
+    pub(super) looked_around: bool,
     /// How far from the key records are kept and looked for, beyond the k closest if need be.
     pub(super) region: Option<Distance>,
     /// Who named the target itself (signals).
@@ -287,6 +298,8 @@ impl Operation {
             totals: Totals::default(),
             beside: Vec::new(),
             tokens: Map::new(),
+            parts: Vec::new(),
+            looked_around: false,
             region: None,
             namer: None,
             target_silent: false,
@@ -349,12 +362,8 @@ impl Operation {
         let totals = &self.totals;
         let silent = if totals.asked == 0 { Outcome::NoPeers } else { Outcome::NoAnswer };
         match &self.kind {
-            Kind::Bootstrap | Kind::FindNode | Kind::Refresh => {
-                if totals.answered > 0 {
-                    Outcome::Success
-                } else {
-                    silent
-                }
+            Kind::Bootstrap | Kind::Part { .. } | Kind::FindNode | Kind::Refresh => {
+                if totals.answered > 0 { Outcome::Success } else { silent }
             }
             Kind::Providers | Kind::Search { .. } | Kind::Get { .. } => self.found(silent),
             #[cfg(feature = "mainline")]
