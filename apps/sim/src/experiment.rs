@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod figures;
+pub mod flood;
 pub mod half_dead;
 mod harm;
 pub mod nat;
@@ -10,3 +11,4 @@ pub mod partition;
 pub mod republish;
 pub mod setting;
 pub mod sybil;
+pub mod versions;

@@ -42,6 +42,10 @@ pub enum Strategy {
     /// Forged ids again, but no closer to the target than an honest neighbourhood would be: what
     /// looks for a crowd next to the target sees none.
     PlausibleLies,
+    /// Names, next to whatever is looked for, contacts that are none: addresses where nobody is, a
+    /// victim's, good nodes under ids that are not theirs, machines of the asker's own network. As
+    /// providers it names the victim. Acknowledges stores and forgets them.
+    Poison,
     /// Honest until the store: names whom a good node names, acknowledges what it is to keep, and
     /// has nothing when asked.
     Forgetful,
@@ -49,8 +53,14 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 5] =
-        [Self::Silent, Self::ClosestLies, Self::ForgedLies, Self::PlausibleLies, Self::Forgetful];
+    pub const ALL: [Self; 6] = [
+        Self::Silent,
+        Self::ClosestLies,
+        Self::ForgedLies,
+        Self::PlausibleLies,
+        Self::Poison,
+        Self::Forgetful,
+    ];
 
     /// Its name in reports and scenario files.
     #[must_use]
@@ -60,10 +70,14 @@ impl Strategy {
             Self::ClosestLies => "closest-lies",
             Self::ForgedLies => "forged-lies",
             Self::PlausibleLies => "plausible-lies",
+            Self::Poison => "poison",
             Self::Forgetful => "forgetful",
         }
     }
 }
+
+/// Whom [`Strategy::Poison`] has others write to: nobody of the network, in nobody's plan.
+pub const VICTIM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(170, 0, 0, 1)), 4_000);
 
 /// Which addresses an attacker has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,11 +16,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::record::{Item, Value};
-use kadlet_core::{Config, Event, Family, GetQuery, Id, Outcome, PutOptions, Rng, Role};
+use kadlet_core::{
+    Announcement, Config, Event, Family, GetQuery, Id, Outcome, PutOptions, Rng, Role,
+};
 
 use crate::address::AddressPlan;
 use crate::host::NodeIndex;
-use crate::hostile::{Addresses, Conspiracy, Strategy, ids_beside};
+use crate::hostile::{Addresses, Conspiracy, Strategy, VICTIM, ids_beside};
 use crate::network::{Network, NodeOptions, SimConfig};
 use crate::report::{NotAtRest, Report};
 use crate::watch::Watch;
@@ -179,6 +181,12 @@ pub struct Harm {
     pub reached: Share,
     /// Of the k honest nodes closest to keys those that answered a lookup of it.
     pub closest: Share,
+    /// Reads of providers that found the one who has the content.
+    pub provided: Share,
+    /// Providers found that have nothing, of all providers found.
+    pub false_providers: Share,
+    /// Datagrams that reached the victim of [`Strategy::Poison`].
+    pub at_victim: u64,
     /// Datagrams of all reads.
     pub datagrams: u64,
     /// Milliseconds of all reads.
@@ -245,10 +253,12 @@ impl<'a> Trial<'a> {
     }
 
     fn run(mut self) -> Result<Harm, NotAtRest> {
+        let victim = self.net.add_listener_at(VICTIM);
         match self.plan.place {
             Place::Random => self.run_random()?,
             Place::Beside => self.run_beside()?,
         }
+        self.harm.at_victim = self.net.heard(victim).len() as u64;
         Ok(self.harm)
     }
 
@@ -267,6 +277,7 @@ impl<'a> Trial<'a> {
             };
             self.examine(&stored)?;
             self.reach()?;
+            self.provide()?;
         }
         Ok(())
     }
@@ -361,6 +372,27 @@ impl<'a> Trial<'a> {
         let address = self.net.address(sought, Family::V4);
         let reached = report.closest().iter().any(|it| it.id == id && it.addr() == address);
         self.harm.reached.note(reached);
+        Ok(())
+    }
+
+    /// Announces a content and looks for who has it.
+    fn provide(&mut self) -> Result<(), NotAtRest> {
+        let (sharer, reader, key) = (self.asker(), self.asker(), self.net.random_id());
+        if sharer == reader {
+            return Ok(());
+        }
+        let mut announcement = Announcement::http(8_080);
+        announcement.renew = false;
+        let operation = self.net.command(sharer, |node, now| node.announce(now, key, announcement));
+        self.net.wait(operation)?;
+        let operation = self.net.command(reader, |node, now| node.providers(now, key));
+        let report = self.net.wait(operation)?;
+        let mut truth = self.net.address(sharer, Family::V4);
+        truth.set_port(8_080);
+        let all = report.providers().count() as u64;
+        let right = report.providers().filter(|address| *address == truth).count() as u64;
+        self.harm.provided.note(right > 0);
+        self.harm.false_providers.add(all - right, all);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! What a hostile machine answers.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::Ordering;
 
-use kadlet_core::wire::{Body, List, Message, Method, NodeInfo, Query, Response};
-use kadlet_core::{Capabilities, Id};
+use kadlet_core::wire::{Body, Hit, List, Message, Method, NodeInfo, Peer, Query, Response};
+use kadlet_core::{Capabilities, Id, Rng};
 
-use super::{Conspiracy, Member, Reaction, Strategy};
+use super::{Conspiracy, Member, Reaction, Strategy, VICTIM};
 
 /// Contacts named in one answer: more than fit into a datagram, which is then cut.
 const NAMED: usize = 40;
@@ -68,6 +68,11 @@ impl Conspiracy {
         let mut shared = self.shared();
         let super::Shared { members, told, rng, .. } = &mut *shared;
         let sender = told.name(lookup, me.address, me.id);
+        if self.strategy == Strategy::Poison {
+            let nodes = poison(target, asker, rng);
+            drop(shared);
+            return self.poisoned(sender, message, query, &nodes);
+        }
         let fellows = match self.strategy {
             Strategy::ForgedLies => {
                 told.tell(lookup, members, NAMED, || target.random_within(64, rng))
@@ -103,6 +108,28 @@ impl Conspiracy {
         self.say(sender, message, query, response)
     }
 
+    fn poisoned(
+        &self,
+        sender: Id,
+        message: &Message<'_>,
+        query: &Query<'_>,
+        nodes: &[NodeInfo],
+    ) -> Reaction {
+        let ports = (0..10).map(|port| SocketAddr::new(VICTIM.ip(), 5_000 + port));
+        let providers: Vec<Peer> = ports.map(|address| Peer { address, transports: 1 }).collect();
+        let content = [7; 32];
+        let hits = [Hit::new("something that nobody has", 1, &content)];
+        let mut response = Response::default();
+        response.nodes = List::new(nodes);
+        response.token = (kind(&query.method) == Kind::Read).then_some(TOKEN);
+        match query.method {
+            Method::GetProviders { .. } => response.providers = List::new(&providers),
+            Method::Search { .. } => response.hits = List::new(&hits),
+            _ => {}
+        }
+        self.say(sender, message, query, response)
+    }
+
     fn say(
         &self,
         sender: Id,
@@ -119,8 +146,32 @@ impl Conspiracy {
     }
 }
 
+/// Contacts that are none, all next to the target: four of each kind.
+fn poison(target: Id, asker: SocketAddr, rng: &mut Rng) -> Vec<NodeInfo> {
+    let mut addresses = Vec::new();
+    for number in 0..4_u8 {
+        let [high, low] = rng.bytes();
+        let dead = Ipv4Addr::new(160, high, low, 1);
+        let inner = Ipv4Addr::new(192, 168, number, 1);
+        // A neighbour of the asker's in the plan of public addresses: a good node, or nobody.
+        let good = match asker.ip() {
+            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() ^ ((u32::from(number) + 1) << 8)),
+            IpAddr::V6(_) => dead,
+        };
+        addresses.extend([dead, inner, good].map(|ip| SocketAddr::new(IpAddr::V4(ip), 4_000)));
+    }
+    // The victim's address is named again and again, under new ids: that is what it is for.
+    addresses.extend([VICTIM; 4]);
+    let info = |address| NodeInfo {
+        id: target.random_within(64, rng),
+        address,
+        capabilities: Capabilities::STORE,
+    };
+    addresses.into_iter().map(info).collect()
+}
+
 /// An id at a random distance up to `reach` (in 2^-64 of the space) of the target.
-fn within(target: Id, reach: u64, rng: &mut kadlet_core::Rng) -> Id {
+fn within(target: Id, reach: u64, rng: &mut Rng) -> Id {
     let mut bytes: [u8; Id::LEN] = rng.bytes();
     let high = rng.below(reach.max(1)).to_be_bytes();
     bytes[..8].copy_from_slice(&high);

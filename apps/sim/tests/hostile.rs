@@ -1,0 +1,116 @@
+//! The experiments with hostile nodes, each at a small size with exactly expected results.
+//!
+//! A seeded simulation has no noise. Whoever changes the behaviour writes the files anew with
+//! `UPDATE_SNAPSHOTS=1 cargo test -p kadlet-sim --test hostile` and says in the commit why they are
+//! better.
+
+extern crate alloc;
+
+use core::fmt::Write;
+
+use kadlet_core::Config;
+use kadlet_sim::experiment::flood::Flood;
+use kadlet_sim::experiment::sybil::{Harm, Share, Sybil};
+use kadlet_sim::experiment::versions::Versions;
+use kadlet_sim::hostile::{Addresses, Strategy};
+use kadlet_sim::snapshot;
+
+/// A network of k = 8: as small as a network can be in which lookups have somewhere to go.
+fn small(config: &mut Config) {
+    (config.table.k, config.lookup.k) = (8, 8);
+}
+
+fn share(share: Share) -> String {
+    format!("{:>7}", format!("{}/{}", share.count, share.of))
+}
+
+fn row(table: &mut String, what: &str, harm: &Harm) {
+    writeln!(
+        table,
+        "{what:<34}{}{}{}{}{}",
+        share(harm.found),
+        share(harm.held),
+        share(harm.eclipsed),
+        share(harm.reached),
+        share(harm.closest),
+    )
+    .expect("a string takes everything");
+}
+
+const HEAD: &str = "what                                found   held   ecl.  reach closest\n";
+
+/// Hostile nodes at random places: three out of ten, every strategy, by one path and by eight.
+#[test]
+fn sybil_random() {
+    let mut table = HEAD.to_owned();
+    for strategy in Strategy::ALL {
+        for paths in [1, 8] {
+            let mut sybil = Sybil::random(150, 33, strategy).paths(paths);
+            small(&mut sybil.config);
+            sybil.keys = 10;
+            let harm = sybil.run(1).expect("it ends");
+            row(&mut table, &format!("{}, d = {paths}", strategy.name()), &harm);
+            if paths == 8 {
+                assert!(harm.found.value() >= 0.9, "{}: {harm:?}", strategy.name());
+            }
+        }
+    }
+    snapshot::check("hostile-sybil-random.txt", &table);
+}
+
+/// A crowd next to each key: with the defences off the values are gone, as they are elsewhere; with
+/// them on, crowds in few prefixes and crowds with a prefix for each node are got around.
+#[test]
+fn sybil_targeted() {
+    let mut table = HEAD.to_owned();
+    for strategy in [Strategy::Silent, Strategy::ClosestLies, Strategy::Forgetful] {
+        let mut sybil = Sybil::targeted(150, 20, strategy);
+        small(&mut sybil.config);
+        (sybil.keys, sybil.readers) = (3, 4);
+        let undefended = sybil.clone().undefended().run(1).expect("it ends");
+        row(&mut table, &format!("{}, undefended", strategy.name()), &undefended);
+        if strategy != Strategy::Silent {
+            assert_eq!(undefended.eclipsed.value(), 1.0, "the attack is broken");
+        }
+        for addresses in [Addresses::Spread, Addresses::Prefixes(3)] {
+            sybil.addresses = addresses;
+            let harm = sybil.run(1).expect("it ends");
+            row(&mut table, &format!("{}, {addresses:?}", strategy.name()), &harm);
+            assert!(harm.eclipsed.value() <= 0.2, "{}: {harm:?}", strategy.name());
+        }
+    }
+    snapshot::check("hostile-sybil-targeted.txt", &table);
+}
+
+/// Contacts that are none, and providers that have nothing.
+#[test]
+fn poison() {
+    let mut sybil = Sybil::random(150, 20, Strategy::Poison);
+    small(&mut sybil.config);
+    let harm = sybil.run(1).expect("it ends");
+    snapshot::check("hostile-poison.txt", &format!("{harm:#?}\n"));
+}
+
+/// A later version beside today's, few of it and most of it: nothing is lost.
+#[test]
+fn mixed_versions() {
+    let mut table = String::new();
+    for percent in [0, 10, 50, 90] {
+        let mut versions = Versions::new(80, percent);
+        small(&mut versions.config);
+        let harmony = versions.run(1).expect("it ends");
+        assert_eq!((harmony.exact.value(), harmony.found.value()), (1.0, 1.0), "{percent} %");
+        writeln!(table, "{percent:>2} % {harmony:?}").expect("a string takes everything");
+    }
+    snapshot::check("hostile-mixed-versions.txt", &table);
+}
+
+/// Two thousand datagrams a second at one node, none of them any good.
+#[test]
+fn flood() {
+    let burden = Flood::new(60, 400, 2_000).run(1).expect("it ends");
+    assert_eq!(burden.exact.value(), 1.0);
+    assert_eq!(burden.records, 0);
+    assert!(burden.amplification <= 300, "{}", burden.amplification);
+    snapshot::check("hostile-flood.txt", &format!("{burden:#?}\n"));
+}
