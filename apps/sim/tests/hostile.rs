@@ -39,19 +39,19 @@ fn row(table: &mut String, what: &str, harm: &Harm) {
 
 const HEAD: &str = "what                                found   held   ecl.  reach closest\n";
 
-/// Hostile nodes at random places: three out of ten, every strategy, by one path and by eight.
+/// Hostile nodes at random places: a third, every strategy but poison, by one path and by eight.
 #[test]
 fn sybil_random() {
     let mut table = HEAD.to_owned();
-    for strategy in Strategy::ALL {
+    for strategy in Strategy::ALL.into_iter().filter(|it| *it != Strategy::Poison) {
         for paths in [1, 8] {
-            let mut sybil = Sybil::random(150, 33, strategy).paths(paths);
+            let mut sybil = Sybil::random(100, 33, strategy).paths(paths);
             small(&mut sybil.config);
-            sybil.keys = 10;
+            sybil.keys = 5;
             let harm = sybil.run(1).expect("it ends");
             row(&mut table, &format!("{}, d = {paths}", strategy.name()), &harm);
             if paths == 8 {
-                assert!(harm.found.value() >= 0.9, "{}: {harm:?}", strategy.name());
+                assert!(harm.found.value() >= 0.8, "{}: {harm:?}", strategy.name());
             }
         }
     }
@@ -85,8 +85,9 @@ fn sybil_targeted() {
 /// Contacts that are none, and providers that have nothing.
 #[test]
 fn poison() {
-    let mut sybil = Sybil::random(150, 20, Strategy::Poison);
+    let mut sybil = Sybil::random(100, 10, Strategy::Poison);
     small(&mut sybil.config);
+    sybil.keys = 10;
     let harm = sybil.run(1).expect("it ends");
     snapshot::check("hostile-poison.txt", &format!("{harm:#?}\n"));
 }

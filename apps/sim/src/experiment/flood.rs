@@ -140,7 +140,7 @@ impl Flooder {
     fn new(net: &mut Network, wire: Native, sources: u32, victim: NodeIndex) -> Self {
         let sources = (0..sources)
             .map(|number| {
-                let ip = Ipv4Addr::from_bits(FIRST.to_bits() + (number / 4 << 8) + number % 4);
+                let ip = Ipv4Addr::from_bits(FIRST.to_bits() + ((number / 4) << 8) + number % 4);
                 let host = net.add_listener_at(SocketAddr::new(IpAddr::V4(ip), 4_000));
                 Source { host, cookie: None, token: None }
             })
