@@ -25,7 +25,7 @@ pub use quantity::{Quantity, Takes};
 
 /// What hostile nodes may do: the names of [`crate::hostile::Strategy::ALL`].
 const STRATEGIES: &[&str] =
-    &["silent", "closest-lies", "forged-lies", "plausible-lies", "forgetful"];
+    &["silent", "closest-lies", "forged-lies", "plausible-lies", "poison", "forgetful"];
 
 /// A scenario that can be run.
 #[derive(Clone, PartialEq, Debug)]
