@@ -56,6 +56,15 @@ impl Cost {
         self.bytes += other.bytes;
     }
 
+    /// Without a part of it; nothing if there is no more than that.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
     /// So many times as much.
     #[must_use]
     pub const fn times(self, count: u64) -> Self {

@@ -15,6 +15,7 @@
 mod name;
 mod zipf;
 
+use kadlet_core::content::ContentId;
 use kadlet_core::{Id, Rng};
 
 use crate::distribution::mix;
@@ -73,8 +74,8 @@ pub struct File {
 impl File {
     /// The key under which its providers are kept.
     #[must_use]
-    pub const fn key(&self) -> Id {
-        Id::from_hash(&self.content)
+    pub fn key(&self) -> Id {
+        ContentId::new(self.content).key()
     }
 }
 
@@ -259,6 +260,13 @@ impl Content {
                 self.query(file, by, &mut rng)
             })
             .collect()
+    }
+
+    /// So many queries for one file.
+    #[must_use]
+    pub fn queries_for(&self, file: u32, by: By, count: usize, stream: u64) -> Vec<Query> {
+        let mut rng = rng(self.seed, 2 + stream);
+        (0..count).map(|_| self.query(file, by, &mut rng)).collect()
     }
 
     fn query(&self, file: u32, by: By, rng: &mut Rng) -> Query {

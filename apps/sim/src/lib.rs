@@ -25,6 +25,7 @@ extern crate alloc;
 mod address;
 mod churn;
 pub mod classics;
+pub mod compare;
 pub mod content;
 mod distribution;
 mod draw;

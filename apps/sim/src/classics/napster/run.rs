@@ -175,7 +175,9 @@ impl Napster {
 
     fn fetch(&mut self, number: usize, asker: Host, from: Host) {
         if self.ground.runs(asker) && self.ground.runs(from) {
-            self.searches[number].answer.first.get_or_insert(self.now);
+            let answer = &mut self.searches[number].answer;
+            answer.first.get_or_insert(self.now);
+            answer.last = Some(self.now);
         }
     }
 

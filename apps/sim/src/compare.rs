@@ -1,0 +1,268 @@
+//! The three systems side by side: Kademlia, Napster and Gnutella with the same machines, links,
+//! comings and goings, files and queries, at several sizes.
+//!
+//! Kademlia is real nodes with real datagrams; the other two are [`crate::classics`]. Each lives
+//! through the same script: an hour of coming and going, an hour that is measured, ten minutes of
+//! queries, and then misfortunes.
+
+mod classics;
+mod figures;
+mod kademlia;
+mod plot;
+mod report;
+mod rows;
+mod script;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use kadlet_core::Config;
+
+use crate::churn::Sessions;
+use crate::classics::gnutella::GnutellaConfig;
+use crate::classics::napster::Capacity;
+use crate::content::ContentPlan;
+use crate::link::LinkModel;
+use crate::network::SimConfig;
+use crate::report::NotAtRest;
+pub use figures::{Answers, Tally, Upkeep, quantile};
+use kademlia::Kademlia;
+pub use report::Page;
+use script::Script;
+pub use script::{Group, Timeline};
+
+/// What is compared, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// All randomness follows from it.
+    pub seed: u64,
+    /// How many nodes, each at least 100.
+    pub sizes: Vec<u32>,
+    /// Queries in each group of those asked while all is well; half as many after a misfortune.
+    pub queries: usize,
+    /// How long machines stay.
+    pub sessions: Sessions,
+    /// The network between them.
+    pub link: LinkModel,
+    /// How long it all takes.
+    pub timeline: Timeline,
+    /// The share of machines lost when many go at once.
+    pub lost: f64,
+    /// The settings of the Kademlia nodes.
+    pub kademlia: Config,
+    /// How servents behave.
+    pub gnutella: GnutellaConfig,
+    /// What the index server can do.
+    pub napster: Capacity,
+}
+
+impl Comparison {
+    /// Everything as measured on the internet, at seven sizes.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            sizes: vec![100, 300, 1_000, 3_000, 10_000, 30_000, 100_000],
+            queries: 200,
+            sessions: Sessions::MEASURED,
+            link: LinkModel::default(),
+            timeline: Timeline::FULL,
+            lost: 0.3,
+            kademlia: Config::default(),
+            gnutella: GnutellaConfig::default(),
+            napster: Capacity::default(),
+        }
+    }
+}
+
+/// One of the three.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum System {
+    /// One index.
+    Napster,
+    /// Everybody asks everybody.
+    Gnutella,
+    /// The distributed hash table.
+    Kademlia,
+}
+
+impl System {
+    /// In the order of history.
+    pub const ALL: [Self; 3] = [Self::Napster, Self::Gnutella, Self::Kademlia];
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Napster => "Napster",
+            Self::Gnutella => "Gnutella",
+            Self::Kademlia => "Kademlia",
+        }
+    }
+}
+
+/// What was measured of one system at one size.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row {
+    /// Which.
+    pub system: System,
+    /// Of how many nodes.
+    pub nodes: u32,
+    /// While all was well.
+    pub steady: Answers,
+    /// What it costs to be there.
+    pub upkeep: Upkeep,
+    /// After one machine of the attacker's choice had gone: the server, the servent with most
+    /// connections, the node closest to the key of the most popular file.
+    pub one: Answers,
+    /// After machines drawn at random had gone.
+    pub random: Answers,
+    /// After as many had gone, those that most others know first; of Napster only the server.
+    pub best: Answers,
+    /// The share of its time in which the one server works.
+    pub server_busy: Option<f64>,
+}
+
+/// A part of the work that can be done apart from the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Job {
+    nodes: u32,
+    what: Part,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Whole(System),
+    /// Kademlia once more, for the misfortune that needs it unharmed.
+    Best,
+}
+
+enum Done {
+    Row(Box<Row>),
+    Best(Answers),
+}
+
+impl Comparison {
+    /// Runs it all with so many threads; the results do not depend on how many. `tell` hears of
+    /// every part that begins or ends. Rows come by size, and in the order of [`System::ALL`].
+    ///
+    /// # Errors
+    /// If a network does not grow.
+    ///
+    /// # Panics
+    /// If a size is below 100.
+    pub fn run(&self, threads: usize, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>, NotAtRest> {
+        let jobs = self.jobs();
+        let next = AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<Result<Done, NotAtRest>>>> =
+            jobs.iter().map(|_| Mutex::new(None)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..threads.clamp(1, jobs.len().max(1)) {
+                scope.spawn(|| {
+                    while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed))
+                        && let (Some(job), Some(place)) = (jobs.get(number), results.get(number))
+                    {
+                        tell(&format!("begins: {job}"));
+                        let done = self.part(*job);
+                        tell(&format!("ended: {job}"));
+                        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                    }
+                });
+            }
+        });
+        let mut rows = Vec::new();
+        for (job, result) in jobs.iter().zip(results) {
+            let result = result.into_inner().unwrap_or_else(PoisonError::into_inner);
+            match result.transpose()? {
+                Some(Done::Row(row)) => rows.push(*row),
+                // It comes right behind the row it belongs to.
+                Some(Done::Best(best)) => {
+                    debug_assert_eq!(job.what, Part::Best);
+                    if let Some(row) = rows.last_mut() {
+                        row.best = best;
+                    }
+                }
+                None => {}
+            }
+        }
+        rows.sort_by_key(|row| (row.nodes, row.system));
+        Ok(rows)
+    }
+
+    /// The largest first, so that the last to end is a small one.
+    fn jobs(&self) -> Vec<Job> {
+        let mut sizes = self.sizes.clone();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.dedup();
+        let parts = [
+            Part::Whole(System::Kademlia),
+            Part::Best,
+            Part::Whole(System::Gnutella),
+            Part::Whole(System::Napster),
+        ];
+        let of = |nodes| parts.map(|what| Job { nodes, what });
+        sizes.into_iter().flat_map(of).collect()
+    }
+
+    fn part(&self, Job { nodes, what }: Job) -> Result<Done, NotAtRest> {
+        assert!(nodes >= 100, "fewer than 100 nodes have no popular files");
+        let plan = ContentPlan::new(nodes);
+        let what_happens = (self.seed, self.sessions);
+        let script = Arc::new(Script::new(plan, what_happens, self.timeline, self.queries));
+        // At most the number of nodes.
+        let lost = (f64::from(nodes) * self.lost) as usize;
+        let ground = (self.seed, &self.link);
+        let outcome = match what {
+            Part::Whole(System::Kademlia) => {
+                return Ok(Done::Row(Box::new(self.kademlia(&script, lost)?)));
+            }
+            Part::Best => {
+                let mut network = self.grown(&script)?;
+                network.live_shortly();
+                let best = network.best_known();
+                let mut answers = Answers::default();
+                network.suffer(&best[..lost], &mut answers);
+                return Ok(Done::Best(answers));
+            }
+            Part::Whole(System::Napster) => classics::napster(&script, self.napster, ground, lost),
+            Part::Whole(System::Gnutella) => {
+                classics::gnutella(&script, &self.gnutella, ground, lost)
+            }
+        };
+        let Part::Whole(system) = what else { unreachable!("it has returned") };
+        let classics::Outcome { steady, upkeep, one, random, best, server_busy } = outcome;
+        let row = Row { system, nodes, steady, upkeep, one, random, best, server_busy };
+        Ok(Done::Row(Box::new(row)))
+    }
+
+    fn grown(&self, script: &Arc<Script>) -> Result<Kademlia, NotAtRest> {
+        let mut sim = SimConfig::with_seed(self.seed);
+        sim.link = self.link.clone();
+        Kademlia::new(sim, &self.kademlia, Arc::clone(script))
+    }
+
+    fn kademlia(&self, script: &Arc<Script>, lost: usize) -> Result<Row, NotAtRest> {
+        let mut network = self.grown(script)?;
+        let mut steady = Answers::default();
+        let upkeep = network.live(&mut steady);
+        let (mut one, mut random) = (Answers::default(), Answers::default());
+        network.suffer(&network.closest_to(0), &mut one);
+        // The one that is gone already is one of very many.
+        network.suffer(&script.unlucky[..lost], &mut random);
+        let (system, nodes) = (System::Kademlia, script.content.plan().nodes);
+        let best = Answers::default();
+        Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy: None })
+    }
+}
+
+impl core::fmt::Display for Job {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (name, more) = match self.what {
+            Part::Whole(system) => (system.name(), ""),
+            Part::Best => ("Kademlia", ", its best-known nodes lost"),
+        };
+        write!(f, "{name} with {} nodes{more}", self.nodes)
+    }
+}

@@ -1,0 +1,147 @@
+//! What is measured of one system at one size.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use super::script::Group;
+use crate::classics::{Answer, Cost};
+
+/// All answers of one group.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Tally {
+    /// Queries asked.
+    pub asked: u64,
+    /// Those that led to the address of a running node with the file meant.
+    pub found: u64,
+    /// What they cost, all together.
+    pub cost: Cost,
+    /// Times to the first such address, of those found, in milliseconds and ascending order.
+    pub first: Vec<f64>,
+    /// Times to the last result, of those that had any.
+    pub last: Vec<f64>,
+    /// Results, and those that named a node which had left.
+    pub results: u64,
+    /// Of them.
+    pub stale: u64,
+    /// Nodes that looked, all together.
+    pub reached: u64,
+    /// Copies of a question that were for nothing.
+    pub duplicates: u64,
+}
+
+impl Tally {
+    /// The share that was found; not a number if nothing was asked.
+    #[must_use]
+    pub fn success(&self) -> f64 {
+        ratio(self.found, self.asked)
+    }
+
+    /// Messages a query.
+    #[must_use]
+    pub fn messages(&self) -> f64 {
+        ratio(self.cost.messages, self.asked)
+    }
+
+    /// Bytes a query.
+    #[must_use]
+    pub fn bytes(&self) -> f64 {
+        ratio(self.cost.bytes, self.asked)
+    }
+
+    /// Nodes a query reached.
+    #[must_use]
+    pub fn reach(&self) -> f64 {
+        ratio(self.reached, self.asked)
+    }
+
+    /// Messages that told nobody anything new.
+    #[must_use]
+    pub fn wasted(&self) -> f64 {
+        ratio(self.duplicates, self.asked)
+    }
+
+    /// The share of results that name a node which has left.
+    #[must_use]
+    pub fn stale_share(&self) -> f64 {
+        ratio(self.stale, self.results)
+    }
+
+    fn add(&mut self, answer: &Answer) {
+        self.asked += 1;
+        self.found += u64::from(answer.first.is_some());
+        self.cost.add(answer.cost);
+        let ms = |at: kadlet_core::Instant| at.since(answer.asked).as_secs_f64() * 1e3;
+        self.first.extend(answer.first.map(ms));
+        self.last.extend(answer.last.map(ms));
+        self.results += u64::from(answer.results);
+        self.stale += u64::from(answer.stale);
+        self.reached += u64::from(answer.reached);
+        self.duplicates += u64::from(answer.duplicates);
+    }
+}
+
+/// The tallies of some groups.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Answers(BTreeMap<Group, Tally>);
+
+impl Answers {
+    pub(super) fn add(&mut self, group: Group, answer: &Answer) {
+        self.0.entry(group).or_default().add(answer);
+    }
+
+    /// Of one group.
+    #[must_use]
+    pub fn of(&self, group: Group) -> Tally {
+        let mut tally = self.0.get(&group).cloned().unwrap_or_default();
+        tally.first.sort_by(f64::total_cmp);
+        tally.last.sort_by(f64::total_cmp);
+        tally
+    }
+}
+
+/// What it costs to be there, whether anybody asks or not: joining, publishing, keeping in touch.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Upkeep {
+    /// Messages sent per node and hour.
+    pub messages: f64,
+    /// Bytes sent per node and hour.
+    pub bytes: f64,
+    /// Bytes sent and received in an hour by the machine that had most.
+    pub busiest: f64,
+    /// Bytes a node remembers: the mean, and the most.
+    pub state: f64,
+    /// See there.
+    pub state_most: f64,
+}
+
+impl Upkeep {
+    pub(super) fn new(
+        cost: Cost,
+        busiest: u64,
+        (nodes, window): (u32, Duration),
+        state: &[u64],
+    ) -> Self {
+        let hours = window.as_secs_f64() / 3_600.0;
+        let per = 1.0 / (f64::from(nodes) * hours);
+        Self {
+            messages: cost.messages as f64 * per,
+            bytes: cost.bytes as f64 * per,
+            busiest: busiest as f64 / hours,
+            state: ratio(state.iter().sum(), state.len() as u64),
+            state_most: state.iter().max().copied().unwrap_or(0) as f64,
+        }
+    }
+}
+
+/// The value below which so many thousandths of sorted values lie (nearest rank); not a number if
+/// there are none.
+#[must_use]
+pub fn quantile(sorted: &[f64], permille: usize) -> f64 {
+    let rank = (sorted.len() * permille).div_ceil(1_000).max(1) - 1;
+    sorted.get(rank).copied().unwrap_or(f64::NAN)
+}
+
+/// Counts of a simulation are far below 2^53.
+pub(super) fn ratio(part: u64, of: u64) -> f64 {
+    part as f64 / of as f64
+}

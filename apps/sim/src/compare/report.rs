@@ -1,0 +1,392 @@
+//! The report: Markdown with tables and the plots, for people who have never seen the project.
+
+use core::fmt::Write;
+
+use super::figures::{Answers, Tally, quantile};
+use super::plot::{Bars, Line, Plot, Unit};
+use super::script::Group;
+use super::{Comparison, Row, System};
+
+/// A file of the report: its name and what is in it.
+pub type Page = (String, String);
+
+/// What a table or a line of a plot shows of a row.
+type Value<'a> = &'a dyn Fn(&Row) -> f64;
+
+impl Comparison {
+    /// The files of a report: `report.md`, `rows.jsonl` and the plots.
+    #[must_use]
+    pub fn report(&self, rows: &[Row]) -> Vec<Page> {
+        let mut files = vec![
+            ("report.md".to_owned(), self.markdown(rows)),
+            ("rows.jsonl".to_owned(), self.json_lines(rows)),
+        ];
+        let plots = self.plots(rows);
+        files.extend(plots.into_iter().map(|(name, plot)| (format!("{name}.svg"), plot)));
+        files
+    }
+
+    fn json_lines(&self, rows: &[Row]) -> String {
+        rows.iter().map(|row| row.json(self.seed) + "\n").collect()
+    }
+
+    /// What stands below every plot.
+    fn method(&self, what: &str) -> Vec<String> {
+        let sizes = self.sizes_text();
+        let session = "machines stay 10,000 s on average (Weibull, shape 0.5)";
+        vec![
+            what.to_owned(),
+            format!("Simulation with seed {}: n = {sizes}; round trips 156 ms at the median; {session}.", self.seed),
+            "Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real Kadlet nodes.".to_owned(),
+        ]
+    }
+
+    fn sizes_text(&self) -> String {
+        let mut sizes = self.sizes.clone();
+        sizes.sort_unstable();
+        let sizes: Vec<String> = sizes.iter().map(|n| Unit::Count.write(f64::from(*n))).collect();
+        match sizes.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    fn plots(&self, rows: &[Row]) -> Vec<(&'static str, String)> {
+        let queries = self.queries;
+        let success = |what: &str| {
+            format!(
+                "Found: the address of a running machine that has the file. {queries} queries a point, {what}."
+            )
+        };
+        let of =
+            |group: Group, value: fn(&Tally) -> f64| move |row: &Row| value(&row.steady.of(group));
+        let mixed =
+            "one query of any user: files drawn by popularity, half by key and half by words";
+        let two = |a: Value<'_>, b: Value<'_>, names: [&'static str; 2]| {
+            lines(rows, &[(names[0], false, a), (names[1], true, b)])
+        };
+        let plot = |title, axis, unit, log, lines, method: String| {
+            Plot { title, axis, unit, log, lines, method: self.method(&method) }.svg()
+        };
+        let keys = ["by key", "by words"];
+        let hour = "What joining, publishing and keeping in touch sends in an hour in which nobody asks for anything";
+        vec![
+            ("success-rare", plot(
+                "Rare files: how often is one found?",
+                "queries that found the file meant",
+                Unit::Share,
+                false,
+                two(&of(Group::RareKey, Tally::success), &of(Group::RareWords, Tally::success), keys),
+                success("for files that at most 2 machines have"),
+            )),
+            ("success-popular", plot(
+                "Popular files: how often is one found?",
+                "queries that found the file meant",
+                Unit::Share,
+                false,
+                two(&of(Group::PopularKey, Tally::success), &of(Group::PopularWords, Tally::success), keys),
+                success("for files that 1 % of the machines have (8 at least)"),
+            )),
+            ("query-messages", plot(
+                "What does one question cost, in messages?",
+                "messages a query (each step: ten times as many)",
+                Unit::Count,
+                true,
+                lines(rows, &[("", false, &of(Group::Mixed, Tally::messages))]),
+                format!("All messages of all machines for {mixed}; mean of {queries}."),
+            )),
+            ("query-bytes", plot(
+                "What does one question cost, in bytes?",
+                "bytes a query (each step: ten times as many)",
+                Unit::Bytes,
+                true,
+                lines(rows, &[("", false, &of(Group::Mixed, Tally::bytes))]),
+                format!("With headers of IP and TCP or UDP, for {mixed}; mean of {queries}."),
+            )),
+            ("first-result", plot(
+                "How long until the first useful answer?",
+                "time to the first address to fetch from",
+                Unit::Milliseconds,
+                false,
+                two(
+                    &|row| quantile(&row.steady.of(Group::Mixed).first, 500),
+                    &|row| quantile(&row.steady.of(Group::Mixed).first, 950),
+                    ["half of them", "95 %"],
+                ),
+                format!("Of those that found it; {mixed}; {queries} queries a point."),
+            )),
+            ("last-result", plot(
+                "How long do answers keep coming?",
+                "time to the last result",
+                Unit::Milliseconds,
+                false,
+                two(
+                    &|row| quantile(&row.steady.of(Group::Mixed).last, 500),
+                    &|row| quantile(&row.steady.of(Group::Mixed).last, 950),
+                    ["half of them", "95 %"],
+                ),
+                format!("Of those that brought any; {mixed}; {queries} queries a point."),
+            )),
+            ("upkeep", plot(
+                "What does it cost just to be there?",
+                "bytes per machine and hour (each step: ten times)",
+                Unit::Bytes,
+                true,
+                lines(rows, &[("", false, &|row| row.upkeep.bytes)]),
+                format!("{hour}; mean over all machines."),
+            )),
+            ("busiest", plot(
+                "How much must the busiest machine bear?",
+                "bytes in and out in an hour (each step: ten times)",
+                Unit::Bytes,
+                true,
+                lines(rows, &[("", false, &Row::busiest_bytes)]),
+                "Upkeep of the busiest machine (Napster: the server) and one query an hour from everybody.".to_owned(),
+            )),
+            ("state", plot(
+                "How much must a machine remember?",
+                "bytes (each step: ten times as many)",
+                Unit::Bytes,
+                true,
+                two(&|row| row.upkeep.state, &|row| row.upkeep.state_most, ["on average", "the most"]),
+                "What the protocol makes it keep: contacts, records, index entries, GUIDs of 10 minutes; own files not.".to_owned(),
+            )),
+            ("misfortune", self.misfortune(rows)),
+        ]
+    }
+
+    fn misfortune(&self, rows: &[Row]) -> String {
+        let n = rows.iter().map(|row| row.nodes).max().unwrap_or(0);
+        let largest: Vec<&Row> = rows.iter().filter(|row| row.nodes == n).collect();
+        let bars = |value: Value<'_>| largest.iter().map(|row| (row.system, value(row))).collect();
+        let after = |answers: &Answers| answers.of(Group::Aftermath).success();
+        let asked = |answers: fn(&Row) -> &Answers| {
+            largest.iter().map(|row| answers(row).of(Group::Aftermath).asked).min().unwrap_or(0)
+        };
+        let least = asked(|row| &row.random).min(asked(|row| &row.best)).min(asked(|row| &row.one));
+        Bars {
+            title: "When machines vanish: how often is a file still found?",
+            axis: "queries that found the file meant",
+            groups: vec![
+                (["all is well", ""], bars(&|row| row.steady.of(Group::Mixed).success())),
+                (["one machine, of an", "attacker's choice"], bars(&|row| after(&row.one))),
+                (["30 % of all,", "at random"], bars(&|row| after(&row.random))),
+                (["30 % of all,", "best-connected first"], bars(&|row| after(&row.best))),
+            ],
+            method: {
+                let mut method = self.method(&format!(
+                    "n = {}; at least {least} queries a bar, asked within 2 minutes of the loss, for files that somebody still has.",
+                    Unit::Count.write(f64::from(n)),
+                ));
+                method.push("One machine: Napster's server; Gnutella's best-connected; in Kademlia the node closest to the most popular key.".to_owned());
+                method
+            },
+        }
+        .svg()
+    }
+
+    fn markdown(&self, rows: &[Row]) -> String {
+        let mut text = self.opening();
+        let queries = self.queries;
+        let group =
+            |group: Group, value: fn(&Tally) -> f64| move |row: &Row| value(&row.steady.of(group));
+        let mut section = |title: &str,
+                           words: &str,
+                           plots: &[(&str, &str)],
+                           tables: &[(&str, Unit, Value<'_>)]| {
+            // Writing into a string never fails.
+            let _ = writeln!(text, "\n## {title}\n\n{words}");
+            for (file, alt) in plots {
+                let _ = writeln!(text, "\n![{alt}]({file}.svg)");
+            }
+            for (caption, unit, value) in tables {
+                let _ = writeln!(text, "\n{}", table(rows, caption, *unit, value));
+            }
+        };
+        section(
+            "Is it found?",
+            "A query counts as answered when it led to the address of a machine that runs and has the file its user meant. *Rare* files are on at most two machines, *popular* ones on one in a hundred (and at least eight). *By key* means by what names a file exactly: its hash in Kademlia, its full name in the other two, which know no hashes. *By words* means by one to three words of the name; one common word may fit more files than a system is willing to list, and then the one meant may be missing.",
+            &[
+                ("success-rare", "Success for rare files against the number of nodes"),
+                ("success-popular", "Success for popular files against the number of nodes"),
+            ],
+            &[
+                ("Rare, by key", Unit::Share, &group(Group::RareKey, Tally::success)),
+                ("Rare, by words", Unit::Share, &group(Group::RareWords, Tally::success)),
+                ("Popular, by key", Unit::Share, &group(Group::PopularKey, Tally::success)),
+                ("Popular, by words", Unit::Share, &group(Group::PopularWords, Tally::success)),
+                ("Machines that looked, a query", Unit::Count, &group(Group::Mixed, Tally::reach)),
+                (
+                    "Results that name a machine which has left",
+                    Unit::Share,
+                    &group(Group::Mixed, Tally::stale_share),
+                ),
+            ],
+        );
+        section(
+            "What does a question cost?",
+            &format!(
+                "Means over {queries} queries as users ask them: files drawn by popularity, half by key and half by words. A question to Napster costs whatever its results take. A flood costs as many messages as there are connections in reach, most of them to machines that have heard the question already (the second table); beyond its seven hops it grows no more, and no longer reaches everybody. A lookup in Kademlia asks some dozens of machines, a few more each time the network grows tenfold; by words it is two lookups, one for the name and one for who has the file."
+            ),
+            &[
+                ("query-messages", "Messages a query against the number of nodes"),
+                ("query-bytes", "Bytes a query against the number of nodes"),
+            ],
+            &[
+                ("Messages a query", Unit::Count, &group(Group::Mixed, Tally::messages)),
+                (
+                    "Copies of the question that came to machines which had it already",
+                    Unit::Count,
+                    &group(Group::Mixed, Tally::wasted),
+                ),
+                ("Bytes a query", Unit::Bytes, &group(Group::Mixed, Tally::bytes)),
+            ],
+        );
+        section(
+            "How long does it take?",
+            "From the question to the first address from which the file can be fetched, and to the last result of any kind. A search by words in Kademlia counts both of its lookups. Napster's time includes the second question to the server, for the address.",
+            &[
+                ("first-result", "Time to the first result"),
+                ("last-result", "Time to the last result"),
+            ],
+            &[
+                ("First result, median", Unit::Milliseconds, &|row| {
+                    quantile(&row.steady.of(Group::Mixed).first, 500)
+                }),
+                ("First result, 95 % are faster", Unit::Milliseconds, &|row| {
+                    quantile(&row.steady.of(Group::Mixed).first, 950)
+                }),
+                ("Last result, median", Unit::Milliseconds, &|row| {
+                    quantile(&row.steady.of(Group::Mixed).last, 500)
+                }),
+                ("Last result, 95 % are faster", Unit::Milliseconds, &|row| {
+                    quantile(&row.steady.of(Group::Mixed).last, 950)
+                }),
+            ],
+        );
+        section(
+            "What does it cost to be there?",
+            "What machines send in an hour in which nobody asks for anything: joining, publishing what they share, keeping in touch. Gnutella's upkeep is the PING of every newcomer, which floods as a question does, and the PONGs that all in reach send back. Kademlia's is mostly publication: every file is announced to twenty nodes under its key and under each word of its name, again by every newcomer that brings files. The second table adds one query an hour from everybody.",
+            &[("upkeep", "Bytes per machine and hour against the number of nodes")],
+            &[
+                ("Upkeep, messages per machine and hour", Unit::Count, &|row| row.upkeep.messages),
+                ("Upkeep, bytes per machine and hour", Unit::Bytes, &|row| row.upkeep.bytes),
+                (
+                    "Upkeep and one query an hour, bytes per machine and hour",
+                    Unit::Bytes,
+                    &Row::total_bytes,
+                ),
+            ],
+        );
+        section(
+            "Who bears it?",
+            "The busiest machine: in Napster the server, through which everything goes, so that its load and its memory grow with the number of users. In Gnutella whoever has most connections. In Kademlia whoever is close to the commonest words. State is what the protocol makes a machine remember, without what programs add to it, and without its own files.",
+            &[
+                ("busiest", "Bytes at the busiest machine against the number of nodes"),
+                ("state", "State against the number of nodes"),
+            ],
+            &[
+                (
+                    "Busiest machine, bytes in and out in an hour (one query an hour from everybody)",
+                    Unit::Bytes,
+                    &Row::busiest_bytes,
+                ),
+                ("State of a machine, mean", Unit::Bytes, &|row| row.upkeep.state),
+                ("State of the machine that has most", Unit::Bytes, &|row| row.upkeep.state_most),
+            ],
+        );
+        let after = |answers: fn(&Row) -> &Answers| {
+            move |row: &Row| answers(row).of(Group::Aftermath).success()
+        };
+        let victim = |answers: fn(&Row) -> &Answers| {
+            move |row: &Row| answers(row).of(Group::Victim).success()
+        };
+        let lost = Unit::Share.write(self.lost);
+        section(
+            "What if machines vanish?",
+            &format!(
+                "At once and without goodbye; queries as users ask them begin one second later and go on for two minutes, while the systems mend themselves as they do. Only queries count whose asker still runs and whose file somebody still has. *One machine of an attacker's choice*: Napster's server, the Gnutella machine with most connections, the Kademlia node closest to the key of the most popular file (that file alone: second table). *Best-connected first*: {lost} of all machines, in Gnutella those with most connections, in Kademlia those that stand in most routing tables; of Napster the server is enough."
+            ),
+            &[("misfortune", "Success after machines have vanished")],
+            &[
+                ("One machine lost", Unit::Share, &after(|row| &row.one)),
+                (
+                    "One machine lost, queries for the most popular file",
+                    Unit::Share,
+                    &victim(|row| &row.one),
+                ),
+                (&format!("{lost} lost at random"), Unit::Share, &after(|row| &row.random)),
+                (
+                    &format!("{lost} lost, best-connected first"),
+                    Unit::Share,
+                    &after(|row| &row.best),
+                ),
+            ],
+        );
+        text.push_str(LIMITS);
+        text
+    }
+
+    fn opening(&self) -> String {
+        let (sizes, seed, queries) = (self.sizes_text(), self.seed, self.queries);
+        let list = |join: &str| {
+            let mut sizes = self.sizes.clone();
+            sizes.sort_unstable();
+            sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(join)
+        };
+        format!(
+            "# One index, everybody, or a distributed hash table?
+
+Three ways to find who has a file, side by side in one simulation:
+
+- **Napster** (1999): one server keeps an index of what everybody shares; all questions go there.
+- **Gnutella 0.4** (2000): no index. Machines are connected at random, 3.4 connections each on average; a question is passed on to all neighbours for seven hops, and hits come back the way the question came.
+- **Kademlia** (2002): the index is spread over all machines; whoever is close to a key keeps what belongs to it, and is found in a number of steps that grows with the logarithm of the network. These are real Kadlet nodes that exchange real datagrams; only time and the network between them are simulated.
+
+All three have the same machines, round-trip times (log-normal, median 156 ms), comings and goings (Weibull sessions, shape 0.5, mean 10,000 s; who leaves says no goodbye, and another machine brings the same files), files and questions. n = {sizes} machines, seed {seed}, {queries} queries in each group.
+
+```text
+kadlet-sim compare --sizes {} --seed {seed}
+```
+
+Files: as many different ones as there are machines and two copies per machine on average, on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.
+",
+            list(",")
+        )
+    }
+}
+
+/// A table: a row for each size, a column for each system.
+fn table(rows: &[Row], caption: &str, unit: Unit, value: Value<'_>) -> String {
+    let mut text =
+        format!("| {caption} | Napster | Gnutella | Kademlia |\n| ---: | ---: | ---: | ---: |");
+    let mut last = None;
+    for row in rows {
+        if last != Some(row.nodes) {
+            let _ = write!(text, "\n| n = {} |", Unit::Count.write(f64::from(row.nodes)));
+            last = Some(row.nodes);
+        }
+        let _ = write!(text, " {} |", unit.write(value(row)));
+    }
+    text
+}
+
+/// Lines of every system over the number of nodes.
+fn lines(rows: &[Row], of: &[(&'static str, bool, Value<'_>)]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for system in System::ALL {
+        for (variant, dashed, value) in of {
+            let rows = rows.iter().filter(|row| row.system == system);
+            let points = rows.map(|row| (f64::from(row.nodes), value(row))).collect();
+            lines.push(Line { system, variant, dashed: *dashed, points });
+        }
+    }
+    lines
+}
+
+const LIMITS: &str = "
+## What was left out
+
+Everybody can be reached (no firewalls, so no PUSH and no relayed transfers), lines are wide enough, and nothing is lost on the way: each of these hurts floods most. Gnutella's later repairs (ultrapeers, caches of PONGs, dynamic queries) and Napster's many servers are not 0.4 and not one index. The files themselves are fetched from whoever has them in all three, and count nowhere.
+";
