@@ -15,7 +15,7 @@ mod script;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kadlet_core::Config;
 
@@ -125,6 +125,15 @@ pub struct Row {
     pub server_busy: Option<f64>,
 }
 
+/// What is heard of a comparison while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// This part begins.
+    Begins(&'a str),
+    /// This part has ended, and these rows are complete.
+    Ended(&'a str, &'a [Row]),
+}
+
 /// A part of the work that can be done apart from the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Job {
@@ -139,62 +148,62 @@ enum Part {
     Best,
 }
 
+#[derive(Clone)]
 enum Done {
     Row(Box<Row>),
     Best(Answers),
 }
 
 impl Comparison {
-    /// Runs it all with so many threads; the results do not depend on how many. `tell` hears of
-    /// every part that begins or ends. Rows come by size, and in the order of [`System::ALL`].
+    /// Runs it all with so many threads; the results do not depend on how many. `told` hears of
+    /// every part that begins or ends, from whichever thread runs it. Rows come by size, and in the
+    /// order of [`System::ALL`].
     ///
     /// # Errors
     /// If a network does not grow.
     ///
     /// # Panics
     /// If a size is below 100.
-    pub fn run(&self, threads: usize, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>, NotAtRest> {
+    pub fn run(
+        &self,
+        threads: usize,
+        told: &(dyn Fn(&Progress<'_>) + Sync),
+    ) -> Result<Vec<Row>, NotAtRest> {
         let jobs = self.jobs();
         let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<Result<Done, NotAtRest>>>> =
-            jobs.iter().map(|_| Mutex::new(None)).collect();
+        let results: Mutex<Vec<Option<Done>>> = Mutex::new(vec![None; jobs.len()]);
+        let failed: Mutex<Option<NotAtRest>> = Mutex::new(None);
         std::thread::scope(|scope| {
             for _ in 0..threads.clamp(1, jobs.len().max(1)) {
                 scope.spawn(|| {
-                    while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed))
-                        && let (Some(job), Some(place)) = (jobs.get(number), results.get(number))
+                    while let number = next.fetch_add(1, Ordering::Relaxed)
+                        && let Some(job) = jobs.get(number)
+                        && locked(&failed).is_none()
                     {
-                        tell(&format!("begins: {job}"));
-                        let done = self.part(*job);
-                        tell(&format!("ended: {job}"));
-                        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                        told(&Progress::Begins(&job.to_string()));
+                        match self.part(*job) {
+                            Ok(done) => {
+                                let mut results = locked(&results);
+                                results[number] = Some(done);
+                                let rows = rows(&jobs, &results);
+                                told(&Progress::Ended(&job.to_string(), &rows));
+                            }
+                            Err(why) => *locked(&failed) = Some(why),
+                        }
                     }
                 });
             }
         });
-        let mut rows = Vec::new();
-        for (job, result) in jobs.iter().zip(results) {
-            let result = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-            match result.transpose()? {
-                Some(Done::Row(row)) => rows.push(*row),
-                // It comes right behind the row it belongs to.
-                Some(Done::Best(best)) => {
-                    debug_assert_eq!(job.what, Part::Best);
-                    if let Some(row) = rows.last_mut() {
-                        row.best = best;
-                    }
-                }
-                None => {}
-            }
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => Err(why),
+            None => Ok(rows(&jobs, &locked(&results))),
         }
-        rows.sort_by_key(|row| (row.nodes, row.system));
-        Ok(rows)
     }
 
-    /// The largest first, so that the last to end is a small one.
+    /// The smallest first: something is to be seen soon.
     fn jobs(&self) -> Vec<Job> {
         let mut sizes = self.sizes.clone();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.sort_unstable();
         sizes.dedup();
         let parts = [
             Part::Whole(System::Kademlia),
@@ -255,6 +264,33 @@ impl Comparison {
         let best = Answers::default();
         Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy: None })
     }
+}
+
+/// The rows of which all parts are there.
+fn rows(jobs: &[Job], results: &[Option<Done>]) -> Vec<Row> {
+    let done = || jobs.iter().zip(results).filter_map(|(job, done)| Some((job, done.as_ref()?)));
+    let best_of = |nodes: u32| {
+        done().find_map(|(job, done)| match done {
+            Done::Best(best) if job.nodes == nodes => Some(best.clone()),
+            _ => None,
+        })
+    };
+    let mut rows: Vec<Row> = done()
+        .filter_map(|(_, done)| match done {
+            Done::Row(row) if row.system == System::Kademlia => {
+                Some(Row { best: best_of(row.nodes)?, ..(**row).clone() })
+            }
+            Done::Row(row) => Some((**row).clone()),
+            Done::Best(_) => None,
+        })
+        .collect();
+    rows.sort_by_key(|row| (row.nodes, row.system));
+    rows
+}
+
+/// Nobody panics while they hold a lock that would leave things half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl core::fmt::Display for Job {

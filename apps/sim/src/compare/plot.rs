@@ -81,13 +81,16 @@ pub(super) struct Plot {
     pub(super) method: Vec<String>,
 }
 
+/// A share of each system.
+pub(super) type Shares = Vec<(System, f64)>;
+
 /// Success of each system after each of some events.
 #[derive(Clone, Debug)]
 pub(super) struct Bars {
     pub(super) title: &'static str,
     pub(super) axis: &'static str,
     /// What happened, in two lines; and the shares.
-    pub(super) groups: Vec<([&'static str; 2], Vec<(System, f64)>)>,
+    pub(super) groups: Vec<([&'static str; 2], Shares)>,
     pub(super) method: Vec<String>,
 }
 
@@ -146,6 +149,7 @@ const FRAME: &str = r##"stroke="#444""##;
 
 /// Title and method around what `draw` puts between them.
 fn page(title: &str, axis: &str, method: &[String], draw: impl FnOnce(&mut String)) -> String {
+    let method: Vec<String> = method.iter().flat_map(|words| wrapped(words)).collect();
     let height = BOTTOM + 78.0 + 17.0 * method.len() as f64;
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" fill="#222">
@@ -163,6 +167,25 @@ fn page(title: &str, axis: &str, method: &[String], draw: impl FnOnce(&mut Strin
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Cut into lines that fit below a plot.
+fn wrapped(words: &str) -> Vec<String> {
+    const MOST: usize = 118;
+    let mut lines = vec![String::new()];
+    for word in words.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line + 1 + word.chars().count() > MOST {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 /// What an axis spans, and where it has numbers.
@@ -222,7 +245,16 @@ impl Plot {
     pub(super) fn svg(&self) -> String {
         page(self.title, self.axis, &self.method, |svg| {
             let points = || self.lines.iter().flat_map(|line| &line.points);
-            let x = Scale::of(points().map(|point| point.0), Unit::Count, true);
+            // A number at each size that was tried, the outer ones at the edges.
+            let mut sizes: Vec<f64> = points().map(|point| point.0).collect();
+            sizes.sort_by(f64::total_cmp);
+            sizes.dedup();
+            let (low, high) = match (sizes.first(), sizes.last()) {
+                (Some(low), Some(high)) if low < high => (*low, *high),
+                (Some(only), _) => (only / 2.0, only * 2.0),
+                (None, _) => (1.0, 10.0),
+            };
+            let x = Scale { low, high, log: true };
             let y = Scale::of(points().map(|point| point.1), self.unit, self.log);
             let at = |(a, b): (f64, f64)| {
                 (LEFT + (RIGHT - LEFT) * x.place(a), BOTTOM - (BOTTOM - TOP) * y.place(b))
@@ -233,7 +265,7 @@ impl Plot {
                 let style = r#"text-anchor="end""#;
                 text(svg, (LEFT - 8.0, height + 4.0), style, &self.unit.write(tick));
             }
-            for tick in x.ticks() {
+            for tick in sizes {
                 let (across, _) = at((tick, y.low));
                 line(svg, (across, TOP), (across, BOTTOM), GRID);
                 let style = r#"text-anchor="middle""#;
@@ -241,7 +273,7 @@ impl Plot {
             }
             let style = r#"text-anchor="middle""#;
             let below = ((LEFT + RIGHT) / 2.0, BOTTOM + 44.0);
-            text(svg, below, style, "nodes in the network, n (each step is ten times as many)");
+            text(svg, below, style, "nodes in the network, n (logarithmic)");
             line(svg, (LEFT, BOTTOM), (RIGHT, BOTTOM), FRAME);
             line(svg, (LEFT, TOP), (LEFT, BOTTOM), FRAME);
             for one in &self.lines {

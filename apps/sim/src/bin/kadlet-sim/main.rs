@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+mod compare;
 mod follow;
 mod memory;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     Keys,
     /// Runs a scenario: one of the library by its name, or a file that ends with .toml.
     Run(run::Arguments),
+    /// Kademlia, Napster and Gnutella side by side: a report with tables and plots.
+    Compare(compare::Arguments),
 }
 
 /// What ends the program early.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Show { scenario } => show(&scenario),
         Command::Keys => keys(),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Compare(arguments) => compare::compare(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -165,7 +165,7 @@ fn scenario(named: &str) -> Result<Scenario, Failure> {
 }
 
 /// Makes the folder, and sees before the runs whether it can be written to.
-fn prepare(dir: &Path) -> Result<(), Failure> {
+pub(super) fn prepare(dir: &Path) -> Result<(), Failure> {
     fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
     let probe = dir.join(".kadlet-sim");
     fs::write(&probe, "")
@@ -173,7 +173,7 @@ fn prepare(dir: &Path) -> Result<(), Failure> {
         .map_err(|error| unwritable(dir, &error))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("--out: {} cannot be written: {error}", path.display()))
 }
 

@@ -1,0 +1,100 @@
+//! `kadlet-sim compare`: runs the comparison and writes its report, anew whenever a size is done, so
+//! that whoever stops it early has what there is.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use kadlet_sim::compare::{Comparison, Progress, Row};
+use kadlet_sim::{AddressPlan, estimate_memory};
+
+use crate::run::{prepare, unwritable};
+use crate::{Failure, memory, say};
+
+/// Bytes of records and their bookkeeping at one node, as measured with 3,000 nodes.
+const RECORDS: u64 = 160_000;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Numbers of nodes, each at least 100
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "100,300,1000,3000,10000,30000,100000",
+        value_parser = clap::value_parser!(u32).range(100..=1_000_000)
+    )]
+    sizes: Vec<u32>,
+    /// All randomness follows from it
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where report.md, rows.jsonl and the plots go
+    #[arg(long, default_value = "compare", value_name = "DIR")]
+    out: PathBuf,
+    /// Networks that run at once; the results do not depend on it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Runs although the estimate says that it does not fit into memory
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { sizes, seed, out, threads, force } = arguments;
+    let mut comparison = Comparison::new(seed);
+    comparison.sizes = sizes;
+    let threads = usize::from(threads);
+    if !force {
+        fits_into_memory(&comparison, threads)?;
+    }
+    prepare(&out)?;
+    let start = Instant::now();
+    let told = |progress: &Progress<'_>| {
+        let seconds = start.elapsed().as_secs();
+        match progress {
+            Progress::Begins(what) => note(&format!("{seconds:>6} s  begins: {what}")),
+            Progress::Ended(what, rows) => {
+                note(&format!("{seconds:>6} s  ended:  {what}"));
+                if let Err(Failure { message, .. }) = write(&out, &comparison, rows) {
+                    note(&message);
+                }
+            }
+        }
+    };
+    let rows = comparison
+        .run(threads, &told)
+        .map_err(|why| Failure { code: 1, message: why.to_string() })?;
+    write(&out, &comparison, &rows)?;
+    say(&format!("Written to {}.\n", out.join("report.md").display()))
+}
+
+/// A line for the person at the terminal; one who has closed it is not told.
+fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn write(out: &Path, comparison: &Comparison, rows: &[Row]) -> Result<(), Failure> {
+    for (name, text) in comparison.report(rows) {
+        let path = out.join(name);
+        fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// Refuses what would not fit, where the system says how much there is.
+fn fits_into_memory(comparison: &Comparison, threads: usize) -> Result<(), Failure> {
+    let nodes = comparison.sizes.iter().copied().max().unwrap_or(0);
+    let network = estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
+        + u64::from(nodes) * RECORDS;
+    // The largest size is run twice.
+    let most = network * threads.min(2) as u64;
+    match memory::available() {
+        Some(available) if most > available => Err(Failure::usage(format!(
+            "this would take about {} of memory and {} are free: run with smaller --sizes, with fewer --threads, or with --force",
+            memory::size(most),
+            memory::size(available),
+        ))),
+        _ => Ok(()),
+    }
+}
