@@ -12,6 +12,7 @@ mod content;
 mod convert;
 mod parts;
 mod settings;
+mod sim;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard};
@@ -440,6 +441,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::parts::{Lookup, RoutingTable};
+    #[pymodule_export]
+    use super::sim::{sim_library, sim_run};
     #[pymodule_export]
     use super::wire::{decode, encode};
     #[pymodule_export]

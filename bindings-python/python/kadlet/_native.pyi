@@ -210,6 +210,14 @@ def bencoded_string(value: bytes) -> bytes | None: ...
 def default_config() -> Config: ...
 def mainline_config() -> Config: ...
 def mainline_routers() -> list[str]: ...
+def sim_library() -> list[tuple[str, str]]: ...
+def sim_run(
+    name: str,
+    text: str | None,
+    sets: list[tuple[str, list[str]]],
+    seeds: list[int],
+    threads: int,
+) -> list[dict[str, str | int | float | None]]: ...
 
 __all__ = [
     "Fetch",
@@ -235,4 +243,6 @@ __all__ = [
     "safe_file_name",
     "sign",
     "signed_key_of",
+    "sim_library",
+    "sim_run",
 ]

@@ -65,6 +65,16 @@ fn the_library_is_listed_and_shown() {
     assert!(printed(&["keys"]).contains("round_trip = 156 ms"));
 }
 
+/// docs/simulator.md names every key with what it takes and what it is without.
+#[test]
+fn the_keys_are_documented() {
+    let text = include_str!("../../../../docs/simulator.md");
+    for key in kadlet_sim::scenario::KEYS {
+        let row = format!("| `{}` | {} | {} | {} |", key.name, key.takes, key.default, key.about);
+        assert!(text.contains(&row), "docs/simulator.md has no row {row}");
+    }
+}
+
 #[test]
 fn a_sweep_leaves_rows_summary_report_and_plots_and_threads_change_none() {
     let folder = Folder::new("sweep");
