@@ -14,6 +14,7 @@ use crate::address::AddressPlan;
 use crate::host::NodeIndex;
 use crate::network::{Network, SimConfig};
 use crate::report::NotAtRest;
+use crate::watch::Watch;
 
 /// One experiment.
 #[derive(Clone, Debug)]
@@ -69,11 +70,23 @@ impl Flood {
     /// # Panics
     /// If the settings are those of another wire.
     pub fn run(&self, seed: u64) -> Result<Burden, NotAtRest> {
+        self.run_watched(seed, &Watch::default())
+    }
+
+    /// Runs it, followed by somebody.
+    ///
+    /// # Errors
+    /// If something does not end, or it was stopped.
+    ///
+    /// # Panics
+    /// If the settings are those of another wire.
+    pub fn run_watched(&self, seed: u64, watch: &Watch) -> Result<Burden, NotAtRest> {
         let kadlet_core::Network::Native(name) = &self.config.network else {
             panic!("the flood speaks the native wire")
         };
         let mut sim = SimConfig::with_seed(seed);
         sim.addresses = AddressPlan::Public;
+        sim.watch = Some(watch.clone());
         let mut net = Network::new(sim);
         let nodes = net.grow(self.nodes, &self.config)?;
         net.run_for(Duration::from_secs(60));

@@ -10,6 +10,7 @@ use kadlet_core::{Capabilities, Config, Event, GetQuery, Outcome, PutOptions, Rn
 use super::sybil::Share;
 use crate::network::{Network, NodeOptions, SimConfig};
 use crate::report::NotAtRest;
+use crate::watch::Watch;
 
 /// One experiment.
 #[derive(Clone, Debug)]
@@ -51,7 +52,17 @@ impl Versions {
     /// # Errors
     /// If something does not end.
     pub fn run(&self, seed: u64) -> Result<Harmony, NotAtRest> {
-        let mut net = Network::new(SimConfig::with_seed(seed));
+        self.run_watched(seed, &Watch::default())
+    }
+
+    /// Runs it, followed by somebody.
+    ///
+    /// # Errors
+    /// If something does not end, or it was stopped.
+    pub fn run_watched(&self, seed: u64, watch: &Watch) -> Result<Harmony, NotAtRest> {
+        let mut sim = SimConfig::with_seed(seed);
+        sim.watch = Some(watch.clone());
+        let mut net = Network::new(sim);
         let today = NodeOptions::new(self.config.clone());
         let mut later = today.clone();
         later.rewrite = Some(later_version);

@@ -24,11 +24,15 @@ pub enum Kind {
     SybilRandom,
     /// Hostile nodes next to keys.
     SybilTargeted,
+    /// Nodes of two versions.
+    MixedVersions,
+    /// One node under a flood.
+    Flood,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Lookups,
         Self::HalfDead,
         Self::Partition,
@@ -38,6 +42,8 @@ impl Kind {
         Self::Republish,
         Self::SybilRandom,
         Self::SybilTargeted,
+        Self::MixedVersions,
+        Self::Flood,
     ];
 
     /// As `kind` names it.
@@ -53,6 +59,8 @@ impl Kind {
             Self::Republish => "republish",
             Self::SybilRandom => "sybil-random",
             Self::SybilTargeted => "sybil-targeted",
+            Self::MixedVersions => "mixed-versions",
+            Self::Flood => "flood",
         }
     }
 }
@@ -205,7 +213,13 @@ pub const KEYS: &[Key] = &[
         &[Kind::HalfDead],
         "Dead entries that an asker's own table may have.",
     ),
-    key("askers", Takes::Count(1, 100_000), "20", &[Kind::HalfDead], "Nodes that ask."),
+    key(
+        "askers",
+        Takes::Count(1, 100_000),
+        "20",
+        &[Kind::HalfDead, Kind::SybilRandom, Kind::SybilTargeted],
+        "Nodes that ask.",
+    ),
     key("part", Takes::Share, "33 %", &[Kind::Partition], "Nodes in the smaller part."),
     key("lasts", Takes::Time, "1 h", &[Kind::Partition], "How long the partition lasts."),
     key(
@@ -264,6 +278,35 @@ pub const KEYS: &[Key] = &[
         SYBIL,
         "Off: one path, the k closest alone, no limits per network of addresses: the table of the paper.",
     ),
+    key(
+        "later",
+        Takes::Share,
+        "50 %",
+        &[Kind::MixedVersions],
+        "Nodes of a later version, whose messages have fields, methods and capabilities that today's do not know.",
+    ),
+    key(
+        "operations",
+        Takes::Count(1, 100_000),
+        "20",
+        &[Kind::MixedVersions],
+        "Lookups, and values stored and read.",
+    ),
+    key(
+        "sources",
+        Takes::Count(1, 10_000),
+        "400",
+        &[Kind::Flood],
+        "Addresses that flood, four to a /24 network.",
+    ),
+    key(
+        "per_second",
+        Takes::Count(1, 1_000_000),
+        "2000",
+        &[Kind::Flood],
+        "Datagrams a second from all of them: a third each of junk, questions and puts with bad signatures.",
+    ),
+    key("seconds", Takes::Count(1, 3_600), "5", &[Kind::Flood], "For so long."),
 ];
 
 /// A key by its name.

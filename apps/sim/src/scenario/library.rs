@@ -10,5 +10,5 @@ macro_rules! library {
 
 library!(
     "steady" "churn" "half-dead" "lossy" "partition" "flash-crowd" "offline-and-back" "nat"
-    "republish" "sybil-random" "sybil-targeted"
+    "republish" "sybil-random" "sybil-targeted" "poison" "mixed-versions" "flood"
 );

@@ -8,6 +8,7 @@ use crate::churn::Sessions;
 use crate::distribution::Weibull;
 use crate::experiment::crowd::FlashCrowd;
 use crate::experiment::figures::Figures;
+use crate::experiment::flood::Flood;
 use crate::experiment::half_dead::HalfDead;
 use crate::experiment::nat::Nats;
 use crate::experiment::offline::OfflineAndBack;
@@ -15,6 +16,7 @@ use crate::experiment::partition::Partition;
 use crate::experiment::republish::Republish;
 use crate::experiment::setting::{CLASSICAL, Setting};
 use crate::experiment::sybil::{Sybil, undefend};
+use crate::experiment::versions::Versions;
 use crate::hostile::{Addresses, Strategy};
 use crate::link::{Bandwidth, Coordinates, Rtt};
 use crate::report::NotAtRest;
@@ -69,6 +71,19 @@ impl Scenario {
                 it.hours = u32::try_from(self.count("hours")).unwrap_or(u32::MAX);
                 it.run()
             }
+            Kind::MixedVersions => {
+                let mut it = Versions::new(self.size("nodes"), self.percent("later"));
+                (it.operations, it.config) = (self.size("operations"), self.config());
+                it.run_watched(seed, watch).map(|harmony| harmony.figures())
+            }
+            Kind::Flood => {
+                let small = |key| u32::try_from(self.count(key)).unwrap_or(u32::MAX);
+                let mut it = Flood::new(self.size("nodes"), small("sources"), small("per_second"));
+                it.seconds = small("seconds");
+                it.config = self.config();
+                it.config.role = Role::Server;
+                it.run_watched(seed, watch).map(|burden| burden.figures())
+            }
             Kind::SybilRandom | Kind::SybilTargeted => {
                 Ok(self.sybil().run_watched(seed, watch)?.figures())
             }
@@ -99,7 +114,9 @@ impl Scenario {
     #[must_use]
     pub fn addresses(&self) -> AddressPlan {
         match self.kind {
-            Kind::Nat | Kind::SybilRandom | Kind::SybilTargeted => AddressPlan::Public,
+            Kind::Nat | Kind::SybilRandom | Kind::SybilTargeted | Kind::Flood => {
+                AddressPlan::Public
+            }
             _ => AddressPlan::Private,
         }
     }
@@ -174,7 +191,7 @@ impl Scenario {
             0 => Addresses::Spread,
             prefixes => Addresses::Prefixes(u32::try_from(prefixes).unwrap_or(u32::MAX)),
         };
-        it.keys = self.size("keys");
+        (it.askers, it.keys) = (self.size("askers"), self.size("keys"));
         it.readers = self.size("readers");
         it.stored_before = self.choice("stored") == "before";
         it
