@@ -294,6 +294,12 @@ impl Lookup {
         Ok(lock(&self.0)?.slow(id, address))
     }
 
+    /// Answers do not take so long: the lookup goes on without, and takes the answer if it comes.
+    fn silent(&self, id: &[u8], address: &Any<'_>) -> PyResult<bool> {
+        let (id, address) = (convert::id(id)?, address_from(address)?);
+        Ok(lock(&self.0)?.silent(id, address))
+    }
+
     /// The hard timeout passed, or it cannot be reached.
     fn failed(&self, id: &[u8], address: &Any<'_>) -> PyResult<bool> {
         let (id, address) = (convert::id(id)?, address_from(address)?);

@@ -201,8 +201,8 @@ settings!(LookupConfig: k alpha paths candidates addresses_per_id questions regi
     spare_local beside);
 settings!(EstimateConfig: samples enough closest);
 settings!(RequestConfig: outstanding transaction_bytes short_initial short_min short_max
-    short_quantile short_percent hard_initial hard_min hard_max hard_percent repeats samples hard_samples
-    memory offline_after);
+    short_quantile short_percent silent_percent silent_from hard_initial hard_min hard_max
+    hard_percent repeats samples hard_samples memory offline_after);
 settings!(TokenConfig: rotation lifetime bind_id);
 settings!(LimitConfig: enforce queries_per_host queries_per_prefix stored_bytes_per_prefix
     signatures signatures_per_prefix candidates_per_prefix candidates_per_namer

@@ -273,6 +273,11 @@ impl Lookup {
         Ok(self.0.slow(id(named)?, address_from(address)?))
     }
 
+    /// Answers do not take so long: the lookup goes on without, and takes the answer if it comes.
+    pub fn silent(&mut self, named: &str, address: &str) -> Result<bool> {
+        Ok(self.0.silent(id(named)?, address_from(address)?))
+    }
+
     /// The hard timeout passed, or it cannot be reached.
     pub fn failed(&mut self, named: &str, address: &str) -> Result<bool> {
         Ok(self.0.failed(id(named)?, address_from(address)?))

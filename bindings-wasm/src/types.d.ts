@@ -490,6 +490,10 @@ export interface RequestConfig {
   shortQuantile: number;
   /** The short timeout in percent of that quantile. 125: 95 % of the answers come before it. */
   shortPercent: number;
+  /** The silent timeout, after which nobody waits for the answer any more though it still counts, in percent of the 99th percentile of round trips. 250: one answer in fifty thousand comes later, and a lookup among dead contacts waits no longer than it must. What is repeated is waited for until the last repetition is slow. */
+  silentPercent: number;
+  /** Of a thousand requests so many must have died of late before silence is taken for death. 10: where contacts do not die, a silent one is slow, and is waited for until the hard timeout. */
+  silentFrom: number;
   /** The hard timeout, after which a request is dead, before anything was measured. 5 s. */
   hardInitial: number;
   /** Least hard timeout. 1 s, as TCP's least (RFC 6298): long enough for one lost and repeated packet of a link below us, and where everybody is near a dead contact holds nobody up for longer. */
@@ -498,7 +502,7 @@ export interface RequestConfig {
   hardMax: number;
   /** The hard timeout in percent of the 99th percentile of round trips. 400. */
   hardPercent: number;
-  /** How often a silent request is sent again before its hard timeout, at most 4. 2: a datagram or its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows none. */
+  /** How often a slow request is sent again before its hard timeout, at most 4. 3: a datagram or its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for twenty answers. With three in a row lost it would miss one of them once in 700 times, with four once in 20,000. On Mainline 0: BEP 5 knows none. */
   repeats: number;
   /** Round trips to be measured before the short timeout follows them. 16: the 90th percentile of fewer is noise. */
   samples: number;

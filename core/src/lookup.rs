@@ -10,7 +10,8 @@
 //! - A path is done when the k closest *seen and not failed* have all *answered*, per family
 //!   (mistakes 1 and 2). Who failed is replaced by the next one known.
 //! - A slow contact frees its slot and takes no place among the k: who would follow is asked in
-//!   case it is dead. The lookup still waits for it, until it answers or fails.
+//!   case it is dead. The lookup still waits for it, until it answers, fails, or is silent for longer
+//!   than answers take: then it waits no more, and takes the answer if it comes all the same.
 //! - d paths share no contact once it is asked, so a liar misleads the path that asked it and no
 //!   other. The lookup is done when all paths are; what they found is united.
 //! - An id counts once, at the first address that answers; an address is asked under one id at a
@@ -225,7 +226,11 @@ impl Lookup {
         let entry = self.candidates.find(id, address).and_then(|i| self.candidates.entry(i));
         let Some(entry) = entry else { return };
         let hop = entry.hop.saturating_add(1);
-        if let State::Asked(path) | State::Slow(path) | State::Answered(path) = entry.state {
+        if let State::Asked(path)
+        | State::Slow(path)
+        | State::Silent(path)
+        | State::Answered(path) = entry.state
+        {
             let before = self.candidates.nearest(path);
             self.learn(path, address, hop, candidates, before);
         }
@@ -292,6 +297,30 @@ impl Lookup {
         self.free_slot(path);
         self.candidates.set_state(index, State::Slow(path));
         true
+    }
+
+    /// Reports that the contact was asked as often as it will be and that answers do not take so
+    /// long: the lookup goes on as if it had failed, but its answer is still welcome. False, and
+    /// nothing changes, if the contact was not asked, had answered or had failed.
+    pub fn silent(&mut self, id: Id, address: SocketAddr) -> bool {
+        let Some(index) = self.candidates.find(id, address) else { return false };
+        let path = match self.candidates.entry(index).map(|entry| entry.state) {
+            Some(State::Asked(path)) => {
+                self.free_slot(path);
+                path
+            }
+            Some(State::Slow(path)) => path,
+            _ => return false,
+        };
+        self.candidates.set_state(index, State::Silent(path));
+        true
+    }
+
+    /// Whether a contact is one of those whose answers nobody waits for any more.
+    pub(crate) fn is_silent(&self, id: Id, address: SocketAddr) -> bool {
+        let index = self.candidates.find(id, address);
+        let entry = index.and_then(|index| self.candidates.entry(index));
+        entry.is_some_and(|entry| matches!(entry.state, State::Silent(_)))
     }
 
     /// Reports that the hard timeout passed, that the contact cannot be reached, or that somebody
@@ -469,7 +498,7 @@ impl Lookup {
                 self.free_slot(path);
                 path
             }
-            State::Slow(path) => path,
+            State::Slow(path) | State::Silent(path) => path,
             State::Heard | State::Answered(_) | State::Out => return None,
         };
         self.progress.in_flight = self.progress.in_flight.saturating_sub(1);

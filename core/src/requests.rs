@@ -3,8 +3,9 @@
 //! Rules:
 //! - A transaction id cannot be guessed, and an answer counts only if id, path and sender fit
 //!   (mistake 21).
-//! - Two timeouts, both measured (mistake 13): after the short one somebody else is asked meanwhile,
-//!   and an answer still counts until the hard one.
+//! - Three timeouts, all measured (mistake 13): after the short one somebody else is asked meanwhile;
+//!   after the silent one, when answers do not take so long, nobody waits any more; an answer still
+//!   counts until the hard one.
 //! - One datagram in fifty is lost, so a silent request may be repeated, each time under an id of
 //!   its own: every answer tells its round trip, and none is mistaken for a faster one's (Karn's
 //!   ambiguity). However often it was sent, it is one request: one answer ends it, and it dies once.
@@ -75,16 +76,21 @@ pub enum Mismatch<T> {
 pub enum Expired<T> {
     /// The short one, once per request and once more for every repetition. The answer still counts.
     Slow(Request<T>),
+    /// The silent one, once per request, after all repetitions: answers do not take so long. Should
+    /// one come all the same, it counts.
+    Silent(Request<T>),
     /// The hard one. The request has ended.
     Dead(Request<T>),
 }
 
-/// The two timeouts that a request sent now would get.
+/// The timeouts that a request sent now would get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// Until somebody else is asked meanwhile.
     pub short: Duration,
+    /// Until nobody waits for the answer any more; later if the request is repeated.
+    pub silent: Duration,
     /// Until the request is dead.
     pub hard: Duration,
 }
@@ -127,10 +133,21 @@ struct Outstanding<T> {
     deadline: Instant,
     /// Until when it waits in all.
     hard: Instant,
-    is_slow: bool,
+    stage: Stage,
     /// Whether the host said that the path does not work.
     path_failed: bool,
     repetitions: ArrayVec<u64, MAX_REPEATS>,
+}
+
+/// Which timeouts have passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// None since it was sent, or sent again.
+    Fresh,
+    /// The short one.
+    Slow,
+    /// The silent one.
+    Silent,
 }
 
 /// More would be no better than a new request.
@@ -173,7 +190,7 @@ impl<T> Requests<T> {
             return Err(purpose);
         }
         let transaction = self.draw(rng);
-        let Timeouts { short, hard } = self.timeouts();
+        let Timeouts { short, hard, .. } = self.timeouts();
         let deadline = now + short;
         let request = Request { transaction, path, expected, sent: now, purpose };
         let hard = now + hard;
@@ -181,7 +198,7 @@ impl<T> Requests<T> {
             request,
             deadline,
             hard,
-            is_slow: false,
+            stage: Stage::Fresh,
             path_failed: false,
             repetitions: ArrayVec::new(),
         };
@@ -190,8 +207,10 @@ impl<T> Requests<T> {
         Ok(transaction)
     }
 
-    /// Notes that a silent request is sent once more, and draws the id of that repetition; the hard
-    /// timeout stays, and in front of it comes another short one.
+    /// Notes that a slow request is sent once more, and draws the id of that repetition; the hard
+    /// timeout stays, and in front of it comes another short one. All but the last repetition have
+    /// half of it: more than one datagram in a row is seldom lost, so that soon enough silence says
+    /// what it means.
     ///
     /// None if it is not silent yet, has been repeated [`RequestConfig::repeats`] times, would die
     /// before an answer could come, or if as many requests as allowed are outstanding.
@@ -199,11 +218,13 @@ impl<T> Requests<T> {
         if self.is_full() {
             return None;
         }
-        let next = now + self.timeouts().short;
+        let short = self.timeouts().short;
         let drawn = self.draw(rng);
         let outstanding = self.outstanding.get_mut(&transaction)?;
         let most = usize::from(self.config.repeats).min(MAX_REPEATS);
-        if !outstanding.is_slow
+        let is_last = outstanding.repetitions.len() + 1 >= most;
+        let next = now + if is_last { short } else { short / 2 };
+        if outstanding.stage != Stage::Slow
             || outstanding.path_failed
             || outstanding.repetitions.len() >= most
             || next > outstanding.hard
@@ -212,7 +233,7 @@ impl<T> Requests<T> {
         }
         outstanding.repetitions.push(drawn);
         self.deadlines.remove(&(outstanding.deadline, transaction));
-        outstanding.is_slow = false;
+        outstanding.stage = Stage::Fresh;
         outstanding.deadline = next;
         self.deadlines.insert((next, transaction));
         self.repeated.insert(drawn, (transaction, now));
@@ -254,7 +275,7 @@ impl<T> Requests<T> {
             return Err(Mismatch::WrongPath);
         }
         let outstanding = self.end(transaction).ok_or(Mismatch::Unknown)?;
-        let was_slow = outstanding.is_slow || !outstanding.repetitions.is_empty();
+        let was_slow = outstanding.stage != Stage::Fresh || !outstanding.repetitions.is_empty();
         let request = outstanding.request;
         let round_trip = now.since(sent);
         self.round_trips.observe(round_trip);
@@ -275,25 +296,33 @@ impl<T> Requests<T> {
         if deadline > now {
             return None;
         }
-        let measured = self.timeouts().hard;
+        let measured = self.timeouts();
         let outstanding = self.outstanding.get_mut(&transaction)?;
-        if outstanding.is_slow || outstanding.path_failed {
+        if outstanding.stage == Stage::Silent || outstanding.path_failed {
             let outstanding = self.end(transaction)?;
+            if !outstanding.path_failed {
+                self.round_trips.observe_death();
+            }
             // A path that fails counts as well: with our own network gone every send is refused.
             if self.heard.is_none_or(|heard| outstanding.request.sent >= heard) {
                 self.silent = self.silent.saturating_add(1);
             }
             return Some(Expired::Dead(outstanding.request));
         }
-        outstanding.is_slow = true;
+        let is_slow = outstanding.stage == Stage::Fresh;
+        let sent = outstanding.request.sent;
         // The first requests of a node know no measurement when they are sent, but now they may: a
         // node that joins need not wait longer for the dead ones among them than for later ones.
-        outstanding.hard = outstanding.hard.min(outstanding.request.sent + measured);
-        outstanding.deadline = outstanding.hard;
-        let (hard, request) = (outstanding.hard, outstanding.request.clone());
+        outstanding.hard = outstanding.hard.min(sent + measured.hard);
+        (outstanding.stage, outstanding.deadline) = if is_slow {
+            (Stage::Slow, (sent + measured.silent).max(deadline).min(outstanding.hard))
+        } else {
+            (Stage::Silent, outstanding.hard)
+        };
+        let (next, request) = (outstanding.deadline, outstanding.request.clone());
         self.deadlines.remove(&(deadline, transaction));
-        self.deadlines.insert((hard, transaction));
-        Some(Expired::Slow(request))
+        self.deadlines.insert((next, transaction));
+        Some(if is_slow { Expired::Slow(request) } else { Expired::Silent(request) })
     }
 
     /// When [`Requests::poll`] will next have something; changes with every other call.
@@ -362,8 +391,8 @@ impl<T> Requests<T> {
         self.outstanding.len() + self.repeated.len() >= self.config.outstanding
     }
 
-    /// The timeouts a request sent now would get: measured, within their limits; the short one is
-    /// never the longer.
+    /// The timeouts a request sent now would get: measured, within their limits, and none longer than
+    /// the next.
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         let config = &self.config;
@@ -378,7 +407,10 @@ impl<T> Requests<T> {
         let short = measured(config.samples, config.short_quantile, config.short_percent);
         let short = short.unwrap_or(config.short_initial);
         let short = short.min(config.short_max).max(config.short_min).min(hard);
-        Timeouts { short, hard }
+        let silent = measured(config.hard_samples, 990, config.silent_percent)
+            .filter(|_| self.round_trips.deaths(1_000) >= config.silent_from);
+        let silent = silent.unwrap_or(hard).min(hard).max(short);
+        Timeouts { short, silent, hard }
     }
 
     /// The time within which `permille` thousandths of the answers of late came, to 9 %; none before

@@ -44,7 +44,8 @@ pub struct Policy {
     pub short: Option<Duration>,
     /// After which silence a contact counts as dead.
     pub hard: Duration,
-    /// How often a silent question is sent again, each time after another short timeout.
+    /// How often a silent question is sent again: all but the last time it has half of the short
+    /// timeout, and after the last nobody waits any more.
     pub repeats: u32,
 }
 
@@ -258,6 +259,8 @@ impl<'a> Picture<'a> {
                     held -= usize::from(lookup.slow(id, addr));
                     if question.sent <= policy.repeats {
                         self.send(policy, asker, question, number, now, &mut draw, &mut moments);
+                    } else if policy.repeats > 0 {
+                        lookup.silent(id, addr);
                     }
                 }
                 Moment::Dead => {
@@ -301,6 +304,8 @@ impl<'a> Picture<'a> {
     ) {
         question.sent += 1;
         if let Some(short) = policy.short {
+            let between = 1 < question.sent && question.sent <= policy.repeats;
+            let short = if between { short / 2 } else { short };
             moments.push(Reverse((now + short, number, Moment::Silent)));
         }
         let lost = self.is_lost(draw);

@@ -172,6 +172,14 @@ class RequestConfig:
     """The quantile of measured round trips the short timeout follows, in thousandths. 900."""
     short_percent: int = 125
     """The short timeout in percent of that quantile. 125: 95 % of the answers come before it."""
+    silent_percent: int = 250
+    """The silent timeout, after which nobody waits for the answer any more though it still counts, in
+    percent of the 99th percentile of round trips. 250: one answer in fifty thousand comes later,
+    and a lookup among dead contacts waits no longer than it must. What is repeated is waited for
+    until the last repetition is slow."""
+    silent_from: int = 10
+    """Of a thousand requests so many must have died of late before silence is taken for death. 10:
+    where contacts do not die, a silent one is slow, and is waited for until the hard timeout."""
     hard_initial: float = 5.0
     """The hard timeout, after which a request is dead, before anything was measured. 5 s."""
     hard_min: float = 1.0
@@ -182,11 +190,11 @@ class RequestConfig:
     """Greatest hard timeout. 10 s, the constant of most others."""
     hard_percent: int = 400
     """The hard timeout in percent of the 99th percentile of round trips. 400."""
-    repeats: int = 2
-    """How often a silent request is sent again before its hard timeout, at most 4. 2: a datagram
-    or its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for
-    twenty answers; three in a row are lost once in 15,000 times. On Mainline 0: BEP 5 knows
-    none."""
+    repeats: int = 3
+    """How often a slow request is sent again before its hard timeout, at most 4. 3: a datagram or
+    its answer is lost once in 25 times where one in fifty datagrams is, and a lookup waits for
+    twenty answers. With three in a row lost it would miss one of them once in 700 times, with four
+    once in 20,000. On Mainline 0: BEP 5 knows none."""
     samples: int = 16
     """Round trips to be measured before the short timeout follows them. 16: the 90th percentile of
     fewer is noise."""

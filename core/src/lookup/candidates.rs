@@ -29,6 +29,9 @@ pub(super) enum State {
     Asked(PathNumber),
     /// Asked and silent for the short timeout; holds no slot, but may still answer.
     Slow(PathNumber),
+    /// Asked as often as it will be, and silent for longer than answers take: nobody waits for it any
+    /// more, though should it answer, that counts.
+    Silent(PathNumber),
     /// Answered.
     Answered(PathNumber),
     /// Failed, or answered after its id had answered from elsewhere. It never comes back.
@@ -38,7 +41,9 @@ pub(super) enum State {
 impl State {
     const fn path(self) -> Option<PathNumber> {
         match self {
-            Self::Asked(path) | Self::Slow(path) | Self::Answered(path) => Some(path),
+            Self::Asked(path) | Self::Slow(path) | Self::Silent(path) | Self::Answered(path) => {
+                Some(path)
+            }
             Self::Heard | Self::Out => None,
         }
     }
@@ -124,7 +129,10 @@ impl Group<'_> {
         for entry in self.entries {
             let capabilities = entry.contact.capabilities;
             let standing = match entry.state {
-                State::Asked(owner) | State::Slow(owner) | State::Answered(owner)
+                State::Asked(owner)
+                | State::Slow(owner)
+                | State::Silent(owner)
+                | State::Answered(owner)
                     if owner != path =>
                 {
                     return (Standing::Absent, Capabilities::NONE);
@@ -133,7 +141,7 @@ impl Group<'_> {
                 State::Asked(_) => Standing::Asked,
                 State::Slow(_) => Standing::Slow,
                 State::Heard if entry.is_heard_by(path) => Standing::Open,
-                State::Heard | State::Out => continue,
+                State::Heard | State::Silent(_) | State::Out => continue,
             };
             best = (best.0.max(standing), best.1.union(capabilities));
         }
@@ -231,7 +239,7 @@ impl Candidates {
         Family::ALL.map(|family| {
             let mut seen = self.list.iter().filter(|entry| {
                 entry.family() == family
-                    && entry.state != State::Out
+                    && !matches!(entry.state, State::Out | State::Silent(_))
                     && entry.state.path().map_or(entry.is_heard_by(path), |owner| owner == path)
             });
             seen.next().map(|entry| entry.distance)
@@ -280,7 +288,7 @@ impl Candidates {
             match entry.state {
                 State::Answered(_) => return false,
                 State::Heard => waiting += 1,
-                State::Asked(_) | State::Slow(_) | State::Out => {}
+                State::Asked(_) | State::Slow(_) | State::Silent(_) | State::Out => {}
             }
         }
         if waiting >= self.addresses {
@@ -361,6 +369,7 @@ impl Candidates {
                     occupied |= other_address == address;
                     in_flight += usize::from(same_group);
                 }
+                State::Silent(_) => occupied |= other_address == address,
                 State::Answered(_) | State::Heard | State::Out => {}
             }
         }

@@ -108,6 +108,33 @@ fn a_slow_contact_frees_its_slot() {
     assert_eq!(lookup.progress().in_flight, 2);
 }
 
+/// Nobody waits for who is silent for longer than answers take; the next one takes its place.
+#[test]
+fn a_silent_contact_is_waited_for_no_longer() {
+    // Somebody asked just now, and silent at once: its slot is free.
+    let mut hasty = lookup(config(2, 1), [contact(5), contact(6)]);
+    assert_eq!(asked(&mut hasty), [5]);
+    assert!(hasty.silent(id(5), addr(5)));
+    assert_eq!(asked(&mut hasty), [6]);
+    assert!(hasty.failed(id(5), addr(5)) && !answer(&mut hasty, 5, []));
+
+    let mut lookup = lookup(config(2, 1), [contact(5), contact(6), contact(7)]);
+    assert_eq!(asked(&mut lookup), [5]);
+    lookup.slow(id(5), addr(5));
+    assert_eq!(asked(&mut lookup), [6]);
+    answer(&mut lookup, 6, [5]);
+    assert_eq!(asked(&mut lookup), [7]);
+    assert!(lookup.silent(id(5), addr(5)));
+    assert!(!lookup.silent(id(5), addr(5)) && !lookup.slow(id(5), addr(5)), "it is known");
+    assert_eq!(lookup.next(), Step::Wait, "for 7");
+    answer(&mut lookup, 7, [5]);
+    assert_eq!(lookup.next(), Step::Done, "whoever names it");
+    assert_eq!(found(&lookup), [6, 7]);
+    assert_eq!(lookup.progress().in_flight, 1);
+    assert!(answer(&mut lookup, 5, []), "its answer is welcome all the same");
+    assert_eq!(found(&lookup), [5, 6, 7]);
+}
+
 /// Mistake 13: late answers dropped.
 #[test]
 fn a_late_answer_counts() {

@@ -368,6 +368,7 @@ impl Node {
         while let Some(expired) = self.requests.poll(now) {
             match expired {
                 Expired::Slow(request) => self.handle_slow(now, &request),
+                Expired::Silent(request) => self.handle_silent(now, &request),
                 Expired::Dead(request) => {
                     self.stats.timeouts += 1;
                     let reason = if failed_path == Some(request.path) {
@@ -403,6 +404,16 @@ impl Node {
             _ => {}
         }
         self.repeat(now, request.transaction, &request.purpose);
+    }
+
+    /// Whoever is asked in a lookup and silent for so long is dead, or as good as that: the lookup goes
+    /// on without.
+    fn handle_silent(&mut self, now: Instant, request: &Request<Purpose>) {
+        if let Purpose::Step { operation, contact, .. } = request.purpose {
+            self.with_operation(now, operation, |_, running| {
+                running.lookup.silent(contact.id, contact.addr());
+            });
+        }
     }
 
     fn handle_dead(&mut self, now: Instant, request: Request<Purpose>, reason: PeerFailure) {

@@ -194,9 +194,7 @@ impl Node {
     /// Takes up the operation's next key: a lookup of its own, with all the time of the first.
     fn go_on_to(&mut self, now: Instant, id: u64, operation: &mut Operation, target: Id) {
         // What is still open was about the key before.
-        if operation.lookup.progress().in_flight > 0 {
-            self.requests.cancel(|purpose| purpose.operation() == Some(id));
-        }
+        self.abandon(id, operation);
         operation.target = target;
         operation.tokens.clear();
         operation.stage = Stage::Looking;
@@ -389,10 +387,17 @@ impl Node {
             lookup.widen(bound);
         }
         for family in families.iter() {
-            let closest = self.table(family).closest(target, Filter::default().or_doubtful());
             // Those beyond the k closest are asked where nearer ones fail: a lookup whose first
             // contacts are all dead would else end, in the midst of a table that others are in.
-            lookup.start(closest.take(k.saturating_mul(START)));
+            let most = k.saturating_mul(START);
+            let table = self.table(family);
+            let sound: Vec<Contact> = table.closest(target, Filter::default()).take(most).collect();
+            // Whoever failed of late is only in the way, unless there is nobody else.
+            if sound.len() < k {
+                let all = table.closest(target, Filter::default().or_doubtful());
+                lookup.start(all.take(most));
+            }
+            lookup.start(sound);
         }
         lookup
     }
@@ -408,9 +413,7 @@ impl Node {
             self.background = self.background.saturating_sub(1);
         }
         self.deadlines.remove(&(operation.deadline, id));
-        if operation.pending > 0 || operation.lookup.progress().in_flight > 0 {
-            self.requests.cancel(|purpose| purpose.operation() == Some(id));
-        }
+        self.abandon(id, &operation);
         if operation.closest.is_empty() {
             operation.keep_closest(self.config.lookup.k);
         }
@@ -433,6 +436,20 @@ impl Node {
         totals.elapsed = now.since(operation.started);
         let closest = core::mem::take(&mut operation.closest);
         self.tell(&operation, Event::Done { operation: OperationId(id), outcome, closest, totals });
+    }
+
+    /// Forgets the questions of an operation, but for those to contacts that are as good as dead: when
+    /// their time is up the table is to know.
+    fn abandon(&mut self, id: u64, operation: &Operation) {
+        let lookup = &operation.lookup;
+        if operation.pending == 0 && lookup.progress().in_flight == 0 {
+            return;
+        }
+        self.requests.cancel(|purpose| {
+            purpose.operation() == Some(id)
+                && !matches!(purpose, Purpose::Step { contact, .. }
+                    if lookup.is_silent(contact.id, contact.addr()))
+        });
     }
 
     /// There is nobody to keep our search entry: then we do, for whoever comes and asks us.

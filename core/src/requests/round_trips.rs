@@ -16,14 +16,16 @@ const BUCKETS: usize = (OCTAVES * PER_OCTAVE) as usize;
 pub(super) struct RoundTrips {
     counts: [u32; BUCKETS],
     total: u32,
-    /// Round trips after which all counts are halved.
+    /// Requests that nobody answered.
+    died: u32,
+    /// Round trips and deaths after which all counts are halved.
     memory: u32,
 }
 
 impl RoundTrips {
     pub(super) fn new(memory: u32) -> Self {
         // Of fewer than two nothing would be left after a halving.
-        Self { counts: [0; BUCKETS], total: 0, memory: memory.max(2) }
+        Self { counts: [0; BUCKETS], total: 0, died: 0, memory: memory.max(2) }
     }
 
     pub(super) fn total(&self) -> u32 {
@@ -35,7 +37,25 @@ impl RoundTrips {
             *count += 1;
             self.total += 1;
         }
-        if self.total > self.memory {
+        self.fade();
+    }
+
+    /// Nobody answered.
+    pub(super) fn observe_death(&mut self) {
+        self.died += 1;
+        self.fade();
+    }
+
+    /// How many of so many requests nobody answered.
+    pub(super) fn deaths(&self, of: u32) -> u32 {
+        let all = u64::from(self.total) + u64::from(self.died);
+        // At most `of`.
+        (u64::from(self.died) * u64::from(of)).checked_div(all).unwrap_or(0) as u32
+    }
+
+    fn fade(&mut self) {
+        if self.total.saturating_add(self.died) > self.memory {
+            self.died /= 2;
             for count in &mut self.counts {
                 *count /= 2;
             }

@@ -28,6 +28,7 @@ fn run_out(requests: &mut Requests<u8>) -> Vec<(u64, &'static str, u8)> {
         assert!(requests.poll(due - Duration::from_micros(1)).is_none(), "too early");
         said.push(match requests.poll(due).expect("due") {
             Expired::Slow(request) => (at, "slow", request.purpose),
+            Expired::Silent(request) => (at, "silent", request.purpose),
             Expired::Dead(request) => (at, "dead", request.purpose),
         });
     }
@@ -130,8 +131,9 @@ fn a_request_is_slow_once_and_then_dead() {
     for (at, purpose) in [(0, 1), (100, 2)] {
         requests.start(Instant::from_millis(at), path(1), None, purpose, &mut rng).expect("room");
     }
-    let expected = [(500, "slow", 1), (600, "slow", 2), (5_000, "dead", 1), (5_100, "dead", 2)];
-    assert_eq!(run_out(&mut requests), expected);
+    let both = |at, purpose| [(at, "silent", purpose), (at, "dead", purpose)];
+    let expected = [[(500, "slow", 1), (600, "slow", 2)], both(5_000, 1), both(5_100, 2)];
+    assert_eq!(run_out(&mut requests), expected.concat());
 }
 
 /// Mistake 13: late answers dropped.
@@ -154,25 +156,47 @@ fn a_late_answer_counts_until_the_hard_timeout() {
 fn timeouts_follow_what_was_measured() {
     let mut requests = Requests::new(RequestConfig::default());
     let timeouts = |requests: &Requests<u8>| {
-        let Timeouts { short, hard } = requests.timeouts();
-        (short.as_millis() as u64, hard.as_millis() as u64)
+        let Timeouts { short, silent, hard } = requests.timeouts();
+        [short, silent, hard].map(|timeout| timeout.as_millis() as u64)
     };
     let now = Instant::EPOCH;
     measure(&mut requests, now, millis(800), 3);
-    assert_eq!(timeouts(&requests), (500, 5_000), "three are too few to be believed");
+    assert_eq!(timeouts(&requests), [500, 5_000, 5_000], "three are too few to be believed");
     measure(&mut requests, now, millis(800), 12);
-    let (short, hard) = timeouts(&requests);
+    let [short, silent, hard] = timeouts(&requests);
     assert!(
         short == 500 && (3_200..3_700).contains(&hard),
         "fifteen, the hard one: {short} {hard}"
     );
+    assert_eq!(silent, hard, "nobody has died");
     measure(&mut requests, now, millis(800), 1);
-    let (short, hard) = timeouts(&requests);
+    let [short, silent, hard] = timeouts(&requests);
     assert!((1_000..1_150).contains(&short) && (3_200..3_700).contains(&hard), "{short} {hard}");
+    assert_eq!(silent, hard);
     measure(&mut requests, now, Duration::from_micros(300), 2_000);
-    assert_eq!(timeouts(&requests), (50, 1_000), "not below their floors");
+    assert_eq!(timeouts(&requests), [50, 1_000, 1_000], "not below their floors");
     measure(&mut requests, now, Duration::from_secs(9), 2_000);
-    assert_eq!(timeouts(&requests), (1_500, 10_000), "not above their ceilings");
+    assert_eq!(timeouts(&requests), [1_500, 10_000, 10_000], "not above their ceilings");
+}
+
+/// Silence means death where others have died, and a slow answer where nobody has.
+#[test]
+fn nobody_waits_long_for_the_silent_where_contacts_die() {
+    let mut requests = Requests::new(RequestConfig::default());
+    let now = Instant::from_secs(10);
+    measure(&mut requests, now, millis(100), 400);
+    let silent = |requests: &Requests<u8>| requests.timeouts().silent.as_millis();
+    assert_eq!(silent(&requests), requests.timeouts().hard.as_millis());
+    silence(&mut requests, now, 4);
+    assert_eq!(silent(&requests), 1_000, "less than one in a hundred");
+    silence(&mut requests, now, 1);
+    assert!((250..290).contains(&silent(&requests)), "{}", silent(&requests));
+    let later = Instant::from_secs(20);
+    requests.start(later, path(1), None, 0, &mut rng()).expect("room");
+    let said = run_out(&mut requests);
+    assert!(said[1].1 == "silent" && said[1].0 < 20_290 && said[2] == (21_000, "dead", 0));
+    measure(&mut requests, now, millis(100), 2_000);
+    assert_eq!(silent(&requests), 1_000, "and that was long ago");
 }
 
 /// The first requests are sent before anything was measured; what is measured meanwhile shortens the
@@ -238,7 +262,8 @@ fn a_path_that_failed_ends_its_requests_at_once() {
         requests.start(now, path(n), None, n, &mut rng).expect("room");
     }
     requests.path_failed(now + millis(3), path(2));
-    let expected = [(1_003, "dead", 2), (1_500, "slow", 1), (6_000, "dead", 1)];
+    let expected =
+        [(1_003, "dead", 2), (1_500, "slow", 1), (6_000, "silent", 1), (6_000, "dead", 1)];
     assert_eq!(run_out(&mut requests), expected);
     // With our own network gone every send is refused: ten in a row and it is we who are offline.
     assert_eq!(requests.silent_streak(), 2);
@@ -256,9 +281,9 @@ fn a_silent_request_is_repeated_and_stays_one_request() {
     assert!(matches!(requests.poll(slow), Some(Expired::Slow(_))));
     let second = requests.repeat(slow, first, &mut rng).expect("silent");
     assert_eq!(requests.repeat(slow, first, &mut rng), None, "silent again first");
-    assert_eq!(requests.poll_timeout(), Some(slow + millis(500)));
-    assert!(matches!(requests.poll(slow + millis(500)), Some(Expired::Slow(r)) if r.purpose == 7));
-    let third = requests.repeat(slow + millis(500), first, &mut rng).expect("silent again");
+    assert_eq!(requests.poll_timeout(), Some(slow + millis(250)));
+    assert!(matches!(requests.poll(slow + millis(250)), Some(Expired::Slow(r)) if r.purpose == 7));
+    let third = requests.repeat(slow + millis(250), first, &mut rng).expect("silent again");
     assert!(first != second && second != third && first != third);
     assert_eq!(requests.len(), 1);
     // The second is answered: its own round trip counts, and the others are over with it.
@@ -279,39 +304,43 @@ fn a_repeated_request_dies_once_and_in_time() {
     let mut rng = rng();
     let now = Instant::from_secs(1);
     let first = requests.start(now, path(1), Some(PEER), 7, &mut rng).expect("room");
-    let (mut slow, mut dead) = (0, Vec::new());
+    let (mut slow, mut silent, mut dead) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(due) = requests.poll_timeout() {
         match requests.poll(due).expect("due") {
             Expired::Slow(request) => {
-                slow += 1;
+                slow.push(due);
                 requests.repeat(due, request.transaction, &mut rng);
             }
+            Expired::Silent(_) => silent.push(due),
             Expired::Dead(_) => dead.push(due),
         }
     }
-    assert_eq!((slow, dead), (3, [now + millis(5_000)].into()));
+    // Half of the short timeout for each repetition but the last.
+    assert_eq!(slow, [500, 750, 1_000, 1_500].map(|ms| now + millis(ms)));
+    assert_eq!((silent, dead), ([now + millis(5_000)].into(), [now + millis(5_000)].into()));
     assert_eq!(requests.silent_streak(), 1);
     assert_eq!(requests.answer(now + millis(5_001), first, path(1), PEER), Err(Mismatch::Unknown));
 }
 
 /// The obvious way to keep requests, as an oracle.
 #[derive(Default)]
-struct Model(Vec<(Request<u8>, bool, Instant)>);
+struct Model(Vec<(Request<u8>, u8, Instant)>);
 
 impl Model {
     /// What is due by `now`, the earliest first.
-    fn due(&mut self, now: Instant) -> Option<(bool, u64)> {
+    fn due(&mut self, now: Instant) -> Option<(u8, u64)> {
         let due = self.0.iter().map(|(request, _, at)| (*at, request.transaction));
         let (at, transaction) = due.min().filter(|(at, _)| *at <= now)?;
         let i = self.0.iter().position(|(request, ..)| request.transaction == transaction)?;
-        let (request, is_slow, deadline) = &mut self.0[i];
+        let (request, passed, deadline) = &mut self.0[i];
         assert_eq!(*deadline, at);
-        if *is_slow {
-            self.0.remove(i);
-            return Some((true, transaction));
+        *passed += 1;
+        let passed = *passed;
+        match passed {
+            1 | 2 => *deadline = request.sent + millis(300),
+            _ => drop(self.0.remove(i)),
         }
-        (*is_slow, *deadline) = (true, request.sent + millis(300));
-        Some((false, transaction))
+        Some((passed, transaction))
     }
 }
 
@@ -340,7 +369,7 @@ proptest! {
                 0 | 1 => match requests.start(now, path(n), Some(PEER), n, &mut rng) {
                     Ok(transaction) => {
                         let request = *requests.request(transaction).expect("just started");
-                        model.0.push((request, false, now + millis(100)));
+                        model.0.push((request, 0, now + millis(100)));
                     }
                     Err(purpose) => prop_assert!(purpose == n && model.0.len() == 5),
                 },
@@ -365,8 +394,9 @@ proptest! {
                 }
                 _ => loop {
                     let polled = requests.poll(now).map(|expired| match expired {
-                        Expired::Slow(request) => (false, request.transaction),
-                        Expired::Dead(request) => (true, request.transaction),
+                        Expired::Slow(request) => (1, request.transaction),
+                        Expired::Silent(request) => (2, request.transaction),
+                        Expired::Dead(request) => (3, request.transaction),
                     });
                     prop_assert_eq!(polled, model.due(now));
                     if polled.is_none() {

@@ -47,7 +47,7 @@ fn a_lookup_in_a_picture_is_like_the_real_one() {
         let (asker, target) = (net.random_live(), net.random_id());
         let timing = {
             let picture = Picture::of(&net);
-            let policy = Policy::adaptive(20, 3, 2, picture.learnt(asker));
+            let policy = Policy::adaptive(20, 3, 3, picture.learnt(asker));
             picture.lookup(Tables::Real, &policy, asker, target, number)
         };
         assert!(timing.exact && timing.first.is_some_and(|first| first <= timing.complete));
@@ -76,7 +76,7 @@ fn classical_policies_are_slower_where_contacts_are_dead() {
         for number in 0..40 {
             let (asker, target) = (net.random_live(), net.random_id());
             let picture = Picture::of(net);
-            let own = Policy::adaptive(8, 3, 2, picture.learnt(asker));
+            let own = Policy::adaptive(8, 3, 3, picture.learnt(asker));
             let policy = policy.unwrap_or(own);
             timings.push(picture.lookup(Tables::Real, &policy, asker, target, number));
         }

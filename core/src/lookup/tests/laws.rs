@@ -123,10 +123,12 @@ proptest! {
                 4 => lookup.heard(Some((who, at)), named),
                 5 => lookup.start(named),
                 6 if a == 0 && b == 0 => lookup.widen(who.distance(Id::ZERO)),
+                7 => { lookup.silent(who, at); }
                 _ => {}
             }
-            if what != 6 && what != 7 {
-                held.retain(|held| (held.id, held.addr()) != (who, at) || what > 3);
+            if what != 6 {
+                let waits = (4..7).contains(&what);
+                held.retain(|held| (held.id, held.addr()) != (who, at) || waits);
             }
             while let Step::Ask(contact) = lookup.next() {
                 prop_assert_ne!(contact.id, id(7));
