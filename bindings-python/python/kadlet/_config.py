@@ -142,9 +142,10 @@ class EstimateConfig:
     """Lookups whose density is remembered; the estimate is their median. 32: the median of samples
     that scatter by 23 % (k = 20) scatters by 5 %, and an attacker must sit at 16 random
     targets."""
-    enough: int = 5
-    """Lookups before there is an estimate. 5: one lookup alone, near an attacked key, says
-    nothing."""
+    enough: int = 3
+    """Lookups before there is an estimate. 3, of which one that somebody crowds is outvoted: a
+    join alone makes as many in a network of a hundred, and who joined just now is to store
+    under protection too."""
     closest: int = 5
     """Contacts a lookup must have found to be a sample. 5: fewer scatter by more than half."""
 
