@@ -1,0 +1,62 @@
+//! The three systems side by side, small: a seeded simulation has no noise, so every number is
+//! expected exactly.
+
+use core::fmt::Write;
+
+use kadlet_sim::compare::{Comparison, Group, Row, System, Timeline};
+use kadlet_sim::snapshot;
+
+fn comparison(size: u32) -> Comparison {
+    let mut comparison = Comparison::new(1);
+    (comparison.sizes, comparison.timeline) = (vec![size], Timeline::SHORT);
+    comparison.queries = 40;
+    comparison
+}
+
+fn run(comparison: &Comparison, threads: usize) -> Vec<Row> {
+    comparison.run(threads, &|_| {}).expect("a network that grows")
+}
+
+fn of(rows: &[Row], system: System) -> &Row {
+    rows.iter().find(|row| row.system == system).expect("a row of each system")
+}
+
+#[test]
+fn numbers_and_report_are_as_they_were() {
+    let comparison = comparison(120);
+    let rows = run(&comparison, 2);
+    let mut text = String::new();
+    for row in &rows {
+        for figure in row.figures() {
+            let (system, of) = (row.system.name(), figure.of.unwrap_or(0));
+            let (name, value, unit) = (figure.name, figure.value, figure.unit);
+            writeln!(text, "{system:9} {name:28} {value:14.3} {unit} of {of}").expect("a string");
+        }
+    }
+    snapshot::check("compare.txt", &text);
+    for (name, page) in comparison.report(&rows) {
+        if name == "report.md" || name == "misfortune.svg" || name == "query-bytes.svg" {
+            snapshot::check(&format!("compare-{name}"), &page);
+        }
+    }
+    let kademlia = of(&rows, System::Kademlia);
+    let (napster, gnutella) = (of(&rows, System::Napster), of(&rows, System::Gnutella));
+    // What every introduction says: a hundred nodes are few enough for a flood to find nearly all;
+    // without its one server Napster finds nothing; and a table that is spread over all needs
+    // nobody in particular.
+    assert!(gnutella.steady.of(Group::RareKey).success() >= 0.9);
+    assert_eq!(napster.one.of(Group::Aftermath).found, 0);
+    assert!(kademlia.steady.of(Group::Mixed).success() >= 0.95);
+    assert!(kademlia.random.of(Group::Aftermath).success() >= 0.95);
+}
+
+#[test]
+fn one_seed_one_result_for_any_number_of_threads() {
+    let mut comparison = comparison(100);
+    comparison.queries = 8;
+    let lines = |rows: &[Row]| rows.iter().map(|row| row.json(1)).collect::<Vec<_>>();
+    let (one, three) = (run(&comparison, 1), run(&comparison, 3));
+    assert_eq!(lines(&one), lines(&three));
+    comparison.seed = 2;
+    assert_ne!(lines(&one), lines(&run(&comparison, 2)));
+}
