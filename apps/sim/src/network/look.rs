@@ -126,7 +126,7 @@ impl Network {
         sum
     }
 
-    /// A number over every datagram and event so far, if [`SimConfig::trace`] is set.
+    /// A number over every datagram and event so far, if [`SimConfig::trace`](crate::SimConfig::trace) is set.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         let mut sum = Trace::default();

@@ -44,7 +44,7 @@ impl Network {
     /// Runs until the operation is done and gives what was said of it.
     ///
     /// # Errors
-    /// If it is not done after [`SimConfig::patience`], or its node was killed.
+    /// If it is not done after [`SimConfig::patience`](crate::SimConfig::patience), or its node was killed.
     pub fn wait(&mut self, operation: Operation) -> Result<Report, NotAtRest> {
         let start = self.now;
         let limit = start + self.config.patience;
