@@ -81,6 +81,29 @@ fn method(scenario: &Scenario, runs: &[Run], what: &str) -> String {
     )
 }
 
+/// The settings that differ among the runs, in words.
+fn varying(runs: &[Run], settings: &[(String, String)], except: Option<usize>) -> Vec<String> {
+    let differs = |at: usize, value: &String| {
+        runs.iter().any(|run| run.settings.get(at).is_some_and(|(_, other)| other != value))
+    };
+    let named = settings
+        .iter()
+        .enumerate()
+        .filter(|(at, (_, value))| Some(*at) != except && differs(*at, value));
+    named.map(|(_, (key, value))| format!("{key} = {value}")).collect()
+}
+
+/// A figure's name in words.
+fn words(name: &str) -> String {
+    let (what, quantile) = match name.rsplit_once("_p") {
+        Some((what, "50")) => (what, ", median"),
+        Some((what, "95")) => (what, ", 95 % are faster"),
+        Some((what, "99")) => (what, ", 99 % are faster"),
+        _ => (name, ""),
+    };
+    format!("{}{quantile}", what.replace("ideal_", "ideal tables, ").replace('_', " "))
+}
+
 /// A setting as a number on an axis.
 fn position(key: &str, value: &str) -> Option<f64> {
     Some(match find_key(key)?.takes.read(value).ok()? {
@@ -108,10 +131,10 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
     let Some((at, key, places)) = axis else { return Vec::new() };
     let wide = places
         .first()
-        .is_some_and(|low| *low > 0.0 && places.last().is_some_and(|high| high / low >= 20.0));
+        .is_some_and(|low| *low > 0.0 && places.last().is_some_and(|high| high / low >= 8.0));
     let scale = if wide { Scale::Log } else { Scale::Linear };
     let known = find_key(&key);
-    let title = known.map_or(key.as_str(), |key| key.about).trim_end_matches('.').to_owned();
+    let title = known.map_or(key.as_str(), |key| key.about).trim_end_matches('.');
     let x = match known.map(|key| key.takes) {
         Some(crate::scenario::Takes::Share) => {
             Axis { title: format!("{key}: {title}"), scale: Scale::Linear, percent: true }
@@ -129,13 +152,8 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
                 else {
                     continue;
                 };
-                let others: Vec<_> = settings
-                    .iter()
-                    .enumerate()
-                    .filter(|(number, _)| *number != at)
-                    .map(|(_, (key, value))| format!("{key} = {value}"))
-                    .collect();
-                let label = [vec![(*name).to_owned()], others].concat().join(", ");
+                let others = varying(runs, settings, Some(at));
+                let label = [vec![words(name)], others].concat().join(", ");
                 let line = match lines.iter().position(|line| line.name == label) {
                     Some(found) => &mut lines[found],
                     None => {
@@ -176,8 +194,7 @@ fn distributions(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
     let groups = groups(runs);
     let mut lines = Vec::new();
     for (settings, of) in &groups {
-        let named: Vec<_> =
-            settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let named = varying(runs, settings, None);
         let kinds = of.first()?.figures.1.iter().map(|it| it.name);
         for (number, kind) in kinds.enumerate() {
             let mut values: Vec<f64> = of
@@ -230,8 +247,7 @@ fn over_time(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
     let all = names(runs);
     let mut lines: Vec<Line> = Vec::new();
     for (settings, of) in groups(runs) {
-        let named: Vec<_> =
-            settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let named = varying(runs, settings, None);
         for (name, _) in all.iter().filter(|(_, unit)| *unit == "share") {
             let (Some((what, minutes)), Some(it)) = (moment(name), over(&of, name)) else {
                 continue;
