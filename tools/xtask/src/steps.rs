@@ -136,7 +136,8 @@ fn trace_wasm(cx: &Context) -> Result<(), Stop> {
     cx.needs_node()?;
     cx.needs_target("wasm32-unknown-unknown")?;
     let target = ["--target", "wasm32-unknown-unknown"];
-    let program = ["--package", "kadlet-sim", "--bin", "trace"];
+    // Without the command line: signals and terminals are not to be had there.
+    let program = ["--package", "kadlet-sim", "--bin", "trace", "--no-default-features"];
     run(cx.cargo(&["build", "--locked"]).args(program).args(target))?;
     let wasm = cx.target.join("wasm32-unknown-unknown/debug/trace.wasm");
     run(cx.command("node").args(["-e", CALL_MAIN]).arg(wasm))
@@ -145,7 +146,8 @@ fn trace_wasm(cx: &Context) -> Result<(), Stop> {
 fn trace_miri(cx: &Context) -> Result<(), Stop> {
     cx.needs_miri()?;
     let target = ["--target", "s390x-unknown-linux-gnu"];
-    let program = ["--package", "kadlet-sim", "--bin", "trace"];
+    // Without the command line: signals and terminals are not to be had there.
+    let program = ["--package", "kadlet-sim", "--bin", "trace", "--no-default-features"];
     let small = ["--", "small"];
     run(cx.nightly_cargo(&["miri", "run", "--locked"]).args(program).args(target).args(small))
 }
