@@ -3,41 +3,14 @@
 
 use kadlet_core::wire::native::Native;
 use kadlet_core::wire::{Body, Message, Method, Query};
-use kadlet_core::{Config, GetQuery, Network as NetworkName, PutOptions, Rejected, Rng, Transmit};
+use kadlet_core::{Config, GetQuery, Network as NetworkName, PutOptions, Rejected};
+use kadlet_sim::experiment::versions::later_version;
 use kadlet_sim::{Network, NodeOptions, SimConfig};
 
 use crate::{K, MINUTE, immutable, quality};
 
-/// Where things are in the frozen header (docs/protocol.md).
-const KIND: usize = 12;
-const METHOD: core::ops::Range<usize> = 14..16;
-const TRANSACTION: core::ops::Range<usize> = 16..24;
-const QUERY: u8 = 0;
-/// A method and a field of a later version.
+/// A method of a later version.
 const NEW_METHOD: u16 = 700;
-const NEW_FIELD: u16 = 77;
-const MAX_DATAGRAM: usize = 1_232;
-
-/// What a later version sends: fields that nobody knows, in every message with room for them, and
-/// for every other lookup step a method that nobody knows beside it.
-fn later_version(rng: &mut Rng, mut transmit: Transmit) -> Vec<Transmit> {
-    let bytes: [u8; 9] = rng.bytes();
-    // Tag with the critical bit not set, as a varint of two bytes; length; content.
-    let tag = NEW_FIELD << 1;
-    let field = [tag as u8 | 0x80, (tag >> 7) as u8, bytes.len() as u8];
-    if transmit.payload.len() + field.len() + bytes.len() <= MAX_DATAGRAM {
-        transmit.payload.extend(field);
-        transmit.payload.extend(bytes);
-    }
-    let mut sent = vec![transmit.clone()];
-    let find_node = Method::FindNode.code().to_be_bytes();
-    if transmit.payload[KIND] == QUERY && transmit.payload[METHOD] == find_node && rng.one_in(2) {
-        transmit.payload[METHOD].copy_from_slice(&NEW_METHOD.to_be_bytes());
-        transmit.payload[TRANSACTION].copy_from_slice(&rng.bytes::<8>());
-        sent.push(transmit);
-    }
-    sent
-}
 
 fn mixed(seed: u64, later_percent: usize) -> Network {
     let mut net = Network::new(SimConfig::with_seed(seed));
