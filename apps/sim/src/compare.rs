@@ -26,7 +26,7 @@ use crate::content::ContentPlan;
 use crate::link::LinkModel;
 use crate::network::SimConfig;
 use crate::report::NotAtRest;
-pub use figures::{Answers, Tally, Upkeep, quantile};
+pub use figures::{Answers, Tally, Upkeep};
 use kademlia::Kademlia;
 pub use report::Page;
 use script::Script;

@@ -133,14 +133,6 @@ impl Upkeep {
     }
 }
 
-/// The value below which so many thousandths of sorted values lie (nearest rank); not a number if
-/// there are none.
-#[must_use]
-pub fn quantile(sorted: &[f64], permille: usize) -> f64 {
-    let rank = (sorted.len() * permille).div_ceil(1_000).max(1) - 1;
-    sorted.get(rank).copied().unwrap_or(f64::NAN)
-}
-
 /// Counts of a simulation are far below 2^53.
 pub(super) fn ratio(part: u64, of: u64) -> f64 {
     part as f64 / of as f64

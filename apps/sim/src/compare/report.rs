@@ -2,10 +2,11 @@
 
 use core::fmt::Write;
 
-use super::figures::{Answers, Tally, quantile};
+use super::figures::{Answers, Tally};
 use super::plot::{Bars, Line, Plot, Unit};
 use super::script::Group;
 use super::{Comparison, Row, System};
+use crate::quality::quantile;
 
 /// A file of the report: its name and what is in it.
 pub type Page = (String, String);

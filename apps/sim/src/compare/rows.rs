@@ -2,10 +2,11 @@
 
 use core::fmt::Write;
 
-use super::figures::{Tally, quantile};
+use super::figures::Tally;
 use super::script::Group;
 use super::{Row, System};
 use crate::experiment::figures::Figure;
+use crate::quality::quantile;
 
 /// The names of what is measured of one group of queries.
 macro_rules! names {
