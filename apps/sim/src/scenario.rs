@@ -27,6 +27,9 @@ pub use quantity::{Quantity, Takes};
 const STRATEGIES: &[&str] =
     &["silent", "closest-lies", "forged-lies", "plausible-lies", "poison", "forgetful"];
 
+/// Shares that are counted in whole percents.
+const WHOLE: [&str; 5] = ["dead", "own", "part", "gone", "later"];
+
 /// A scenario that can be run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
@@ -157,6 +160,11 @@ impl Scenario {
         }
         let value =
             key.takes.read(text).map_err(|expected| format!("{name}: expected {expected}"))?;
+        if let (Quantity::Share(share), true) = (value, WHOLE.contains(&name))
+            && share % 10_000 != 0
+        {
+            return Err(format!("{name}: expected whole percents, not `{text}`"));
+        }
         self.values.insert(key.name, value);
         Ok(())
     }
@@ -172,10 +180,21 @@ impl Scenario {
                 format!("{key} is {count}, but of {nodes} nodes at most {most} can be: raise nodes or lower {key}")
             })
         };
+        if self.choice("sessions") != "forever" {
+            let (scale, shape) = (self.time("session_scale"), self.number("session_shape"));
+            if scale < Duration::from_secs(1) || !(0.2..=10.0).contains(&shape) {
+                return Err("sessions need a session_scale of at least 1 s and a session_shape from 0.2 to 10: shorter ones end as they begin".to_owned());
+            }
+        }
         match self.kind {
             Kind::SybilRandom => {
                 let hostile = nodes * u64::from(self.share("hostile_share")) / 1_000_000;
                 fits("hostile_share", hostile, nodes.saturating_sub(2))
+            }
+            Kind::FlashCrowd
+                if self.time("within").as_micros() < u128::from(self.count("newcomers")) =>
+            {
+                Err("within is too short for so many newcomers: give each a microsecond".to_owned())
             }
             Kind::HalfDead => {
                 let left = nodes - nodes * u64::from(self.share("dead")) / 1_000_000;
@@ -187,7 +206,7 @@ impl Scenario {
         }
     }
 
-    /// The keys that are not what the library's file or the default says, with their values.
+    /// All keys that mean something here, with their values.
     #[must_use]
     pub fn values(&self) -> Vec<(&'static str, Quantity)> {
         KEYS.iter()
@@ -199,6 +218,15 @@ impl Scenario {
     fn get(&self, name: &str) -> Quantity {
         if let Some(value) = self.values.get(name) {
             return *value;
+        }
+        // The wire has numbers of its own.
+        if self.values.get("wire") == Some(&Quantity::Choice("mainline")) {
+            let config = kadlet_core::Config::mainline();
+            match name {
+                "k" => return Quantity::Count(config.lookup.k as u64),
+                "alpha" => return Quantity::Count(config.lookup.alpha as u64),
+                _ => {}
+            }
         }
         match find_key(name).map(|key| key.takes.read(key.default)) {
             Some(Ok(value)) => value,
@@ -359,6 +387,26 @@ mod tests {
         }
     }
 
+    /// What would never end, or be counted as something else, is refused.
+    #[test]
+    fn what_cannot_be_run_is_refused() {
+        for (text, expected) in [
+            ("kind = \"flood\"\nwire = \"mainline\"", "test.toml, line 2: wire means nothing in"),
+            (
+                "kind = \"half-dead\"\ndead = \"12.5 %\"",
+                "test.toml, line 2: dead: expected whole percents",
+            ),
+            (
+                "kind = \"lookups\"\nsessions = \"weibull\"\nsession_scale = \"0 s\"",
+                "test.toml: sessions need",
+            ),
+            ("kind = \"flash-crowd\"\nwithin = \"0 s\"", "test.toml: within is too short"),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
     #[test]
     fn unknown_names_are_told_what_is_like_them() {
         let error = Scenario::named("chrun").expect_err("there is none").to_string();
@@ -373,6 +421,8 @@ mod tests {
         let mut scenario = Scenario::named("steady").expect("in the library");
         scenario.set("alpha", "5").expect("a count");
         assert_eq!(scenario.count("alpha"), 5);
+        scenario.set("wire", "mainline").expect("a wire");
+        assert_eq!((scenario.count("alpha"), scenario.count("k")), (5, 8));
         let error = scenario.set("alpha", "five").expect_err("no count").to_string();
         assert!(error.starts_with("--set alpha=five: alpha: expected a whole number"), "{error}");
     }

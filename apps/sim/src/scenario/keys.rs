@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = &[
         "wire",
         Takes::Choice(&["native", "mainline"]),
         "native",
-        ALL,
+        FRIENDLY,
         "Which wire the nodes speak, with the settings that belong to it.",
     ),
     key(
@@ -121,9 +121,15 @@ pub const KEYS: &[Key] = &[
         Takes::Count(1, 64),
         "20",
         ALL,
-        "Contacts in a bucket, and how many a lookup looks for.",
+        "Contacts in a bucket, and how many a lookup looks for; on Mainline 8 without it.",
     ),
-    key("alpha", Takes::Count(1, 64), "3", ALL, "Requests of a lookup under way at once."),
+    key(
+        "alpha",
+        Takes::Count(1, 64),
+        "3",
+        ALL,
+        "Requests of a lookup under way at once; on Mainline its own number without it.",
+    ),
     key(
         "b",
         Takes::Count(1, 8),

@@ -55,14 +55,10 @@ impl Scenario {
             }
             Kind::Nat => {
                 let mut it = Nats::new(setting());
-                // The world of the experiment, as far as the file does not say otherwise.
+                // The shares of the file, not those the experiment has of its own.
                 let link = &mut it.setting.sim.link;
-                if self.values.contains_key("loss") {
-                    link.loss = self.share("loss");
-                }
-                if self.values.contains_key("apart") {
-                    link.pairs.unreachable = self.share("apart");
-                }
+                link.loss = self.share("loss");
+                link.pairs.unreachable = self.share("apart");
                 it.values = self.size("values");
                 it.run()
             }
@@ -97,14 +93,8 @@ impl Scenario {
             "mainline" => Config::mainline(),
             _ => Config::default(),
         };
-        let set = |key: &str| self.values.contains_key(key);
-        // Mainline has its own k and α, as long as the file does not say otherwise.
-        if set("k") || self.choice("wire") == "native" {
-            (config.table.k, config.lookup.k) = (self.size("k"), self.size("k"));
-        }
-        if set("alpha") || self.choice("wire") == "native" {
-            config.lookup.alpha = self.size("alpha");
-        }
+        (config.table.k, config.lookup.k) = (self.size("k"), self.size("k"));
+        config.lookup.alpha = self.size("alpha");
         config.table.b = u32::try_from(self.count("b")).unwrap_or(1);
         config.lookup.paths = self.size("paths");
         config
