@@ -450,6 +450,10 @@ impl Lookup {
                 continue;
             }
             waits |= standing == Standing::Asked;
+            if waits && counts.busy >= self.slots(&counts) {
+                // Nobody can be asked: that somebody is waited for is all there is to know.
+                return Ok(Want::Wait);
+            }
             tally.seen += 1;
             tally.capable += usize::from(capable);
         }

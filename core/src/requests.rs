@@ -396,20 +396,18 @@ impl<T> Requests<T> {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         let config = &self.config;
-        let measured = |samples: u32, permille: u32, percent: u32| {
-            let enough = self.round_trips.total() >= samples;
-            let quantile = self.round_trips.quantile(permille).filter(|_| enough)?;
-            Some(quantile.saturating_mul(percent) / 100)
-        };
-        let hard =
-            measured(config.hard_samples, 990, config.hard_percent).unwrap_or(config.hard_initial);
+        let enough = |samples: u32| self.round_trips.total() >= samples;
+        let quantile = |permille: u32| self.round_trips.quantile(permille);
+        let percent = |of: Duration, percent: u32| of.saturating_mul(percent) / 100;
+        let longest = if enough(config.hard_samples) { quantile(990) } else { None };
+        let hard = longest.map_or(config.hard_initial, |of| percent(of, config.hard_percent));
         let hard = hard.min(config.hard_max).max(config.hard_min);
-        let short = measured(config.samples, config.short_quantile, config.short_percent);
-        let short = short.unwrap_or(config.short_initial);
+        let short = if enough(config.samples) { quantile(config.short_quantile) } else { None };
+        let short = short.map_or(config.short_initial, |of| percent(of, config.short_percent));
         let short = short.min(config.short_max).max(config.short_min).min(hard);
-        let silent = measured(config.hard_samples, 990, config.silent_percent)
-            .filter(|_| self.round_trips.deaths(1_000) >= config.silent_from);
-        let silent = silent.unwrap_or(hard).min(hard).max(short);
+        let silent = longest.filter(|_| self.round_trips.deaths(1_000) >= config.silent_from);
+        let silent = silent.map_or(hard, |of| percent(of, config.silent_percent));
+        let silent = silent.min(hard).max(short);
         Timeouts { short, silent, hard }
     }
 

@@ -84,6 +84,38 @@ impl Rng {
     }
 }
 
+/// A generator that draws seldom, in a seventh of the memory: the words that one draws ahead are
+/// made again for every draw.
+#[derive(Clone)]
+pub(crate) struct Resting {
+    seed: [u8; 32],
+    /// Words drawn so far; 2^64 of them take longer than anything lasts.
+    drawn: u64,
+}
+
+impl Resting {
+    /// Draws what `rng` would have drawn.
+    pub(crate) fn of(rng: &Rng) -> Self {
+        Self { seed: rng.0.get_seed(), drawn: rng.0.get_word_pos() as u64 }
+    }
+
+    /// Draws from the stream.
+    pub(crate) fn draw<T>(&mut self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        let mut rng = Rng::from_seed(self.seed);
+        rng.0.set_word_pos(self.drawn.into());
+        let drawn = draw(&mut rng);
+        self.drawn = rng.0.get_word_pos() as u64;
+        drawn
+    }
+}
+
+/// Secret for the same reason as [`Rng`]'s.
+impl fmt::Debug for Resting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resting(..)")
+    }
+}
+
 /// The state would let a reader of logs predict our transaction ids.
 impl fmt::Debug for Rng {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +132,18 @@ mod tests {
         let mut rng = Rng::from_seed([1; 32]);
         let drawn = [rng.next_u64(), rng.below(1000), rng.fork().next_u64()];
         assert_eq!(drawn, [5_518_247_365_082_443_045, 948, 13_984_286_959_545_216_845]);
+    }
+
+    #[test]
+    fn one_that_rests_draws_the_same() {
+        let mut rng = Rng::from_seed([3; 32]);
+        let _ = rng.bytes::<5>();
+        let mut resting = Resting::of(&rng);
+        for _ in 0..50 {
+            assert_eq!(resting.draw(Rng::next_u32), rng.next_u32());
+            assert_eq!(resting.draw(Rng::bytes::<16>), rng.bytes::<16>());
+            assert_eq!(resting.draw(|rng| rng.below(9)), rng.below(9));
+        }
     }
 
     #[test]

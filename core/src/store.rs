@@ -24,7 +24,7 @@ use core::time::Duration;
 use crate::config::StoreConfig;
 use crate::id::Id;
 use crate::record::{Form, Provider, SearchEntry, SearchFilter, SignedValue, Value, Verified};
-use crate::rng::Rng;
+use crate::rng::{Resting, Rng};
 use crate::time::Instant;
 
 mod admit;
@@ -192,7 +192,7 @@ pub struct Store {
     /// Of the values that are read back from where a host kept them.
     form: Form,
     shelves: Shelves,
-    rng: Rng,
+    rng: Resting,
     /// Orders the records under a key, so that nobody can choose to be on the first page.
     order: [u8; 16],
     changes: VecDeque<StoreChange>,
@@ -206,7 +206,7 @@ impl Store {
         Self {
             shelves: Shelves::new(own, config.enforce),
             order: rng.bytes(),
-            rng,
+            rng: Resting::of(&rng),
             changes: VecDeque::new(),
             stats: StoreStats::default(),
             form: Form::Native,

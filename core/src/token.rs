@@ -19,7 +19,7 @@ use siphasher::sip::SipHasher24;
 
 use crate::config::TokenConfig;
 use crate::id::Id;
-use crate::rng::Rng;
+use crate::rng::{Resting, Rng};
 use crate::time::Instant;
 
 /// How many steps a token lives; its age in steps fits the byte with room to tell old from new.
@@ -56,7 +56,7 @@ pub struct Tokens {
     period: u64,
     /// The secret of period `p` lies at `p % SECRETS`.
     secrets: [Option<Secret>; SECRETS as usize],
-    rng: Rng,
+    rng: Resting,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +73,8 @@ impl Tokens {
         let micros = |span: core::time::Duration| u64::try_from(span.as_micros());
         let step = micros(config.lifetime).unwrap_or(u64::MAX).div_ceil(STEPS).max(1);
         let period = micros(config.rotation).unwrap_or(u64::MAX).div_ceil(step).max(STEPS / 2);
-        Self { step, period, secrets: [None; SECRETS as usize], rng: Rng::from_seed(seed) }
+        let rng = Resting::of(&Rng::from_seed(seed));
+        Self { step, period, secrets: [None; SECRETS as usize], rng }
     }
 
     /// A token with which `addr`, calling itself `id`, may store under `key`: good from now for the
@@ -114,7 +115,7 @@ impl Tokens {
         };
         match slot {
             Some(secret) if secret.period == period => secret.key,
-            _ => slot.insert(Secret { period, key: self.rng.bytes() }).key,
+            _ => slot.insert(Secret { period, key: self.rng.draw(Rng::bytes) }).key,
         }
     }
 

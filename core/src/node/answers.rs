@@ -494,10 +494,10 @@ impl Node {
         id: u64,
         change: impl FnOnce(&mut Self, &mut Operation),
     ) {
+        // Out of the map while it is worked on, once for both: its steps need the whole node.
         let Some(mut operation) = self.operations.remove(&id) else { return };
         change(self, &mut operation);
-        self.operations.insert(id, operation);
-        self.drive(now, id);
+        self.drive_on(now, id, operation);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Carrying operations on: whom to ask next, what follows a lookup, how it ends.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Node;
@@ -24,8 +25,13 @@ const START: usize = 4;
 impl Node {
     /// Does whatever can be done for an operation now: asks, stores, goes on to its next key, ends.
     pub(super) fn drive(&mut self, now: Instant, id: u64) {
-        // Out of the map while it is worked on: its steps need the whole node.
-        let Some(mut operation) = self.operations.remove(&id) else { return };
+        if let Some(operation) = self.operations.remove(&id) {
+            self.drive_on(now, id, operation);
+        }
+    }
+
+    /// The same for an operation that is out of the map, into which it goes back.
+    pub(super) fn drive_on(&mut self, now: Instant, id: u64, mut operation: Box<Operation>) {
         let outcome = self.advance_operation(now, id, &mut operation);
         self.operations.insert(id, operation);
         if let Some(outcome) = outcome {

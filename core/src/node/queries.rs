@@ -431,15 +431,9 @@ impl Node {
         };
         for family in want.iter() {
             let closest = self.table(family).closest(target, filter).diverse(per_prefix);
-            let nameable = closest.filter(|it| {
-                let scope = Scope::of(it.addr().ip());
-                scope.zip(asking).is_some_and(|(scope, asking)| scope.may_be_named_by(asking))
+            closest.name(k, asking, |id, address, capabilities| {
+                nodes.push(NodeInfo { id, address, capabilities });
             });
-            nodes.extend(nameable.take(k).map(|contact| NodeInfo {
-                id: contact.id,
-                address: contact.addr(),
-                capabilities: contact.capabilities,
-            }));
         }
         if want == Families::BOTH {
             // Where not all fit, the farthest of either family are left out.

@@ -14,7 +14,9 @@ const BUCKETS: usize = (OCTAVES * PER_OCTAVE) as usize;
 
 #[derive(Clone, Debug)]
 pub(super) struct RoundTrips {
-    counts: [u32; BUCKETS],
+    counts: [u16; BUCKETS],
+    /// The same by octaves: every question asks for quantiles.
+    octaves: [u16; OCTAVES as usize],
     total: u32,
     /// Requests that nobody answered.
     died: u32,
@@ -24,8 +26,10 @@ pub(super) struct RoundTrips {
 
 impl RoundTrips {
     pub(super) fn new(memory: u32) -> Self {
-        // Of fewer than two nothing would be left after a halving.
-        Self { counts: [0; BUCKETS], total: 0, died: 0, memory: memory.max(2) }
+        // Of fewer than two nothing would be left after a halving; more would not fit a count.
+        let memory = memory.clamp(2, u16::MAX.into());
+        let (counts, octaves) = ([0; BUCKETS], [0; OCTAVES as usize]);
+        Self { counts, octaves, total: 0, died: 0, memory }
     }
 
     pub(super) fn total(&self) -> u32 {
@@ -33,8 +37,12 @@ impl RoundTrips {
     }
 
     pub(super) fn observe(&mut self, round_trip: Duration) {
-        if let Some(count) = self.counts.get_mut(bucket(round_trip)) {
-            *count += 1;
+        let bucket = bucket(round_trip);
+        let octave = self.octaves.get_mut(bucket / PER_OCTAVE as usize);
+        if let (Some(count), Some(octave)) = (self.counts.get_mut(bucket), octave) {
+            // At most one above the memory, halved at once.
+            *count = count.saturating_add(1);
+            *octave = octave.saturating_add(1);
             self.total += 1;
         }
         self.fade();
@@ -59,7 +67,11 @@ impl RoundTrips {
             for count in &mut self.counts {
                 *count /= 2;
             }
-            self.total = self.counts.iter().sum();
+            let of_octaves = self.counts.chunks(PER_OCTAVE as usize);
+            for (octave, counts) in self.octaves.iter_mut().zip(of_octaves) {
+                *octave = counts.iter().sum();
+            }
+            self.total = self.octaves.iter().map(|count| u32::from(*count)).sum();
         }
     }
 
@@ -72,12 +84,18 @@ impl RoundTrips {
         }
         let rank = (total * u64::from(permille.min(1000))).div_ceil(1000).max(1);
         let mut seen = 0;
-        let index = self.counts.iter().position(|count| {
-            seen += u64::from(*count);
-            seen >= rank
-        })?;
+        let mut reaches = |count: &u16| {
+            let reached = seen + u64::from(*count) >= rank;
+            if !reached {
+                seen += u64::from(*count);
+            }
+            reached
+        };
+        let octave = self.octaves.iter().position(&mut reaches)?;
+        let first = octave * PER_OCTAVE as usize;
+        let within = self.counts.get(first..)?.iter().position(reaches)?;
         // At most 136 buckets.
-        Some(upper_edge(index as u32))
+        Some(upper_edge((first + within) as u32))
     }
 }
 

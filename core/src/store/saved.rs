@@ -223,7 +223,7 @@ impl Store {
         if self.shelves.get(place).is_some_and(|held| held.due.is_some()) {
             // Who starts again does not hand on everything in the same second (mistake 15).
             let interval = u64::try_from(self.config.republish.as_micros()).unwrap_or(u64::MAX);
-            let turn = now + Duration::from_micros(self.rng.below(interval));
+            let turn = now + Duration::from_micros(self.rng.draw(|rng| rng.below(interval)));
             self.shelves.set_due(place, Some(turn));
         }
         Ok(())

@@ -166,7 +166,7 @@ impl Store {
     /// another holder's turn makes ours unnecessary, and up to a quarter more.
     pub(super) fn next_turn(&mut self, now: Instant) -> Instant {
         let interval = self.config.republish;
-        now + interval + interval.saturating_sub(self.rng.jitter(interval))
+        now + interval + interval.saturating_sub(self.rng.draw(|rng| rng.jitter(interval)))
     }
 
     /// Whether a record lives long enough to be handed on: longer than a lookup and its stores take.

@@ -111,6 +111,11 @@ impl RoutingTable {
 
     /// Whether the diversity of addresses is asked of this one.
     pub(super) fn is_limited(&self, ip: IpAddr) -> bool {
-        self.config.limit_private || Scope::of(ip) == Some(Scope::Public)
+        self.limits(Scope::of(ip))
+    }
+
+    /// The same, of an address of that scope.
+    pub(super) fn limits(&self, scope: Option<Scope>) -> bool {
+        self.config.limit_private || scope == Some(Scope::Public)
     }
 }
