@@ -5,6 +5,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use kadlet_core::wire::bencode::Reader;
 use kadlet_core::wire::mainline::{MAX_DATAGRAM, Mainline, bep33, bep42, bep44};
 use kadlet_core::wire::{
     Body, ErrorCode, Failure, Item, List, Malformed, Message, Method, NodeInfo, Peer, Query,
@@ -516,6 +517,45 @@ fn both_families() {
     assert_eq!(found.listed, Families::BOTH);
 }
 
+/// Wherever the first address of IPv6 stands: nothing is left out, and every length is right.
+#[test]
+fn lists_of_both_families_are_written_whole() {
+    let v4 = |n: u8| SocketAddr::from(([10, 0, 0, n], 6881));
+    let v6 = |n: u8| SocketAddr::from(([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n], 6881));
+    for first_v6 in 0..=12_u8 {
+        let addresses: Vec<_> =
+            (0..12).map(|n| if n >= first_v6 { v6(n) } else { v4(n) }).rev().collect();
+        for addresses in [addresses.clone(), addresses.into_iter().rev().collect()] {
+            let nodes: Vec<_> = addresses
+                .iter()
+                .map(|address| NodeInfo {
+                    id: Id::new(*TARGET),
+                    address: *address,
+                    capabilities: Capabilities::NONE,
+                })
+                .collect();
+            let peers: Vec<_> =
+                addresses.iter().map(|it| Peer { address: *it, transports: 0 }).collect();
+            let mut reply = Response::default();
+            reply.nodes = List::new(&nodes);
+            reply.providers = List::new(&peers);
+            reply.token = Some(&[7; 20]);
+            let mut message = Message::new(b"aa", Id::new(*ID), Body::Response(reply));
+            message.observed = Some(v6(99));
+            let datagram = encode(&message);
+            let found = answered(&datagram);
+            let values: Vec<_> = found.providers.iter().map(|peer| peer.address).collect();
+            assert_eq!(values, addresses);
+            let mut listed: Vec<_> = found.nodes.iter().map(|node| node.address).collect();
+            let mut expected = addresses;
+            listed.sort();
+            expected.sort();
+            assert_eq!(listed, expected);
+            assert_eq!(encode(&decode(&datagram).expect("our own")), datagram);
+        }
+    }
+}
+
 /// Some clients do not bootstrap from an answer without the key `nodes`, be it empty.
 #[test]
 fn an_empty_node_list_is_sent() {
@@ -890,6 +930,20 @@ proptest! {
         })?;
     }
 
+    /// Keys in any order say the same: the quick way through the usual order and the slow one.
+    #[test]
+    fn keys_in_any_order_say_the_same(parts in parts(), seed in any::<[u8; 32]>()) {
+        with_message(&parts, |message| {
+            let datagram = encode(message);
+            let mut rng = Rng::from_seed(seed);
+            let shuffled = shuffled(&datagram, 2, &mut rng);
+            prop_assert_eq!(shuffled.len(), datagram.len());
+            let (found, expected) = (decode(&shuffled), decode(&datagram));
+            prop_assert_eq!(said(&found), said(&expected), "{}", shuffled.escape_ascii());
+            Ok(())
+        })?;
+    }
+
     /// One byte changed, cut, doubled or put in: an answer, no panic, and what is read can be
     /// written and read again.
     #[test]
@@ -932,6 +986,29 @@ proptest! {
         prop_assert_eq!(&id.as_bytes()[3..], &bytes[3..]);
         prop_assert_eq!(id.as_bytes()[2] & 7, bytes[2] & 7);
     }
+}
+
+/// The same dictionary with its keys in another order, and those that lie in it, so many levels
+/// deep.
+fn shuffled(dictionary: &[u8], levels: u32, rng: &mut Rng) -> Vec<u8> {
+    let mut reader = Reader::new(dictionary);
+    if levels == 0 || reader.dictionary().is_err() {
+        return dictionary.to_vec();
+    }
+    let mut entries = Vec::new();
+    loop {
+        let start = reader.rest();
+        let Some(key) = reader.key().expect("our own") else { break };
+        let key_and_length = reader.since(start);
+        let value = reader.raw().expect("our own").bytes;
+        // A value of BEP 44 is what it is.
+        let value = if key == b"v" { value.to_vec() } else { shuffled(value, levels - 1, rng) };
+        entries.push([key_and_length, &value].concat());
+    }
+    for i in (1..entries.len()).rev() {
+        entries.swap(i, usize::try_from(rng.below(i as u64 + 1)).expect("small"));
+    }
+    [b"d", entries.concat().as_slice(), b"e"].concat()
 }
 
 /// Reads a datagram and everything in it.

@@ -23,7 +23,7 @@ use super::Malformed;
 mod write;
 
 pub use write::put_bytes;
-pub(super) use write::{Writer, write_to};
+pub(super) use write::{Writer, write_parts, write_to};
 
 /// How deep lists and dictionaries may lie in each other inside one value. Messages need 3; 32
 /// leaves room for whatever people put into values and bounds the stack that a stranger can use.
@@ -176,14 +176,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Whatever is wrong with it.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self) -> Result<Value<'a>, Malformed> {
         match self.rest.first() {
             Some(b'0'..=b'9') => self.bytes().map(Value::Bytes),
-            Some(b'i') => match self.short_integer() {
-                Some(number) => Ok(Value::Integer(number)),
-                None => Ok(parse(self.digits()?).map_or(Value::Other, Value::Integer)),
-            },
+            _ => self.other_value(),
+        }
+    }
+
+    fn other_value(&mut self) -> Result<Value<'a>, Malformed> {
+        match (self.rest.first(), self.short_integer()) {
+            (_, Some(number)) => Ok(Value::Integer(number)),
+            (Some(b'i'), None) => Ok(parse(self.digits()?).map_or(Value::Other, Value::Integer)),
             _ => self.skip().map(|()| Value::Other),
         }
     }
@@ -235,6 +239,29 @@ impl<'a> Reader<'a> {
         }
         self.rest = rest;
         Some(bytes)
+    }
+
+    /// Steps over what stands here if it begins with `expected`: a key that most messages have in
+    /// this place. Keys are written in order, so that asking for the next one costs less than
+    /// finding out which of all it is.
+    #[inline]
+    pub(super) fn passes<const N: usize>(&mut self, expected: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((front, rest)) if front == expected => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A short number behind `key`, if that stands here: a flag or a port.
+    #[inline]
+    pub(super) fn expected_number<const N: usize>(&mut self, key: &[u8; N]) -> Option<Value<'a>> {
+        let mut behind = *self;
+        let number = if behind.passes(key) { behind.short_integer()? } else { return None };
+        *self = behind;
+        Some(Value::Integer(number))
     }
 
     /// Walks over strings of 6 bytes, as long as there are any: what most lists of a message hold.

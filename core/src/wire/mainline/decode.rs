@@ -22,10 +22,31 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     let keys = reader.rest();
     let mut unknown = 0_u32;
     // The two large ones are filled where they are: moving them would cost more than reading them.
-    let (mut arguments, mut reply, mut failure) = (None, Reply::default(), None);
-    let mut answered = None;
+    let (mut arguments, mut reply, mut failure) = (None, None, None);
     let (mut transaction, mut kind, mut method) = (None, None, None);
     let (mut address, mut read_only, mut version) = (None, None, None);
+    // What nearly all datagrams consist of, in its order. What does not stand there is left to the
+    // loop, which takes anything anywhere.
+    if reader.passes(b"1:a") {
+        arguments.insert(Arguments::default()).read(&mut reader)?;
+        if reader.passes(b"1:q") {
+            method = Some(reader.bytes()?);
+        }
+    } else {
+        address = reader.expected(b"2:ip6:").map(|ip: &[u8; 6]| Value::Bytes(ip));
+        if reader.passes(b"1:r") {
+            reply.insert(Reply::default()).read(&mut reader)?;
+        }
+    }
+    if reader.passes(b"1:t") {
+        transaction = Some(reader.bytes()?);
+    }
+    if reader.passes(b"1:v") {
+        version = Some(reader.value()?);
+    }
+    if reader.passes(b"1:y") {
+        kind = Some(reader.bytes()?);
+    }
     while let Some(key) = reader.key()? {
         match key {
             b"a" if arguments.is_some() => return Err(Malformed::Duplicate),
@@ -33,7 +54,8 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
             b"e" => once(&mut failure, read_failure(&mut reader)?)?,
             b"ip" => once(&mut address, reader.value()?)?,
             b"q" => once(&mut method, reader.bytes()?)?,
-            b"r" => once(&mut answered, reply.read(&mut reader)?)?,
+            b"r" if reply.is_some() => return Err(Malformed::Duplicate),
+            b"r" => reply.insert(Reply::default()).read(&mut reader)?,
             b"ro" => once(&mut read_only, reader.value()?)?,
             b"t" => once(&mut transaction, reader.bytes()?)?,
             b"v" => once(&mut version, reader.value()?)?,
@@ -64,7 +86,8 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
             Ok(head.with(Some(sender), flag(read_only), Body::Query(query)))
         }
         b"r" => {
-            let ((), sender) = answered.zip(reply.id).ok_or(Malformed::Missing)?;
+            let reply = reply.as_ref().ok_or(Malformed::Missing)?;
+            let sender = reply.id.ok_or(Malformed::Missing)?;
             let item = reply.item()?;
             Ok(head.with(Some(Id::new(*sender)), false, Body::Response(reply.response(item))))
         }
@@ -129,7 +152,19 @@ impl<'a> Arguments<'a> {
         let mut unknown = 0_u32;
         reader.dictionary()?;
         let keys = reader.rest();
-        self.id = reader.expected(b"2:id20:").map(|id: &[u8; Id::LEN]| Value::Bytes(id));
+        let id = |id: &'a [u8; Id::LEN]| Value::Bytes(id);
+        self.id = reader.expected(b"2:id20:").map(id);
+        self.implied_port = reader.expected_number(b"12:implied_port");
+        self.info_hash = reader.expected(b"9:info_hash20:").map(id);
+        if self.info_hash.is_some() {
+            self.port = reader.expected_number(b"4:port");
+            self.seed = reader.expected_number(b"4:seed");
+            if reader.passes(b"5:token") {
+                self.token = Some(reader.value()?);
+            }
+        } else {
+            self.target = reader.expected(b"6:target20:").map(id);
+        }
         while let Some(key) = reader.key()? {
             let field = match key {
                 b"cas" => &mut self.cas,
@@ -194,6 +229,7 @@ impl<'a> Arguments<'a> {
         Ok(Query { method, target, want, mask: Capabilities::NONE })
     }
 
+    #[inline(always)]
     fn announce(&self) -> Result<Method<'a>, Malformed> {
         let token = bytes(self.token)?;
         let implied_port = flag(self.implied_port);
@@ -280,6 +316,22 @@ impl<'a> Reply<'a> {
         reader.dictionary()?;
         let keys = reader.rest();
         self.id = reader.expected(b"2:id20:");
+        self.k = reader.expected(b"1:k32:");
+        if reader.passes(b"5:nodes") {
+            self.nodes = Some(reader.bytes()?);
+        }
+        if self.k.is_some() {
+            if reader.passes(b"3:seq") {
+                self.seq = Some(number(Some(reader.value()?))?);
+            }
+            self.sig = reader.expected(b"3:sig64:");
+        }
+        if reader.passes(b"5:token") {
+            self.token = Some(reader.bytes()?);
+        }
+        if reader.passes(b"1:v") {
+            self.v = Some(canonical(reader.raw()?)?);
+        }
         while let Some(name) = reader.key()? {
             match name {
                 b"id" => once(&mut self.id, fixed(reader.bytes()?)?)?,
