@@ -556,6 +556,26 @@ fn lists_of_both_families_are_written_whole() {
     }
 }
 
+/// The first client of all put its peers into one string of the list.
+#[test]
+fn peers_in_one_string() {
+    let two = ["97.120.106.101:11893", "105.100.104.116:28269"].map(address);
+    let found = |fields: &[u8]| {
+        let datagram = response(fields);
+        let reply = answered(&datagram);
+        let peers: Vec<_> = reply.providers.iter().map(|peer| peer.address).collect();
+        (peers, encode(&decode(&datagram).expect("just read")) == datagram)
+    };
+    assert_eq!(found(b"6:valuesl12:axje.uidhtnme"), (two.to_vec(), true));
+    // Written as a list of one again, and said by nobody who could mind.
+    assert_eq!(found(b"6:values12:axje.uidhtnm"), (two.to_vec(), false));
+    // An address of IPv6, and what is no whole number of addresses.
+    assert_eq!(found(b"6:valuesl18:axje.uidhtnmabcdefe").0.len(), 1);
+    for none in ["l13:axje.uidhtnmxe", "13:axje.uidhtnmx", "0:", "l0:e", "i7e", "de"] {
+        assert_eq!(found(format!("6:values{none}").as_bytes()).0, [], "{none}");
+    }
+}
+
 /// Some clients do not bootstrap from an answer without the key `nodes`, be it empty.
 #[test]
 fn an_empty_node_list_is_sent() {

@@ -7,6 +7,7 @@ mod keeping_up;
 #[cfg(feature = "mainline")]
 mod mainline;
 mod net;
+mod old;
 #[cfg(feature = "mainline")]
 mod strangers;
 

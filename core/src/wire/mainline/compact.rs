@@ -2,7 +2,8 @@
 //!
 //! A node is an id and an address, a provider an address, 6 or 18 bytes with the port behind, all
 //! in network byte order. Nodes and keys stand one after the other in one string, a string for each
-//! family; providers are strings of their own in one list.
+//! family; providers are strings of their own in one list, and with the first client of all one
+//! string in it.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -10,6 +11,12 @@ use crate::contact::{Capabilities, Family};
 use crate::id::Id;
 use crate::wire::bencode::{Reader, Value};
 use crate::wire::{NodeInfo, Peer};
+
+/// Bytes of an address of IPv4 with its port.
+pub(super) const COMPACT_V4: usize = 6;
+
+/// Bytes of an address of IPv6 with its port.
+pub(super) const COMPACT_V6: usize = 18;
 
 /// The next node of `nodes` or `nodes6`. A list that is no multiple of an entry holds none that
 /// could be used: nobody knows where it was cut.
@@ -38,10 +45,16 @@ pub(in crate::wire) fn key(_family: Family, list: &mut &[u8]) -> Option<Id> {
     Some(Id::new(*key))
 }
 
-/// The next provider of `values`, which mixes families: all come first. Entries that are no address
+/// The next provider of `values`, which mixes families: all strings come first, and what stands in
+/// one string, which is of IPv4 alone, in the place of the other family. Entries that are no address
 /// are passed over.
 #[inline]
-pub(in crate::wire) fn peer(_family: Family, list: &mut &[u8]) -> Option<Peer> {
+pub(in crate::wire) fn peer(family: Family, list: &mut &[u8]) -> Option<Peer> {
+    if family == Family::V6 {
+        let (entry, rest) = whole::<COMPACT_V4>(list)?;
+        *list = rest;
+        return Some(Peer { address: socket_address(entry)?, transports: 0 });
+    }
     if let [b'6', b':', a, b, c, d, e, f, rest @ ..] = list {
         *list = rest;
         let address = SocketAddr::from(([*a, *b, *c, *d], u16::from_be_bytes([*e, *f])));

@@ -2,11 +2,11 @@
 
 use core::net::SocketAddr;
 
-use super::compact::socket_address;
+use super::compact::{COMPACT_V4, COMPACT_V6, socket_address};
 use super::{MAX_DATAGRAM, MAX_SAMPLE_INTERVAL, MAX_TOKEN, MAX_TRANSACTION, bep44};
 use crate::contact::{Capabilities, Families};
 use crate::id::Id;
-use crate::wire::bencode::{Raw, Reader, Value, refuse_duplicates};
+use crate::wire::bencode::{self, Raw, Reader, Value, refuse_duplicates};
 use crate::wire::{
     Body, ErrorCode, Failure, Item, List, Malformed, Message, Method, Query, Response, Samples,
     SignedItem,
@@ -297,7 +297,7 @@ struct Reply<'a> {
     nodes: Option<&'a [u8]>,
     nodes6: Option<&'a [u8]>,
     token: Option<&'a [u8]>,
-    values: Option<&'a [u8]>,
+    values: Option<Values<'a>>,
     v: Option<&'a [u8]>,
     k: Option<&'a [u8; 32]>,
     sig: Option<&'a [u8; 64]>,
@@ -380,7 +380,9 @@ impl<'a> Reply<'a> {
             nodes: List::from_compact(v4, v6),
             listed: listed(self.nodes, Families::V4).union(listed(self.nodes6, Families::V6)),
             token: self.token.filter(|token| token.len() <= MAX_TOKEN),
-            providers: List::from_compact(self.values.unwrap_or_default(), &[]),
+            providers: self
+                .values
+                .map_or(List::default(), |values| List::from_compact(values.strings, values.run)),
             // A signed value says its own.
             seq: if let Some(Item::Signed(_)) = item { None } else { self.seq },
             item,
@@ -398,17 +400,40 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// `values`: a list of addresses of either family (BEP 5, BEP 32), mixed by some.
+/// `values`: the addresses as strings of their own (BEP 5, BEP 32; mixed by some), and those that
+/// stand in one string as nodes do.
+#[derive(Clone, Copy, Default)]
+struct Values<'a> {
+    strings: &'a [u8],
+    run: &'a [u8],
+}
+
+/// The first client of all put its peers into one string in the list, and others the string in the
+/// list's place. A string of 18 bytes is an address of IPv6.
 #[inline]
-fn read_values<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
-    reader.list()?;
+fn read_values<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Malformed> {
+    let is_run = |bytes: &[u8]| {
+        bytes.len().is_multiple_of(COMPACT_V4) && !matches!(bytes.len(), COMPACT_V4 | COMPACT_V6)
+    };
+    if reader.list().is_err() {
+        return Ok(match reader.value()? {
+            Value::Bytes(run) if run.len() == COMPACT_V4 || is_run(run) => {
+                Values { strings: &[], run }
+            }
+            _ => Values::default(),
+        });
+    }
     let start = reader.rest();
     reader.skip_strings_of_6();
     while !reader.at_end() {
         reader.skip()?;
         reader.skip_strings_of_6();
     }
-    Ok(reader.since(start).split_last().map_or(&[], |(_end, entries)| entries))
+    let strings = reader.since(start).split_last().map_or(&[][..], |(_end, entries)| entries);
+    match bencode::as_string(strings) {
+        Some(run) if is_run(run) => Ok(Values { strings: &[], run }),
+        _ => Ok(Values { strings, run: &[] }),
+    }
 }
 
 /// `e`: a list of a number and a text. The text is for people: what is not UTF-8 of it is left out.

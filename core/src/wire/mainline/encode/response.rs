@@ -263,7 +263,8 @@ fn write_samples(samples: &Samples<'_>, out: &mut Writer<'_>) {
 
 fn values_bound(list: &List<'_, Peer>, any: bool) -> usize {
     match (list.as_slice(), list.compact()) {
-        (_, Some([entries, _])) => entries.len(),
+        // With the length of a run.
+        (_, Some([entries, run])) => entries.len().saturating_add(run.len()).saturating_add(8),
         (Some(list), _) if !any => list.len().saturating_mul(8),
         _ => list.len().saturating_mul(21),
     }
@@ -297,7 +298,8 @@ fn values_of_both(list: &List<'_, Peer>, out: &mut Writer<'_>) {
     }
     out.array(b"6:valuesl");
     match list.compact() {
-        Some([entries, _]) => out.slice(entries),
+        Some([entries, []]) => out.slice(entries),
+        Some([_, run]) => out.string(run),
         None => list.iter().for_each(|peer| address(peer.address, out)),
     }
     out.array(b"e");
