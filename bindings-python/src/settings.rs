@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use kadlet_core::config::{
     AddressIds, Enforce, EstimateConfig, FetchConfig, LimitConfig, LookupConfig, Rate,
-    RequestConfig, StoreConfig, TableConfig, TokenConfig,
+    RequestConfig, Shared, StoreConfig, TableConfig, TokenConfig,
 };
 use kadlet_core::{Capabilities, Config, Network, Role};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
@@ -172,6 +172,17 @@ impl<T: Setting> Setting for Option<T> {
 
     fn write<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
         self.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |it| it.write(py))
+    }
+}
+
+/// What nodes have in common is a dataclass like the others.
+impl<T: Setting + Clone> Setting for Shared<T> {
+    fn read(value: &Any<'_>) -> PyResult<Self> {
+        T::read(value).map(Self::from)
+    }
+
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Any<'py>> {
+        T::write(self, py)
     }
 }
 

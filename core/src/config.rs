@@ -6,6 +6,10 @@ use core::time::Duration;
 
 use crate::contact::{Capabilities, Scope};
 
+mod shared;
+
+pub use shared::Shared;
+
 // ---- routing table ----------------------------------------------------------------------------
 
 /// The numbers of one [`RoutingTable`](crate::RoutingTable).
@@ -13,7 +17,7 @@ use crate::contact::{Capabilities, Scope};
 /// What the table can grow to follows from them: every bucket holds at most `k` contacts and
 /// `replacements`, and there is one bucket for each level down to `max_depth`, 2^`b` - 1 where
 /// the accelerated rule splits.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct TableConfig {
     /// Contacts in a bucket, and how many make a neighbourhood; 1 to 64. 20 as in the paper: that
@@ -99,7 +103,7 @@ impl Default for TableConfig {
 // ---- lookup -----------------------------------------------------------------------------------
 
 /// One iterative lookup ([`Lookup`](crate::Lookup)).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct LookupConfig {
     /// k: how many contacts a lookup looks for, per address family and path. 20 as in the paper:
@@ -178,7 +182,7 @@ impl Default for EstimateConfig {
 // ---- requests ---------------------------------------------------------------------------------
 
 /// Outstanding requests and their timeouts ([`Requests`](crate::Requests)).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct RequestConfig {
     /// Requests outstanding at once. 4096: at a hard timeout of 2 s this is 2,000 silent contacts a
@@ -330,7 +334,7 @@ impl Rate {
 }
 
 /// What one source may cost us ([`Limits`](crate::Limits)).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct LimitConfig {
     /// Against whom the limits per source hold. Public addresses: a network on one machine or in
@@ -385,7 +389,7 @@ impl Default for LimitConfig {
 // ---- store ------------------------------------------------------------------------------------
 
 /// What is kept for others, and for how long ([`Store`](crate::Store)).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct StoreConfig {
     /// How long a value lives after its publisher last published it, however often holders hand it
@@ -610,19 +614,19 @@ pub struct Config {
     /// What we tell others we can do, beside ping and find_node. Default: store, signal.
     pub capabilities: Capabilities,
     /// Routing tables.
-    pub table: TableConfig,
+    pub table: Shared<TableConfig>,
     /// Lookups.
-    pub lookup: LookupConfig,
+    pub lookup: Shared<LookupConfig>,
     /// The estimate of the network's size.
     pub estimate: EstimateConfig,
     /// Timeouts.
-    pub requests: RequestConfig,
+    pub requests: Shared<RequestConfig>,
     /// Write tokens and cookies.
     pub tokens: TokenConfig,
     /// What one source may cost us.
-    pub limits: LimitConfig,
+    pub limits: Shared<LimitConfig>,
     /// What we keep for others.
-    pub store: StoreConfig,
+    pub store: Shared<StoreConfig>,
     /// An operation that was given no deadline of its own ends after this. Default: 60 s, which
     /// even a lookup among silent contacts does not need.
     pub deadline: Duration,
@@ -672,13 +676,13 @@ impl Default for Config {
             role: Role::Auto,
             address_ids: AddressIds::Ignore,
             capabilities: Capabilities::STORE.union(Capabilities::SIGNAL),
-            table: TableConfig::default(),
-            lookup: LookupConfig::default(),
+            table: Shared::default(),
+            lookup: Shared::default(),
             estimate: EstimateConfig::default(),
-            requests: RequestConfig::default(),
+            requests: Shared::default(),
             tokens: TokenConfig::default(),
-            limits: LimitConfig::default(),
-            store: StoreConfig::default(),
+            limits: Shared::default(),
+            store: Shared::default(),
             deadline: Duration::from_secs(60),
             max_operations: 4_096,
             renew_after: Duration::from_secs(5 * 3_600),

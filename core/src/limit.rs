@@ -18,7 +18,7 @@ use alloc::collections::binary_heap::{BinaryHeap, PeekMut};
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::{LimitConfig, Rate};
+use crate::config::{LimitConfig, Rate, Shared};
 use crate::contact::Prefix;
 use crate::sorted::Map;
 use crate::time::Instant;
@@ -75,7 +75,7 @@ pub struct Dropped {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
-    config: LimitConfig,
+    config: Shared<LimitConfig>,
     query_hosts: Sources,
     query_prefixes: Sources,
     stored_prefixes: Sources,
@@ -91,7 +91,8 @@ pub struct Limits {
 impl Limits {
     /// Limits of which nothing is spent.
     #[must_use]
-    pub const fn new(config: LimitConfig) -> Self {
+    pub fn new(config: impl Into<Shared<LimitConfig>>) -> Self {
+        let config = config.into();
         Self {
             query_hosts: Sources::new(config.max_sources),
             query_prefixes: Sources::new(config.max_sources),

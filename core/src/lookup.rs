@@ -25,7 +25,7 @@ mod tests;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::config::LookupConfig;
+use crate::config::{LookupConfig, Shared};
 use crate::contact::{Capabilities, Contact, Families, Family, Scope};
 use crate::id::{Distance, Id};
 use crate::sort::sort_by_key;
@@ -97,7 +97,7 @@ pub struct Lookup {
     families: Families,
     mask: Capabilities,
     bound: Option<Distance>,
-    config: LookupConfig,
+    config: Shared<LookupConfig>,
     candidates: Candidates,
     paths: Vec<Progression>,
     /// The path whose turn it is to ask.
@@ -151,13 +151,20 @@ impl Lookup {
     /// the address families that node reaches. Numbers in `config` that make no sense (k = 0) are
     /// taken as the nearest that do.
     #[must_use]
-    pub fn new(target: Id, own: Id, families: Families, mut config: LookupConfig) -> Self {
-        config.k = config.k.max(1);
-        config.alpha = config.alpha.max(1);
-        config.paths = config.paths.clamp(1, Self::MAX_PATHS);
-        config.addresses_per_id = config.addresses_per_id.max(1);
-        let least = config.k.saturating_mul(config.addresses_per_id);
-        config.candidates = config.candidates.max(least);
+    pub fn new(
+        target: Id,
+        own: Id,
+        families: Families,
+        config: impl Into<Shared<LookupConfig>>,
+    ) -> Self {
+        let config = config.into().corrected(|config| {
+            config.k = config.k.max(1);
+            config.alpha = config.alpha.max(1);
+            config.paths = config.paths.clamp(1, Self::MAX_PATHS);
+            config.addresses_per_id = config.addresses_per_id.max(1);
+            let least = config.k.saturating_mul(config.addresses_per_id);
+            config.candidates = config.candidates.max(least);
+        });
         Self {
             target,
             own,

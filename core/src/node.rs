@@ -258,9 +258,10 @@ impl Node {
             Network::Mainline => Wire::Mainline(Mainline),
         };
         let table = |_| RoutingTable::new(id, config.table.clone());
-        let mut requests = config.requests.clone();
-        requests.transaction_bytes = wire.transaction_bytes() as u8;
-        requests.repeats = if wire.repeats() { requests.repeats } else { 0 };
+        let requests = config.requests.clone().corrected(|requests| {
+            requests.transaction_bytes = wire.transaction_bytes() as u8;
+            requests.repeats = if wire.repeats() { requests.repeats } else { 0 };
+        });
         Self {
             tables: Family::ALL.map(table),
             requests: Requests::new(requests),

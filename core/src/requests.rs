@@ -21,7 +21,7 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::config::RequestConfig;
+use crate::config::{RequestConfig, Shared};
 use crate::contact::Path;
 use crate::id::Id;
 use crate::rng::Rng;
@@ -114,7 +114,7 @@ pub struct Timeouts {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Requests<T> {
-    config: RequestConfig,
+    config: Shared<RequestConfig>,
     outstanding: Map<u64, Outstanding<T>>,
     /// Ids of repetitions: of which request, and when it was sent.
     repeated: Map<u64, (u64, Instant)>,
@@ -157,11 +157,13 @@ impl<T> Requests<T> {
     /// No request yet, and no round trip measured. An id length in `config` out of range is taken as
     /// the nearest within.
     #[must_use]
-    pub fn new(mut config: RequestConfig) -> Self {
-        config.transaction_bytes = config.transaction_bytes.clamp(1, 8);
-        // With half of all ids free a draw finds one at once; the cap matters to one-byte ids only.
-        let half = 1_usize.checked_shl(8 * u32::from(config.transaction_bytes) - 1);
-        config.outstanding = config.outstanding.min(half.unwrap_or(usize::MAX));
+    pub fn new(config: impl Into<Shared<RequestConfig>>) -> Self {
+        let config = config.into().corrected(|config| {
+            config.transaction_bytes = config.transaction_bytes.clamp(1, 8);
+            // With half of all ids free a draw finds one at once; the cap matters to one-byte ids only.
+            let half = 1_usize.checked_shl(8 * u32::from(config.transaction_bytes) - 1);
+            config.outstanding = config.outstanding.min(half.unwrap_or(usize::MAX));
+        });
         Self {
             outstanding: Map::new(),
             repeated: Map::new(),

@@ -21,7 +21,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::config::StoreConfig;
+use crate::config::{Shared, StoreConfig};
 use crate::id::Id;
 use crate::record::{Form, Provider, SearchEntry, SearchFilter, SignedValue, Value, Verified};
 use crate::rng::{Resting, Rng};
@@ -188,7 +188,7 @@ pub struct StoreStats {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
-    config: StoreConfig,
+    config: Shared<StoreConfig>,
     /// Of the values that are read back from where a host kept them.
     form: Form,
     shelves: Shelves,
@@ -202,7 +202,8 @@ pub struct Store {
 impl Store {
     /// An empty store of the node `own`.
     #[must_use]
-    pub fn new(config: StoreConfig, own: Id, mut rng: Rng) -> Self {
+    pub fn new(config: impl Into<Shared<StoreConfig>>, own: Id, mut rng: Rng) -> Self {
+        let config = config.into();
         Self {
             shelves: Shelves::new(own, config.enforce),
             order: rng.bytes(),

@@ -31,7 +31,7 @@ pub use entry::{BucketView, Entry, SavedContact};
 pub use outcome::{Admission, Failure, Heard, Refusal};
 
 use crate::bucket::{Bucket, Clock, Packed, high_bits, pause_secs};
-use crate::config::TableConfig;
+use crate::config::{Shared, TableConfig};
 use crate::contact::{Capabilities, Contact, Path};
 use crate::id::Id;
 use crate::time::Instant;
@@ -69,7 +69,7 @@ const ROWS: usize = 65;
 #[derive(Clone, Debug)]
 pub struct RoutingTable {
     own: Id,
-    config: TableConfig,
+    config: Shared<TableConfig>,
     /// By range; together they cover the whole space, so there is always one.
     buckets: Vec<Bucket>,
     /// Where in `buckets` a row ends, the distances with as many leading zeros as the index. It
@@ -90,12 +90,14 @@ pub struct RoutingTable {
 impl RoutingTable {
     /// An empty table around `own`. Numbers of `config` beyond their limits count as the limits.
     #[must_use]
-    pub fn new(own: Id, mut config: TableConfig) -> Self {
-        config.k = config.k.clamp(1, MAX_K);
-        config.b = config.b.clamp(1, 8);
-        config.max_depth = config.max_depth.min(u64::BITS);
-        config.stale_after = config.stale_after.clamp(1, 15);
-        config.doubtful_after = config.doubtful_after.clamp(1, 15);
+    pub fn new(own: Id, config: impl Into<Shared<TableConfig>>) -> Self {
+        let config = config.into().corrected(|config| {
+            config.k = config.k.clamp(1, MAX_K);
+            config.b = config.b.clamp(1, 8);
+            config.max_depth = config.max_depth.min(u64::BITS);
+            config.stale_after = config.stale_after.clamp(1, 15);
+            config.doubtful_after = config.doubtful_after.clamp(1, 15);
+        });
         let mut table = Self {
             own,
             config,
@@ -132,7 +134,7 @@ impl RoutingTable {
 
     /// The numbers in use.
     #[must_use]
-    pub const fn config(&self) -> &TableConfig {
+    pub fn config(&self) -> &TableConfig {
         &self.config
     }
 

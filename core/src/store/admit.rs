@@ -17,7 +17,7 @@ use crate::time::Instant;
 const PROBES: u32 = 4;
 
 impl Store {
-    pub(super) const fn lifetime(&self, record: &Record) -> Duration {
+    pub(super) fn lifetime(&self, record: &Record) -> Duration {
         match record {
             Record::Value { copy: true, .. } => self.config.copy,
             Record::Value { .. } | Record::Signed(_) => self.config.value_lifetime,
@@ -178,7 +178,7 @@ impl Store {
             || load.records <= config.max_source_records && load.bytes <= config.max_source_bytes
     }
 
-    const fn crowd_limit(&self, kind: Kind) -> u32 {
+    fn crowd_limit(&self, kind: Kind) -> u32 {
         match kind {
             Kind::Provider => self.config.max_providers,
             Kind::Entry => self.config.max_entries,

@@ -99,7 +99,7 @@ impl Sybil {
 
     /// With this many disjoint paths.
     #[must_use]
-    pub const fn paths(mut self, paths: usize) -> Self {
+    pub fn paths(mut self, paths: usize) -> Self {
         self.config.lookup.paths = paths;
         self
     }

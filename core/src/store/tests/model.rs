@@ -271,7 +271,7 @@ proptest! {
             config.enforce = enforce;
         });
         let config = store.config.clone();
-        let mut model = Model { config: config.clone(), list: Vec::new(), log: Vec::new() };
+        let mut model = Model { config: StoreConfig::clone(&config), list: Vec::new(), log: Vec::new() };
         let mut now = START;
         for op in ops {
             match op {
