@@ -135,15 +135,10 @@ impl<'a> Reader<'a> {
     /// no end, `Truncated` if it is longer than what is left.
     #[inline(always)]
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        // Nearly all keys have one digit, ids and tokens two.
-        let (length, rest) = match self.rest {
-            [a @ b'0'..=b'9', b':', rest @ ..] => (usize::from(a & 15), rest),
-            [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', rest @ ..] => {
-                (usize::from((a & 15).wrapping_mul(10).wrapping_add(b & 15)), rest)
-            }
-            _ => return self.long_bytes(),
-        };
-        self.take(length, rest)
+        match short_length(self.rest) {
+            Some((length, rest)) => self.take(length, rest),
+            None => self.long_bytes(),
+        }
     }
 
     /// Strings of 100 bytes and more, and what is no string.
@@ -253,6 +248,19 @@ impl<'a> Reader<'a> {
             }
             _ => false,
         }
+    }
+
+    /// A string of less than 100 bytes behind `key`, if that stands here.
+    #[inline(always)]
+    pub(super) fn expected_string<const N: usize>(&mut self, key: &[u8; N]) -> Option<&'a [u8]> {
+        let (front, rest) = self.rest.split_first_chunk::<N>()?;
+        if front != key {
+            return None;
+        }
+        let (length, rest) = short_length(rest)?;
+        let (taken, rest) = rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
     }
 
     /// A short number behind `key`, if that stands here: a flag or a port.
@@ -417,6 +425,19 @@ pub(super) fn refuse_duplicates(body: &[u8]) -> Result<(), Malformed> {
         reader.pass()?;
     }
     if sorted || all_kept { Ok(()) } else { Err(Malformed::BadField) }
+}
+
+/// The length of a string of less than 100 bytes, and what follows its colon. Nearly all keys have
+/// one digit, ids and tokens two.
+#[inline(always)]
+fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    match bytes {
+        [a @ b'0'..=b'9', b':', rest @ ..] => Some((usize::from(a & 15), rest)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', rest @ ..] => {
+            Some((usize::from((a & 15).wrapping_mul(10).wrapping_add(b & 15)), rest))
+        }
+        _ => None,
+    }
 }
 
 /// A string's length, and what follows its colon.

@@ -23,30 +23,21 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut unknown = 0_u32;
     // The two large ones are filled where they are: moving them would cost more than reading them.
     let (mut arguments, mut reply, mut failure) = (None, None, None);
-    let (mut transaction, mut kind, mut method) = (None, None, None);
-    let (mut address, mut read_only, mut version) = (None, None, None);
+    let (mut method, mut address, mut read_only) = (None, None, None);
     // What nearly all datagrams consist of, in its order. What does not stand there is left to the
     // loop, which takes anything anywhere.
     if reader.passes(b"1:a") {
         arguments.insert(Arguments::default()).read(&mut reader)?;
-        if reader.passes(b"1:q") {
-            method = Some(reader.bytes()?);
-        }
+        method = reader.expected_string(b"1:q");
     } else {
         address = reader.expected(b"2:ip6:").map(|ip: &[u8; 6]| Value::Bytes(ip));
         if reader.passes(b"1:r") {
             reply.insert(Reply::default()).read(&mut reader)?;
         }
     }
-    if reader.passes(b"1:t") {
-        transaction = Some(reader.bytes()?);
-    }
-    if reader.passes(b"1:v") {
-        version = Some(reader.value()?);
-    }
-    if reader.passes(b"1:y") {
-        kind = Some(reader.bytes()?);
-    }
+    let mut transaction = reader.expected_string(b"1:t");
+    let mut version = reader.expected_string(b"1:v").map(Value::Bytes);
+    let mut kind = reader.expected_string(b"1:y");
     while let Some(key) = reader.key()? {
         match key {
             b"a" if arguments.is_some() => return Err(Malformed::Duplicate),
@@ -159,9 +150,7 @@ impl<'a> Arguments<'a> {
         if self.info_hash.is_some() {
             self.port = reader.expected_number(b"4:port");
             self.seed = reader.expected_number(b"4:seed");
-            if reader.passes(b"5:token") {
-                self.token = Some(reader.value()?);
-            }
+            self.token = reader.expected_string(b"5:token").map(Value::Bytes);
         } else {
             self.target = reader.expected(b"6:target20:").map(id);
         }
@@ -326,9 +315,7 @@ impl<'a> Reply<'a> {
             }
             self.sig = reader.expected(b"3:sig64:");
         }
-        if reader.passes(b"5:token") {
-            self.token = Some(reader.bytes()?);
-        }
+        self.token = reader.expected_string(b"5:token");
         if reader.passes(b"1:v") {
             self.v = Some(canonical(reader.raw()?)?);
         }
