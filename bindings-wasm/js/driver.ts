@@ -3,7 +3,7 @@
 // runs inside `pump`: events go to queues, and from there to whoever awaits them.
 import type { Address, Done, Event, Failed, Node, Path } from "../pkg/kadlet.js";
 import type { Node as FullNode } from "../pkg/full/kadlet.js";
-import { familyOf } from "./address.js";
+import { familyOf, numberOf, textOf } from "./address.js";
 import type { Clock } from "./clock.js";
 import { ClosedError } from "./errors.js";
 import type { Link, Transport } from "./transport.js";
@@ -11,7 +11,6 @@ import type { Link, Transport } from "./transport.js";
 /** Events kept for a caller that does not keep up; beyond it steps and results are lost, never the end. */
 const EVENTS = 4096;
 
-/** A turn of the event loop may take so many datagrams' answers before the timer gets its turn. */
 export type OfOperation = Exclude<Event, { type: "renewed" | "signal" | "address_seen" | "reachable" | "offline" }>;
 
 /** A node of the core; what only Mainline has is in the full build alone. */
@@ -109,10 +108,14 @@ export class Driver {
   /** What ends with the node. */
   readonly onClose = new Set<() => void>();
   #links: readonly Address[] = [];
+  /** The link that reaches IPv4; -1 if none does. */
+  #ipv4 = -1;
   #operations = new Map<number, Operation>();
   #steps = 0;
   #unset: (() => void) | undefined;
-  #deadline: number | undefined;
+  /** When the core wants its turn, and when the timer that is set fires: then or before. */
+  #deadline = Infinity;
+  #timer = Infinity;
 
   constructor(
     readonly core: CoreNode,
@@ -137,23 +140,35 @@ export class Driver {
     const { addresses, mtu } = link;
     addresses.forEach((address, n) => this.core.linkUp(this.now(), n, address, [familyOf(address)], mtu));
     for (let n = addresses.length; n < this.#links.length; n++) this.core.linkDown(this.now(), n);
-    this.#links = this.addresses = addresses;
+    this.addresses = addresses;
+    this.#setLinks(addresses);
     this.pump();
   }
 
   linkDown(): void {
     if (this.closed) return;
     this.#links.forEach((_, n) => this.core.linkDown(this.now(), n));
-    this.#links = [];
+    this.#setLinks([]);
     this.pump();
+  }
+
+  #setLinks(addresses: readonly Address[]): void {
+    this.#links = addresses;
+    this.#ipv4 = addresses.findIndex((address) => familyOf(address) === "ipv4");
   }
 
   receive(datagram: Uint8Array, from: Address): void {
     if (this.closed) return;
-    const path = this.pathTo(from);
-    if (path === undefined) return;
     // What is wrong with a datagram is its sender's fault, and counted in `stats`.
-    this.core.handleDatagram(this.now(), path, datagram);
+    const number = numberOf(from);
+    if (number >= 0) {
+      if (this.#ipv4 < 0) return;
+      this.core.receive(this.now(), this.#ipv4, number, datagram);
+    } else {
+      const path = this.pathTo(from);
+      if (path === undefined) return;
+      this.core.handleDatagram(this.now(), path, datagram);
+    }
     this.pump();
   }
 
@@ -206,8 +221,10 @@ export class Driver {
   /** Empties the polls and sets the timer. */
   pump(): void {
     const { core } = this;
-    for (let out = core.pollTransmit(); out !== undefined; out = core.pollTransmit()) {
-      if (!this.closed) this.transport.send(out.payload, out.path.remote);
+    for (let to = core.takeTransmit(); to !== -1; to = core.takeTransmit()) {
+      if (this.closed) continue;
+      const remote = to >= 0 ? textOf(to) : core.takenAddress();
+      if (remote !== undefined) this.transport.send(core.takenPayload(), remote);
     }
     const hears = this.transport.hears === true;
     const brief = this.#steps === 0 && !hears;
@@ -219,27 +236,27 @@ export class Driver {
       else if (isOutside(event)) this.events.event(event);
       else this.#operations.get(event.operation)?.push(event);
     }
-    let changed = false;
-    let records = false;
-    for (let change = core.pollChange(); change !== undefined; change = core.pollChange()) {
-      changed = true;
-      records ||= change.type !== "contacts";
-    }
-    if (changed) this.events.changed(records);
-    this.#setTimer(this.closed ? undefined : core.pollTimeout());
+    const changes = core.takeChanges();
+    if (changes) this.events.changed(changes > 1);
+    this.#setTimer(this.closed ? Infinity : core.deadline());
   }
 
-  #setTimer(deadline: number | undefined): void {
-    if (deadline === this.#deadline) return;
-    this.#unset?.();
+  /** A deadline moves with almost every datagram, mostly away: the timer that is set finds that out. */
+  #setTimer(deadline: number): void {
     this.#deadline = deadline;
-    this.#unset = deadline === undefined ? undefined : this.clock.at(deadline, () => this.#due());
+    if (deadline >= this.#timer && deadline !== Infinity) return;
+    this.#unset?.();
+    this.#timer = deadline;
+    this.#unset = deadline === Infinity ? undefined : this.clock.at(deadline, () => this.#due());
   }
 
   #due(): void {
-    this.#deadline = this.#unset = undefined;
+    this.#timer = Infinity;
+    this.#unset = undefined;
     if (this.closed) return;
-    this.core.handleTimeout(this.now());
+    const now = this.now();
+    if (now < this.#deadline) return this.#setTimer(this.#deadline);
+    this.core.handleTimeout(now);
     this.pump();
   }
 
@@ -249,7 +266,7 @@ export class Driver {
     this.core.shutdown(this.now());
     this.pump();
     this.closed = true;
-    this.#setTimer(undefined);
+    this.#setTimer(Infinity);
     for (const end of [...this.onClose]) end();
     const reason = new ClosedError("the node is closed");
     for (const operation of [...this.#operations.values()]) operation.leave(reason);

@@ -39,6 +39,8 @@ interface Event {
   call: (() => void) | undefined;
 }
 
+const isBefore = (a: Event, b: Event): boolean => a.time < b.time || (a.time === b.time && a.order < b.order);
+
 /** A heap: the earliest first, and of those the one that was said first. */
 class Queue {
   readonly #events: Event[] = [];
@@ -47,34 +49,33 @@ class Queue {
     return this.#events.length;
   }
 
-  #before(a: number, b: number): boolean {
-    const [x, y] = [this.#events[a], this.#events[b]];
-    return x !== undefined && y !== undefined && (x.time < y.time || (x.time === y.time && x.order < y.order));
-  }
-
-  #swap(a: number, b: number): void {
-    const [x, y] = [this.#events[a], this.#events[b]];
-    if (x && y) [this.#events[a], this.#events[b]] = [y, x];
-  }
-
   push(event: Event): void {
-    let at = this.#events.push(event) - 1;
-    for (let up = (at - 1) >> 1; at > 0 && this.#before(at, up); up = (at - 1) >> 1) {
-      this.#swap(at, up);
+    const events = this.#events;
+    let at = events.push(event) - 1;
+    while (at > 0) {
+      const up = (at - 1) >> 1;
+      const above = events[up]!;
+      if (!isBefore(event, above)) break;
+      events[at] = above;
       at = up;
     }
+    events[at] = event;
   }
 
   pop(): Event | undefined {
-    this.#swap(0, this.#events.length - 1);
-    const event = this.#events.pop();
-    for (let at = 0; ; ) {
-      let least = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) if (this.#before(child, least)) least = child;
-      if (least === at) return event;
-      this.#swap(at, least);
-      at = least;
+    const events = this.#events;
+    const first = events[0];
+    const last = events.pop();
+    if (last === undefined || events.length === 0) return last;
+    let at = 0;
+    for (let child = 1; child < events.length; child = 2 * at + 1) {
+      if (child + 1 < events.length && isBefore(events[child + 1]!, events[child]!)) child += 1;
+      if (!isBefore(events[child]!, last)) break;
+      events[at] = events[child]!;
+      at = child;
     }
+    events[at] = last;
+    return first;
   }
 
   clear(): void {

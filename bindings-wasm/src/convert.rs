@@ -1,5 +1,6 @@
 //! One conversion for each type that crosses, in each direction it crosses in.
 
+use core::cell::RefCell;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -11,7 +12,7 @@ use kadlet_core::{
     Instant, LinkId, OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange, StoreStats,
     Totals, Transmit,
 };
-use wasm_bindgen::{JsCast as _, JsError, JsValue};
+use wasm_bindgen::prelude::*;
 
 use crate::Result;
 
@@ -20,20 +21,61 @@ pub(crate) fn invalid(why: impl core::fmt::Display) -> JsError {
     JsError::new(&why.to_string())
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// An object whose fields are set without `Reflect.set`, which is made for what may fail: setting
+    /// a field of a fresh plain object cannot.
+    type Plain;
+    #[wasm_bindgen(method, structural, indexing_setter)]
+    fn set(this: &Plain, name: &JsValue, value: &JsValue);
+}
+
+/// Names and tags as JavaScript has them: to decode them every time takes longer than all the rest.
+/// A text's place in the module says which it is; two that fall together take turns.
+const NAMES: usize = 256;
+
+thread_local! {
+    static KNOWN: RefCell<[(&'static str, JsValue); NAMES]> =
+        const { RefCell::new([const { ("", JsValue::UNDEFINED) }; NAMES]) };
+}
+
+fn with_word<T>(word: &'static str, then: impl FnOnce(&JsValue) -> T) -> T {
+    KNOWN.with_borrow_mut(|known| {
+        let at = (word.as_ptr() as usize >> 2 ^ word.len() << 4) % NAMES;
+        let (text, value) = &mut known[at];
+        if !core::ptr::eq::<str>(*text, word) {
+            (*text, *value) = (word, word.into());
+        }
+        then(value)
+    })
+}
+
+/// A word of ours as a string of JavaScript's.
+pub(crate) fn word(word: &'static str) -> JsValue {
+    with_word(word, JsValue::clone)
+}
+
 /// A plain object with these fields.
-pub(crate) fn object<const N: usize>(fields: [(&str, JsValue); N]) -> JsValue {
-    let object = Object::new();
-    for (name, value) in fields {
-        // Setting a field of a fresh plain object cannot fail.
-        let _ = Reflect::set(&object, &name.into(), &value);
-    }
+pub(crate) fn object<const N: usize>(fields: [(&'static str, JsValue); N]) -> JsValue {
+    let object = Object::new().unchecked_into::<Plain>();
+    set_all(&object, &fields);
     object.into()
 }
 
-pub(crate) fn tagged<const N: usize>(tag: &str, fields: [(&str, JsValue); N]) -> JsValue {
-    let object = object(fields);
-    let _ = Reflect::set(&object, &"type".into(), &tag.into());
-    object
+/// Once for all lengths.
+fn set_all(object: &Plain, fields: &[(&'static str, JsValue)]) {
+    for (name, value) in fields {
+        with_word(name, |name| object.set(name, value));
+    }
+}
+
+pub(crate) fn tagged<const N: usize>(
+    tag: &'static str,
+    fields: [(&'static str, JsValue); N],
+) -> JsValue {
+    let object = object(fields).unchecked_into::<Plain>();
+    set_all(&object, &[("type", word(tag))]);
+    object.into()
 }
 
 pub(crate) fn list<T>(all: impl IntoIterator<Item = T>, convert: impl Fn(T) -> JsValue) -> Array {
@@ -120,8 +162,11 @@ pub(crate) fn id(text: &str) -> Result<Id> {
     text.parse().map_err(invalid)
 }
 
+/// Not by way of `Display`: an answer names twenty.
 pub(crate) fn id_to(id: Id) -> JsValue {
-    id.to_string().into()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    let digits = id.as_bytes().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect::<String>().into()
 }
 
 pub(crate) fn bytes_to(bytes: &[u8]) -> JsValue {
@@ -275,7 +320,7 @@ pub(crate) fn transmit(transmit: &Transmit) -> JsValue {
 
 fn refused(code: ErrorCode, seq: Option<u64>) -> JsValue {
     object([
-        ("code", code.name().into()),
+        ("code", word(code.name())),
         ("number", code.number().into()),
         ("seq", seq.map_or(JsValue::UNDEFINED, JsValue::from)),
     ])
@@ -284,14 +329,14 @@ fn refused(code: ErrorCode, seq: Option<u64>) -> JsValue {
 fn reason(reason: PeerFailure) -> JsValue {
     match reason {
         PeerFailure::Refused { code, seq } => refused(code, seq),
-        other => other.name().into(),
+        other => word(other.name()),
     }
 }
 
 fn outcome(outcome: Outcome) -> JsValue {
     match outcome {
         Outcome::Refused { code, seq } => refused(code, seq),
-        other => other.name().into(),
+        other => word(other.name()),
     }
 }
 

@@ -14,6 +14,7 @@ mod convert;
 mod mainline;
 #[cfg(feature = "full")]
 mod parts;
+mod quick;
 mod settings;
 #[cfg(feature = "full")]
 mod wire;
@@ -21,7 +22,9 @@ mod wire;
 use js_sys::{Array, Uint8Array};
 use kadlet_core::record::{SearchQuery, SignedValue, Transports};
 use kadlet_core::wire::native::Native;
-use kadlet_core::{Announcement, Event, GetQuery, LinkId, Network, OperationId, PutOptions};
+use kadlet_core::{
+    Announcement, Event, GetQuery, LinkId, Network, OperationId, PutOptions, Transmit,
+};
 use wasm_bindgen::prelude::*;
 
 use convert::{array, duration, id, instant, invalid, list, millis};
@@ -45,7 +48,17 @@ const fn operation(number: f64) -> OperationId {
 /// Calls that are given `now` change it; poll until the polls give `undefined` after each of them,
 /// and read `pollTimeout` again. `seed` is 32 bytes of entropy that no node ever had before.
 #[wasm_bindgen]
-pub struct Node(kadlet_core::Node);
+pub struct Node {
+    core: kadlet_core::Node,
+    /// What the host took to send, until it has the bytes.
+    taken: Option<Transmit>,
+}
+
+impl From<kadlet_core::Node> for Node {
+    fn from(core: kadlet_core::Node) -> Self {
+        Self { core, taken: None }
+    }
+}
 
 #[wasm_bindgen]
 impl Node {
@@ -58,7 +71,7 @@ impl Node {
         now: f64,
     ) -> Result<Self> {
         let (config, seed) = (settings::config(config)?, array("a seed", seed)?);
-        Ok(Self(kadlet_core::Node::new(config, id(own)?, seed, instant(now)?)))
+        Ok(kadlet_core::Node::new(config, id(own)?, seed, instant(now)?).into())
     }
 
     /// The node that `exportState` wrote down, `elapsed` after it was written.
@@ -71,7 +84,8 @@ impl Node {
     ) -> Result<Self> {
         let (config, seed) = (settings::config(config)?, array("a seed", seed)?);
         let (now, elapsed) = (instant(now)?, duration(elapsed)?);
-        kadlet_core::Node::restore(config, state, seed, now, elapsed).map(Self).map_err(invalid)
+        let node = kadlet_core::Node::restore(config, state, seed, now, elapsed);
+        node.map(Self::from).map_err(invalid)
     }
 
     /// A datagram came. Gives the reason if it was dropped: the sender's fault, never an exception.
@@ -82,7 +96,7 @@ impl Node {
         #[wasm_bindgen(unchecked_param_type = "Path")] path: &JsValue,
         datagram: &[u8],
     ) -> Result<Option<String>> {
-        let result = self.0.handle_datagram(instant(now)?, convert::path_from(path)?, datagram);
+        let result = self.core.handle_datagram(instant(now)?, convert::path_from(path)?, datagram);
         Ok(result.err().map(|rejected| rejected.name().to_string()))
     }
 
@@ -93,14 +107,14 @@ impl Node {
         now: f64,
         #[wasm_bindgen(unchecked_param_type = "Path")] path: &JsValue,
     ) -> Result<()> {
-        self.0.handle_path_failed(instant(now)?, convert::path_from(path)?);
+        self.core.handle_path_failed(instant(now)?, convert::path_from(path)?);
         Ok(())
     }
 
     /// The deadline of `pollTimeout` has come. Early or twice does nothing.
     #[wasm_bindgen(js_name = handleTimeout)]
     pub fn handle_timeout(&mut self, now: f64) -> Result<()> {
-        self.0.handle_timeout(instant(now)?);
+        self.core.handle_timeout(instant(now)?);
         Ok(())
     }
 
@@ -115,14 +129,14 @@ impl Node {
         mtu: u16,
     ) -> Result<()> {
         let (local, families) = (convert::address_from(local)?, convert::families(&families)?);
-        self.0.link_up(instant(now)?, LinkId(link), local, families, mtu);
+        self.core.link_up(instant(now)?, LinkId(link), local, families, mtu);
         Ok(())
     }
 
     /// A link is closed.
     #[wasm_bindgen(js_name = linkDown)]
     pub fn link_down(&mut self, now: f64, link: u16) -> Result<()> {
-        self.0.link_down(instant(now)?, LinkId(link));
+        self.core.link_down(instant(now)?, LinkId(link));
         Ok(())
     }
 
@@ -133,18 +147,18 @@ impl Node {
         #[wasm_bindgen(unchecked_param_type = "Path[]")] addresses: Vec<JsValue>,
     ) -> Result<f64> {
         let paths = addresses.iter().map(convert::path_from).collect::<Result<Vec<_>>>()?;
-        Ok(number(self.0.bootstrap(instant(now)?, &paths)))
+        Ok(number(self.core.bootstrap(instant(now)?, &paths)))
     }
 
     /// Looks up the contacts closest to `target`.
     #[wasm_bindgen(js_name = findNode)]
     pub fn find_node(&mut self, now: f64, target: &str) -> Result<f64> {
-        Ok(number(self.0.find_node(instant(now)?, id(target)?)))
+        Ok(number(self.core.find_node(instant(now)?, id(target)?)))
     }
 
     /// Who has the content with this key?
     pub fn providers(&mut self, now: f64, key: &str) -> Result<f64> {
-        Ok(number(self.0.providers(instant(now)?, id(key)?)))
+        Ok(number(self.core.providers(instant(now)?, id(key)?)))
     }
 
     /// Tells the nodes closest to `key` that the content is to be had from us.
@@ -160,7 +174,7 @@ impl Node {
         announcement.port = port;
         announcement.transports = Transports(transports.unwrap_or(0));
         announcement.renew = renew.unwrap_or(false);
-        Ok(number(self.0.announce(instant(now)?, id(key)?, announcement)))
+        Ok(number(self.core.announce(instant(now)?, id(key)?, announcement)))
     }
 
     /// Reads the value under a key.
@@ -173,7 +187,7 @@ impl Node {
     ) -> Result<f64> {
         let mut query = GetQuery::new(id(key)?);
         (query.salt, query.newer_than) = (salt.unwrap_or_default(), newer_than);
-        Ok(number(self.0.get(instant(now)?, query)))
+        Ok(number(self.core.get(instant(now)?, query)))
     }
 
     /// Stores a value: bytes, or a signed one; `cas` only over the one with this sequence number.
@@ -186,15 +200,15 @@ impl Node {
     ) -> Result<f64> {
         let mut options = PutOptions::default();
         (options.cas, options.renew) = (cas, renew.unwrap_or(false));
-        let mainline = !matches!(self.0.config().network, Network::Native(_));
-        let put = self.0.put(instant(now)?, convert::item_from(item, mainline)?, options);
+        let mainline = !matches!(self.core.config().network, Network::Native(_));
+        let put = self.core.put(instant(now)?, convert::item_from(item, mainline)?, options);
         put.map(number).map_err(invalid)
     }
 
     /// Searches for files whose names carry every word of the query.
     pub fn search(&mut self, now: f64, query: &str) -> Result<f64> {
         let query = SearchQuery::parse(query).map_err(invalid)?;
-        Ok(number(self.0.search(instant(now)?, query)))
+        Ok(number(self.core.search(instant(now)?, query)))
     }
 
     /// Lets a file be found by every word of its name.
@@ -205,43 +219,45 @@ impl Node {
         renew: Option<bool>,
     ) -> Result<f64> {
         let entry = convert::search_entry_from(entry)?;
-        let published = self.0.publish(instant(now)?, entry, renew.unwrap_or(false));
+        let published = self.core.publish(instant(now)?, entry, renew.unwrap_or(false));
         published.map(number).map_err(invalid)
     }
 
     /// Sends a few hundred bytes to the node with the id `target`.
     pub fn signal(&mut self, now: f64, target: &str, payload: &[u8]) -> Result<f64> {
-        self.0.signal(instant(now)?, id(target)?, payload).map(number).map_err(invalid)
+        self.core.signal(instant(now)?, id(target)?, payload).map(number).map_err(invalid)
     }
 
     /// Ends an operation and the renewal of what it published. False if there was neither.
     pub fn cancel(&mut self, now: f64, named: f64) -> Result<bool> {
-        Ok(self.0.cancel(instant(now)?, operation(named)))
+        Ok(self.core.cancel(instant(now)?, operation(named)))
     }
 
     /// Gives an operation so much time from now on. False if it is not running.
     #[wasm_bindgen(js_name = setDeadline)]
     pub fn set_deadline(&mut self, now: f64, named: f64, after: f64) -> Result<bool> {
-        Ok(self.0.set_deadline(instant(now)?, operation(named), duration(after)?))
+        Ok(self.core.set_deadline(instant(now)?, operation(named), duration(after)?))
     }
 
     /// Takes another id.
     #[wasm_bindgen(js_name = setId)]
     pub fn set_id(&mut self, now: f64, own: &str) -> Result<()> {
-        self.0.set_id(instant(now)?, id(own)?);
+        self.core.set_id(instant(now)?, id(own)?);
         Ok(())
     }
 
     /// Ends everything: operations are cancelled, nothing is answered any more.
     pub fn shutdown(&mut self, now: f64) -> Result<()> {
-        self.0.shutdown(instant(now)?);
+        self.core.shutdown(instant(now)?);
         Ok(())
     }
 
     /// The next datagram to send.
     #[wasm_bindgen(js_name = pollTransmit, unchecked_return_type = "Transmit | undefined")]
     pub fn poll_transmit(&mut self) -> JsValue {
-        self.0.poll_transmit().map_or(JsValue::UNDEFINED, |transmit| convert::transmit(&transmit))
+        self.core
+            .poll_transmit()
+            .map_or(JsValue::UNDEFINED, |transmit| convert::transmit(&transmit))
     }
 
     /// The next event. With `brief` those that say that an operation began and whom it asked are
@@ -249,7 +265,7 @@ impl Node {
     #[wasm_bindgen(js_name = pollEvent, unchecked_return_type = "Event | undefined")]
     pub fn poll_event(&mut self, brief: Option<bool>) -> JsValue {
         let brief = brief.unwrap_or_default();
-        while let Some(event) = self.0.poll_event() {
+        while let Some(event) = self.core.poll_event() {
             let step = matches!(
                 event,
                 Event::Started { .. } | Event::Asked { .. } | Event::Answered { .. }
@@ -264,36 +280,36 @@ impl Node {
     /// The next change worth keeping.
     #[wasm_bindgen(js_name = pollChange, unchecked_return_type = "Change | undefined")]
     pub fn poll_change(&mut self) -> JsValue {
-        self.0.poll_change().map_or(JsValue::UNDEFINED, |change| convert::change(&change))
+        self.core.poll_change().map_or(JsValue::UNDEFINED, |change| convert::change(&change))
     }
 
     /// When `handleTimeout` is to be called next; undefined: never.
     #[wasm_bindgen(js_name = pollTimeout)]
     pub fn poll_timeout(&self) -> Option<f64> {
-        self.0.poll_timeout().map(millis)
+        self.core.poll_timeout().map(millis)
     }
 
     /// Everything worth keeping over a restart.
     #[wasm_bindgen(js_name = exportState)]
     pub fn export_state(&self, now: f64) -> Result<Uint8Array> {
-        Ok(Uint8Array::from(self.0.export_state(instant(now)?).as_slice()))
+        Ok(Uint8Array::from(self.core.export_state(instant(now)?).as_slice()))
     }
 
     /// Gives back one record of `record_stored`, `elapsed` after it was written down.
     #[wasm_bindgen(js_name = restoreRecord)]
     pub fn restore_record(&mut self, now: f64, record: &[u8], elapsed: f64) -> Result<()> {
-        self.0.restore_record(instant(now)?, record, duration(elapsed)?).map_err(invalid)
+        self.core.restore_record(instant(now)?, record, duration(elapsed)?).map_err(invalid)
     }
 
     /// Our id.
     pub fn id(&self) -> String {
-        self.0.id().to_string()
+        self.core.id().to_string()
     }
 
     /// The settings the node was made with.
     #[wasm_bindgen(unchecked_return_type = "Config")]
     pub fn config(&self) -> JsValue {
-        settings::show(&mut self.0.config().clone())
+        settings::show(&mut self.core.config().clone())
     }
 
     /// The buckets of a family's routing table, nearest first.
@@ -302,7 +318,7 @@ impl Node {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Family")] family: &str,
     ) -> Result<Array> {
-        Ok(list(self.0.table(convert::family(family)?).buckets(), |bucket| {
+        Ok(list(self.core.table(convert::family(family)?).buckets(), |bucket| {
             convert::bucket(&bucket)
         }))
     }
@@ -314,44 +330,44 @@ impl Node {
         target: &str,
         #[wasm_bindgen(unchecked_param_type = "Family")] family: &str,
     ) -> Result<Array> {
-        let closest = self.0.closest(id(target)?, convert::family(family)?);
+        let closest = self.core.closest(id(target)?, convert::family(family)?);
         Ok(list(closest, |contact| convert::contact(&contact)))
     }
 
     /// How far an operation is; undefined if it has ended.
     #[wasm_bindgen(unchecked_return_type = "OperationProgress | undefined")]
     pub fn operation(&self, named: f64) -> JsValue {
-        let progress = self.0.operation(operation(named));
+        let progress = self.core.operation(operation(named));
         progress.map_or(JsValue::UNDEFINED, |progress| convert::progress(&progress))
     }
 
     /// What happened so far.
     #[wasm_bindgen(unchecked_return_type = "Stats")]
     pub fn stats(&self) -> JsValue {
-        convert::stats(self.0.stats())
+        convert::stats(self.core.stats())
     }
 
     /// What limits per source made us drop.
     #[wasm_bindgen(unchecked_return_type = "Dropped")]
     pub fn dropped(&self) -> JsValue {
-        convert::dropped(self.0.dropped())
+        convert::dropped(self.core.dropped())
     }
 
     /// What is kept for others, and what became of what was to be kept.
     #[wasm_bindgen(js_name = storeStats, unchecked_return_type = "StoreStats")]
     pub fn store_stats(&self) -> JsValue {
-        convert::store_stats(&self.0.store_stats())
+        convert::store_stats(&self.core.store_stats())
     }
 
     /// How the node is.
     #[wasm_bindgen(unchecked_return_type = "Health")]
     pub fn health(&self) -> JsValue {
-        convert::health(&self.0.health())
+        convert::health(&self.core.health())
     }
 
     /// How many nodes the network is estimated to have.
     pub fn estimate(&self) -> Option<f64> {
-        self.0.estimate().map(|nodes| nodes as f64)
+        self.core.estimate().map(|nodes| nodes as f64)
     }
 }
 

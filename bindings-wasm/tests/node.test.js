@@ -1,6 +1,7 @@
 // Two nodes that share nothing but a queue, and what the boundary promises.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { numberOf, textOf } from "../dist/address.js";
 import { Node, keyOf, sign } from "./kadlet.js";
 
 const A = "127.0.0.1:1";
@@ -85,4 +86,49 @@ test("a moment comes back as the same microsecond after seventy years", () => {
   const deadline = node.pollTimeout();
   node.handleTimeout(deadline);
   assert.ok(node.pollTimeout() > deadline);
+});
+
+test("the quick verbs say what the others say, of IPv4 and of IPv6", () => {
+  for (const remotes of [["9.9.255.254:65535", "200.0.0.1:1024"], ["[2a00:1450::1]:7611", "1.0.0.1:7611"]]) {
+    const paths = remotes.map((remote) => ({ remote, link: 0 }));
+    const [slow, quick] = [fresh(1), fresh(1)];
+    for (const node of [slow, quick]) node.bootstrap(1000, paths);
+    assert.equal(quick.deadline(), slow.pollTimeout());
+    let count = 0;
+    for (let out = slow.pollTransmit(); out; out = slow.pollTransmit()) {
+      const to = quick.takeTransmit();
+      assert.equal(to >= 0 ? textOf(to) : quick.takenAddress(), out.path.remote);
+      assert.equal(Number.isNaN(to), out.path.remote.startsWith("["));
+      assert.deepEqual(quick.takenPayload(), out.payload);
+      assert.deepEqual(quick.takenPayload(), new Uint8Array(0));
+      count += 1;
+    }
+    assert.equal(count, remotes.length);
+    assert.equal(quick.takeTransmit(), -1);
+  }
+  const [{ a }, { a: other }] = [joined(), joined()];
+  const changes = [];
+  for (let change = a.pollChange(); change; change = a.pollChange()) changes.push(change.type);
+  assert.deepEqual(changes, ["contacts"]);
+  assert.equal(other.takeChanges(), 1);
+  assert.equal(other.takeChanges(), 0);
+});
+
+test("what came by the quick verb was sent from there", () => {
+  const { a, b } = joined();
+  a.findNode(1001, "7".repeat(40));
+  const asked = a.pollTransmit();
+  for (const from of ["9.9.9.9:65535", "127.0.0.3:1024"]) {
+    b.receive(1002, 0, numberOf(from), asked.payload);
+    assert.equal(b.pollTransmit().path.remote, from);
+  }
+});
+
+test("addresses are numbers and back", () => {
+  for (const text of ["0.0.0.0:0", "255.255.255.255:65535", "127.0.0.1:7611", "200.1.2.3:40000"]) {
+    assert.equal(textOf(numberOf(text)), text);
+  }
+  for (const text of ["[::1]:1", "1.2.3.256:1", "1.2.3.4:65536", "01.2.3.4:5", "1.2.3.4", "x", ""]) {
+    assert.ok(Number.isNaN(numberOf(text)), text);
+  }
 });

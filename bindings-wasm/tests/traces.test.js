@@ -1,7 +1,7 @@
 // Replays the golden traces: the same calls, the same answers, byte for byte.
 // core/tests/traces/main.rs says how the files are written.
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as kadlet from "./kadlet.js";
 
@@ -151,25 +151,3 @@ for (const trace of ["mainline.jsonl", "native.jsonl", "restored.jsonl"]) {
     }
   });
 }
-
-// The public functions of `impl Node` in the core.
-function* coreVerbs() {
-  const core = new URL("../../core/src/", import.meta.url);
-  const files = readdirSync(new URL("node/", core), { recursive: true }).map((f) => `node/${f}`);
-  for (const file of ["node.rs", ...files].filter((name) => name.endsWith(".rs"))) {
-    let ours = false;
-    for (const line of readFileSync(new URL(file, core), "utf8").split("\n")) {
-      if (line.startsWith("impl")) ours = line === "impl Node {";
-      const verb = ours && /^    pub (?:const )?fn (\w+)/.exec(line);
-      if (verb) yield verb[1];
-    }
-  }
-}
-
-// A verb that is added, renamed or dropped on one side alone does not pass.
-test("the verbs are the core's", () => {
-  const generated = (name) => name === "constructor" || name === "free" || name.startsWith("__");
-  const names = Object.getOwnPropertyNames(kadlet.Node.prototype).filter((n) => !generated(n));
-  const ours = ["new", "restore", ...names.map(snake)];
-  assert.deepEqual(ours.sort(), [...coreVerbs()].sort());
-});

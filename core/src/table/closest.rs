@@ -184,8 +184,11 @@ fn rank(keys: &[[i32; LANES]; MAX_K / LANES], count: usize, ranked: &mut [u8; MA
     for (at, lanes) in keys.iter().enumerate().take(count.div_ceil(LANES)) {
         let mut ranks = [0_i32; LANES];
         for key in keys.as_flattened().iter().take(count) {
-            for (rank, own) in ranks.iter_mut().zip(lanes) {
-                *rank += i32::from(key < own);
+            // By index: an iterator costs calls where code is to be small, as in a page.
+            let mut lane = 0;
+            while lane < LANES {
+                ranks[lane] += i32::from(*key < lanes[lane]);
+                lane += 1;
             }
         }
         for (lane, rank) in ranks.iter().enumerate().take(count - at * LANES) {
