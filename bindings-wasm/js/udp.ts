@@ -1,13 +1,11 @@
 // UDP on Node.js, files on the disk, and HTTP for what is shared.
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
-import { readFile, rename, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Address } from "../pkg/kadlet.js";
 import { familyOf } from "./address.js";
-import type { StateStore } from "./storage.js";
 import type { ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
 
 /** The longest datagram we send: what every IPv6 path carries is longer by its headers. */
@@ -38,6 +36,13 @@ function reached(host: string): string {
   return out?.address ?? (family === "IPv6" ? "::1" : "127.0.0.1");
 }
 
+/** Where a node is that was told nothing: at any address of IPv4, and of IPv6 where the machine has one. */
+export function usualBinds(interfaces = networkInterfaces()): { binds: string[]; also: string[] } {
+  const ours = Object.values(interfaces).flatMap((some) => some ?? []);
+  const has = ours.some((one) => one.family === "IPv6" && !one.internal && !one.address.startsWith("fe80"));
+  return { binds: ["0.0.0.0:0"], also: has ? ["[::]:0"] : [] };
+}
+
 function bound(host: string, port: number): Promise<Socket> {
   const socket = createSocket(isIPv6(host) ? { type: "udp6", ipv6Only: true } : { type: "udp4" });
   return new Promise((resolve, reject) => {
@@ -49,25 +54,31 @@ function bound(host: string, port: number): Promise<Socket> {
   });
 }
 
-/** UDP sockets, one for each address given. */
+/** UDP sockets, one for each address given; those of `also` where the system lets us have them. */
 export class UdpTransport implements Transport {
   readonly #binds: readonly string[];
+  readonly #also: readonly string[];
   readonly #sockets = new Map<string, Socket>();
   #servers: Server[] = [];
   #hosts: string[] = [];
 
-  constructor(binds: readonly string[]) {
+  constructor(binds: readonly string[], also: readonly string[] = []) {
     this.#binds = binds;
-    for (const bind of binds) parse(bind);
+    this.#also = also;
+    for (const bind of [...binds, ...also]) parse(bind);
   }
 
   async open(host: TransportHost, signal: AbortSignal): Promise<Link> {
     const addresses: Address[] = [];
     try {
-      for (const bind of this.#binds) {
+      for (const bind of [...this.#binds, ...this.#also]) {
         const { host: at, port } = parse(bind);
         signal.throwIfAborted();
-        const socket = await bound(at, port);
+        const socket = await bound(at, port).catch((error: unknown) => {
+          if (this.#also.includes(bind)) return undefined;
+          throw error;
+        });
+        if (socket === undefined) continue;
         const address = text(reached(at), socket.address().port);
         this.#sockets.set(familyOf(address), socket);
         this.#hosts.push(at);
@@ -171,23 +182,4 @@ async function respond(shelf: Shelf, request: IncomingMessage, response: ServerR
     if (!free) await new Promise<void>((resolve) => void response.once("drain", resolve).once("close", resolve));
   }
   response.end();
-}
-
-/** A state in a file; after a crash at any moment it is the old one or the new one. */
-export function fileStore(path: string): StateStore {
-  return {
-    async load() {
-      try {
-        return new Uint8Array(await readFile(path));
-      } catch (error) {
-        if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-        throw error;
-      }
-    },
-    async save(state) {
-      const beside = `${path}.${process.pid}.new`;
-      await writeFile(beside, state, { flush: true });
-      await rename(beside, path);
-    },
-  };
 }

@@ -5,7 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { InvalidState, createNode } from "../dist/node-js.js";
+import { InvalidState, UdpTransport, createNode, fileStore } from "../dist/node-js.js";
+import { usualBinds } from "../dist/udp.js";
 import { start } from "./program.js";
 
 const HELLO = new TextEncoder().encode("hello");
@@ -74,4 +75,42 @@ test("a state that cannot be kept is a warning, and the node goes on", async (t)
   const other = await opened(t, { bootstrap: [node.addr] });
   const { key } = await other.put(HELLO);
   assert.deepEqual(await other.get(key), HELLO);
+});
+
+test("one node at a time uses a state file, and a dead one's is taken over", async (t) => {
+  const state = join(await folder(t), "state");
+  const first = await opened(t, { state });
+  const second = await opened(t, { state });
+  assert.notEqual(second.id, first.id);
+  assert.deepEqual(second.warnings.map(({ kind }) => kind), ["storage"]);
+  assert.match(second.warnings[0].message, /another node of this process uses /);
+  await second.close();
+  await first.close();
+  const lock = `${state}.lock`;
+  await assert.rejects(readFile(lock), { code: "ENOENT" });
+  // Our parent lives; nobody has so high a number; and that of an earlier life was ours.
+  await writeFile(lock, `${process.ppid}\n`);
+  await assert.rejects(fileStore(state).load(), new RegExp(`process ${process.ppid} uses `));
+  await writeFile(lock, "");
+  await assert.rejects(fileStore(state).load(), /another process uses /);
+  for (const dead of [2 ** 30, process.pid]) {
+    await writeFile(lock, `${dead}\n`);
+    const again = await opened(t, { state });
+    assert.equal(again.id, first.id);
+    assert.equal(await readFile(lock, "utf8"), `${process.pid}\n`);
+    await again.close();
+  }
+});
+
+test("IPv6 is used where the machine has it, and its lack is no error", async (t) => {
+  const v4 = { family: "IPv4", address: "192.168.1.2", internal: false };
+  const v6 = { family: "IPv6", address: "2a00:1450::2", internal: false };
+  const near = { ...v6, address: "fe80::1" };
+  assert.deepEqual(usualBinds({ lo: [{ ...v6, address: "::1", internal: true }], eth: [v4, near] }).also, []);
+  assert.deepEqual(usualBinds({ eth: [v4, v6] }), { binds: ["0.0.0.0:0"], also: ["[::]:0"] });
+  // An address of nobody's: it cannot be bound.
+  const transport = new UdpTransport(["127.0.0.1:0"], ["[2001:db8::1]:0"]);
+  const node = await opened(t, { transport });
+  assert.match(node.addr, /^127\.0\.0\.1:/);
+  await assert.rejects(opened(t, { bind: ["127.0.0.1:0", "[2001:db8::1]:0"] }), /EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL/);
 });
