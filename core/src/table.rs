@@ -40,6 +40,11 @@ use addresses::Addresses;
 /// The most contacts in a bucket that a configuration can ask for.
 const MAX_K: usize = 64;
 
+/// What part of [`TableConfig::questionable_after`] a table waits at least before it doubts a contact,
+/// and a new table does. Under measured churn lookups take a quarter less time than with all of it,
+/// for half as many datagrams more; where nobody dies a few rounds of answers are enough to wait for all.
+const LEAST_PATIENCE: u32 = 3;
+
 /// Numbers of leading zeros among the 64 most significant bits of a distance.
 const ROWS: usize = 65;
 
@@ -81,6 +86,10 @@ pub struct RoutingTable {
     candidates: Vec<Packed>,
     clock: Clock,
     frozen: bool,
+    /// For how long nobody need hear of a contact to take it for alive.
+    patience: Duration,
+    /// The same before the last contact was silent.
+    patience_before: Duration,
     /// Nobody is to be pinged before; none while there is nobody.
     ping_at: Option<Instant>,
     /// Nothing is to be refreshed before.
@@ -98,6 +107,7 @@ impl RoutingTable {
             config.stale_after = config.stale_after.clamp(1, 15);
             config.doubtful_after = config.doubtful_after.clamp(1, 15);
         });
+        let patience = config.questionable_after / LEAST_PATIENCE;
         let mut table = Self {
             own,
             config,
@@ -107,6 +117,8 @@ impl RoutingTable {
             candidates: Vec::new(),
             clock: Clock::new(),
             frozen: false,
+            patience,
+            patience_before: patience,
             ping_at: None,
             refresh_at: Instant::EPOCH,
         };
@@ -169,11 +181,17 @@ impl RoutingTable {
         let known = &mut bucket.contacts[position];
         let sound = known.is_sound();
         if known.is_on(contact.path) || (sound && known.is_at(contact.addr())) {
+            let (unheard, failures) = (tick.saturating_sub(known.stamp), known.failures());
             known.answered(tick, contact.capabilities, rtt);
             bucket.move_to_back(position);
-            if !sound {
+            if sound {
+                self.lived(unheard);
+            } else {
                 bucket.recount(self.config.stale_after);
-                self.ping_no_later_than(now + self.config.questionable_after);
+                if failures == 1 {
+                    self.was_alive();
+                }
+                self.ping_no_later_than(now + self.patience);
             }
             return Admission::Updated;
         }
@@ -204,7 +222,7 @@ impl RoutingTable {
         }
         let admission = self.place(now, answer, around.kin);
         if admission == Admission::Inserted {
-            self.ping_no_later_than(now + self.config.questionable_after);
+            self.ping_no_later_than(now + self.patience);
         }
         admission
     }
@@ -322,8 +340,8 @@ impl RoutingTable {
     /// A contact did not answer in time, at this address.
     ///
     /// Failures count once per back-off, so that questions that were on their way together are one
-    /// failure. A stale contact gives way to the newest replacement that answered within
-    /// `questionable_after`; where all are older, `next_ping` offers one, and it enters by its
+    /// failure. A stale contact gives way to the newest replacement that answered before contacts are
+    /// doubted; where all are older, `next_ping` offers one, and it enters by its
     /// answer (mistake 11).
     pub fn failed(&mut self, now: Instant, id: Id, addr: SocketAddr) -> Failure {
         let tick = self.tick(now);
@@ -344,9 +362,11 @@ impl RoutingTable {
         {
             return Failure::Ignored;
         }
+        let unheard = if known.is_sound() { tick.saturating_sub(known.stamp) } else { 0 };
         known.fail(tick);
         let (failures, stale) = (known.failures(), known.is_stale(self.config.stale_after));
         self.ping_no_later_than(now + self.config.backoff);
+        self.died(now, unheard);
         if !stale {
             return Failure::Counted(failures);
         }

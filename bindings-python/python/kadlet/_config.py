@@ -75,7 +75,8 @@ class TableConfig:
     that a stale contact nobody replaces costs a ping an hour."""
     questionable_after: float = 900.0
     """A contact not heard of for so long is pinged, and a replacement not heard of for so long is
-    pinged before it is promoted; at most 9 hours. 15 min as in BEP 5."""
+    pinged before it is promoted; at most 9 hours. Where contacts are found dead the table waits
+    shorter, down to a third of it. 15 min as in BEP 5."""
     ping_timeout: float = 30.0
     """How long a ping given out by `next_ping` bars others for its bucket, should its outcome
     never be reported. 30 s: longer than any request lives."""
@@ -102,9 +103,10 @@ class LookupConfig:
     k: int = 20
     """k: how many contacts a lookup looks for, per address family and path. 20 as in the paper:
     that all twenty leave within an hour is improbable. At least 1."""
-    alpha: int = 3
-    """α: questions in flight per path, as long as answers bring closer contacts. 3 as in the
-    paper; silent contacts give their slot back early, so more buys little time. At least 1."""
+    alpha: int = 4
+    """α: questions in flight per path, as long as answers bring closer contacts. 4: a tenth faster
+    under churn than the paper's 3, for a tenth more questions; silent contacts give their slot back
+    early, so more buys little time. At least 1."""
     paths: int = 1
     """d: disjoint paths (S/Kademlia, section 4.4), 1 to 16. Traffic grows linearly with it. 1,
     which is the plain lookup of the Kademlia paper."""

@@ -6,12 +6,18 @@
 
 use alloc::vec::Vec;
 
-use super::{RoutingTable, pause_secs};
+use super::{LEAST_PATIENCE, RoutingTable, pause_secs};
 use crate::bucket::{Bucket, Packed};
 use crate::contact::Contact;
 use crate::id::Id;
 use crate::rng::Rng;
 use crate::time::Instant;
+
+/// Where contacts come and go they are doubted sooner: each that answers after a while lets us wait
+/// longer for the next by one part in so many, and each that is silent shorter. Balanced where one in
+/// two hundred is dead, so that few dead are handed on, and where few die little is sent.
+const LIVED: u32 = 256;
+const DIED: u32 = 2;
 
 /// When nobody is there to be doubted.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
@@ -21,8 +27,8 @@ impl RoutingTable {
     /// or `failed`; until then nobody else of the same bucket is offered (mistake 10).
     ///
     /// In this order: a replacement for a stale contact or a free place; contacts that nobody has
-    /// heard of for `questionable_after`, that were restored, or that failed and had their pause;
-    /// candidates.
+    /// heard of for as long as they tend to live, that were restored, or that failed and had their
+    /// pause; candidates.
     pub fn next_ping(&mut self, now: Instant) -> Option<Contact> {
         if self.ping_at.is_none_or(|at| now < at) {
             return None;
@@ -93,9 +99,36 @@ impl RoutingTable {
     /// Seconds after its stamp for which a contact is not pinged.
     fn pause(&self, contact: &Packed) -> u16 {
         match contact.failures() {
-            0 => pause_secs(self.config.questionable_after),
+            0 => pause_secs(self.patience),
             _ => self.config.pause_after_failures_of(contact),
         }
+    }
+
+    /// A contact answered that nobody had heard of for so many seconds: the next are trusted longer.
+    pub(super) fn lived(&mut self, unheard: u16) {
+        if unheard > pause_secs(self.patience / 2) {
+            let longer = self.patience.saturating_add(self.patience / LIVED);
+            self.patience = longer.min(self.config.questionable_after);
+        }
+    }
+
+    /// A contact is silent that nobody had heard of for so many seconds: the next are trusted less.
+    pub(super) fn died(&mut self, now: Instant, unheard: u16) {
+        if unheard <= pause_secs(self.patience / 2) {
+            return;
+        }
+        let least = self.config.questionable_after / LEAST_PATIENCE;
+        self.patience_before = self.patience;
+        self.patience = (self.patience - self.patience / DIED).max(least);
+        // All are to be doubted earlier than was thought.
+        self.buckets.iter_mut().for_each(|bucket| bucket.doubt_at = Instant::EPOCH);
+        self.ping_no_later_than(now);
+    }
+
+    /// A contact that was silent answers the next question: a datagram was lost and nobody is dead,
+    /// so that [`died`](Self::died) is taken back.
+    pub(super) fn was_alive(&mut self) {
+        self.patience = self.patience.max(self.patience_before);
     }
 
     /// An id to look up so that a bucket nobody looked through for `refresh_after` learns of

@@ -39,7 +39,11 @@ fn id(first: u8, rest: u8) -> Id {
 
 /// A table around zero whose far half is full: contacts 0x80, 0x81, … at ports 1, 2, …
 fn with_full_far_half() -> RoutingTable {
-    let mut table = RoutingTable::new(Id::ZERO, config());
+    with_full_far_half_of(config())
+}
+
+fn with_full_far_half_of(config: TableConfig) -> RoutingTable {
+    let mut table = RoutingTable::new(Id::ZERO, config);
     for n in 0..5 * K as u16 {
         // Enough on our side that the far half is no neighbourhood.
         assert_eq!(
@@ -532,7 +536,8 @@ fn one_ping_a_bucket_at_a_time() {
 /// Mistake 11: replacements never promoted.
 #[test]
 fn the_newest_replacement_takes_the_place_of_a_stale_contact() {
-    let mut table = with_full_far_half();
+    let patient = TableConfig { questionable_after: Duration::from_secs(3_600), ..config() };
+    let mut table = with_full_far_half_of(patient);
     for n in 0..6_u16 {
         let waiting = local(id(0x90 + n as u8, 0), 50 + n);
         assert_eq!(table.verified(at(200 + u64::from(n)), waiting, None), Admission::Replacement);
@@ -779,22 +784,77 @@ fn an_idle_table_wants_nothing() {
     assert_eq!(table.closest(Id::ZERO, Filter::default()).next(), None);
 }
 
+/// Of those pinged one in `one_in` is dead, or only its answer is lost: how long the table waits before it doubts a contact, once
+/// it knows that.
+fn patience_where_one_in(one_in: usize, dead: bool) -> Duration {
+    let mut table = crowd(config(), 100);
+    let (mut now, mut strangers, mut pings) = (at(0), 100_u16, 0);
+    let mut waited = Vec::new();
+    let mut rng = rng(3);
+    while now < at(36_000) {
+        while let Some(contact) = table.next_ping(now) {
+            // Nobody knows whether one that waits for a place would be taken for alive.
+            let Some(entry) = table.get(contact.id) else {
+                table.verified(now, contact, None);
+                continue;
+            };
+            pings += 1;
+            if pings % one_in != 0 {
+                table.verified(now, contact, None);
+                waited.push(now.since(entry.seen));
+                continue;
+            }
+            let failed = table.failed(now, contact.id, contact.addr());
+            assert_eq!(failed, Failure::Counted(1));
+            if !dead {
+                table.verified(now + Duration::from_secs(16), contact, None);
+                continue;
+            }
+            // Somebody else comes in its place.
+            table.remove(now, contact.id);
+            strangers += 1;
+            table.verified(now, local(Id::random(&mut rng), strangers), None);
+        }
+        table.next_refresh(now, &mut rng);
+        now = table.poll_timeout().expect("a deadline").max(now + Duration::from_secs(1));
+    }
+    let lately = waited.split_off(waited.len() * 3 / 4);
+    lately.iter().sum::<Duration>() / lately.len() as u32
+}
+
+/// Where contacts die they are doubted sooner, so that few dead are handed on; where they live they
+/// are left alone, and where datagrams are lost too.
+#[test]
+fn contacts_are_doubted_the_sooner_the_more_of_them_die() {
+    let waited = [5_000, 220, 4].map(|one_in| patience_where_one_in(one_in, true).as_secs());
+    assert!((850..=910).contains(&waited[0]), "{waited:?}");
+    assert!((320..850).contains(&waited[1]), "{waited:?}");
+    assert!((300..=320).contains(&waited[2]), "{waited:?}");
+    let lost = patience_where_one_in(10, false).as_secs();
+    assert!(lost > 800, "{lost}");
+}
+
 #[test]
 fn waking_at_every_deadline_pings_everybody_in_time_and_sleeps_between() {
     let mut table = crowd(config(), 500);
-    let (mut now, mut wakes) = (at(0), 0);
+    let (mut now, mut in_vain, mut pings) = (at(0), 0, 0);
     while now < at(7_200) {
+        let mut work = 0;
         while let Some(contact) = table.next_ping(now) {
             table.verified(now, contact, Some(Duration::from_millis(3)));
+            work += 1;
         }
-        table.next_refresh(now, &mut rng(0));
+        pings += work;
+        work += usize::from(table.next_refresh(now, &mut rng(0)).is_some());
         let deadline = table.poll_timeout().expect("a deadline");
         assert!(deadline > now, "the table comes to rest");
-        (now, wakes) = (deadline, wakes + 1);
+        (now, in_vain) = (deadline, in_vain + usize::from(work == 0));
         let oldest = table.iter().map(|entry| now.since(entry.seen)).max();
         assert!(oldest <= Some(Duration::from_secs(901)));
     }
-    assert!(wakes < 100, "{wakes}");
+    assert!(in_vain < 200, "{in_vain}");
+    // Nobody dies: each once in a quarter of an hour, but for the first rounds.
+    assert!(pings < 11 * table.len(), "{pings}");
     assert!(table.iter().all(|entry| entry.rtt == Some(Duration::from_micros(2_816))));
 }
 

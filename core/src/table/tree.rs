@@ -145,7 +145,7 @@ impl RoutingTable {
 
     /// The newest replacement that may enter without being asked again.
     pub(super) fn promotable(&self, at: usize, tick: u16) -> Option<usize> {
-        let lately = pause_secs(self.config.questionable_after);
+        let lately = pause_secs(self.patience);
         self.buckets[at].replacements.iter().position(|waiting| {
             waiting.is_sound()
                 && tick.saturating_sub(waiting.stamp) <= lately

@@ -126,7 +126,7 @@ pub const KEYS: &[Key] = &[
     key(
         "alpha",
         Takes::Count(1, 64),
-        "3",
+        "4",
         ALL,
         "Requests of a lookup under way at once; on Mainline its own number without it.",
     ),
