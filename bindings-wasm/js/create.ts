@@ -170,6 +170,8 @@ export async function open({
       node?.emit("down", { reason });
     },
     warn,
+    recall: (key) => store?.recall?.(key),
+    remember: (key, words) => store?.remember?.(key, words),
   };
   const abort = new AbortController();
   const link = await transport.open(host, signal ?? abort.signal).catch((error: unknown) => {

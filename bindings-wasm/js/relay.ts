@@ -12,6 +12,8 @@ const LONGEST_PAUSE = 30_000;
 const GREETING = 15_000;
 /** Datagrams are dropped while so many bytes wait for the line: they would come too late. */
 const BACKLOG = 1 << 20;
+/** Any code but 1000 says that we may be back. */
+const LEAVING = 4000;
 /** Headers that are kept ready. */
 const HEADERS = 4096;
 
@@ -132,10 +134,26 @@ export class RelayTransport implements Transport {
 
   async open(host: TransportHost, signal: AbortSignal): Promise<Link> {
     this.#host = host;
+    this.#session = host.recall?.(this.#place());
     const hello = await this.#connect(signal);
     globalThis.addEventListener?.("online", this.#soon);
+    globalThis.addEventListener?.("pagehide", this.#leave);
     return hello;
   }
+
+  /** What its session is remembered by: that of another network, or of another relay, is of no use. */
+  #place = (): string => `${this.url.origin} ${this.#host?.network}`;
+
+  #keep(session: string | undefined): void {
+    this.#session = session;
+    this.#host?.remember?.(this.#place(), session);
+  }
+
+  /** The page goes, and may be back in a moment: the relay keeps our port for a minute. */
+  #leave = (): void => {
+    const known = this.#session !== undefined && this.#host?.recall?.(this.#place()) === this.#session;
+    if (known) this.#socket?.close(LEAVING);
+  };
 
   /** The network is said to be there again: no need to wait. */
   #soon = (): void => {
@@ -185,7 +203,7 @@ export class RelayTransport implements Transport {
         clearTimeout(limit);
         signal?.removeEventListener("abort", abort);
         this.#socket = socket;
-        this.#session = hello.session;
+        this.#keep(hello.session);
         this.hello = hello;
         this.#failures = 0;
         resolve(hello);
@@ -199,7 +217,7 @@ export class RelayTransport implements Transport {
         if (!greeted) return refuse(error);
         this.#socket = this.hello = undefined;
         if (this.#closed) return;
-        if (code === 4409) this.#session = undefined;
+        if (code === 4409) this.#keep(undefined);
         this.#host?.down(error);
         this.#again();
       };
@@ -302,8 +320,12 @@ export class RelayTransport implements Transport {
     this.#closed = true;
     clearTimeout(this.#timer);
     globalThis.removeEventListener?.("online", this.#soon);
+    globalThis.removeEventListener?.("pagehide", this.#leave);
     // 1000: the relay need not keep our port.
-    this.#socket?.close(1000);
+    if (this.#socket?.readyState === 1) {
+      this.#keep(undefined);
+      this.#socket.close(1000);
+    }
     this.#socket = this.hello = undefined;
   }
 }

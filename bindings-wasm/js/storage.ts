@@ -8,6 +8,10 @@ export interface StateStore {
   save(state: Uint8Array): Promise<void>;
   /** Lets another node use it. */
   close?(): void;
+  /** What was remembered beside the state, for a reload alone. */
+  recall?(key: string): string | undefined;
+  /** Remembers a few words until the tab is closed, or forgets them. */
+  remember?(key: string, words: string | undefined): void;
 }
 
 /** "KDLF", the time (seconds since 1970, big-endian binary64), then the core's bytes. */
@@ -101,6 +105,15 @@ async function hold(name: string): Promise<(() => void) | undefined> {
   });
 }
 
+/** What a tab keeps over a reload; where it may keep nothing, nothing is remembered. */
+function inTab<T>(use: (tab: Storage) => T): T | undefined {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The browser's own storage. Rejects with the reason if there is none, or another tab uses it. */
 export async function browserStore(name: string): Promise<StateStore> {
   const release = await hold(name);
@@ -119,9 +132,13 @@ export async function browserStore(name: string): Promise<StateStore> {
       throw error;
     }
   }
+  const beside = (key: string): string => `${DATABASE}:${name}:${key}`;
   return {
     load: () => store.load(),
     save: (state) => store.save(state),
+    recall: (key) => inTab((tab) => tab.getItem(beside(key)) ?? undefined),
+    remember: (key, words) =>
+      inTab((tab) => (words === undefined ? tab.removeItem(beside(key)) : tab.setItem(beside(key), words))),
     close() {
       store.close?.();
       release();

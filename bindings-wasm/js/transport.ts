@@ -29,6 +29,10 @@ export interface TransportHost {
   down(reason: Error): void;
   /** Something that the person should know. */
   warn(warning: Warning): void;
+  /** What was remembered before the page was reloaded; only where the node keeps its state. */
+  recall?(key: string): string | undefined;
+  /** Remembers a few words for that, or forgets them. */
+  remember?(key: string, words: string | undefined): void;
 }
 
 /** Something went otherwise than wished, and the node goes on. */

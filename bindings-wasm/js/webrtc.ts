@@ -106,6 +106,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
         receive: (datagram, from) => host.receive(datagram, from),
         failed: (to) => host.failed(to),
         warn: (warning) => host.warn(warning),
+        recall: (key) => host.recall?.(key),
+        remember: (key, words) => host.remember?.(key, words),
         down: (reason) => this.#down(reason),
         up: (again) => this.#up(again),
       },

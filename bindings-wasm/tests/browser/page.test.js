@@ -124,13 +124,20 @@ test("a file that a page shares goes to another page by a data channel", async (
   await Promise.all([one, two].map((page) => page.context().close()));
 });
 
-test("a reload keeps the id", async () => {
+test("a reload keeps the id and the address, a goodbye gives the address up", async () => {
   const page = await chromium.page();
   await joined(page, net);
-  const id = await page.textContent("#own-id");
+  const place = async () => [await page.textContent("#own-id"), await page.textContent("#own-address")];
+  const before = await place();
   await page.reload();
   await page.waitForFunction(() => document.documentElement.dataset.joined !== undefined);
-  assert.equal(await page.textContent("#own-id"), id);
+  assert.deepEqual(await place(), before);
+  await page.evaluate(() => kadlet.node().close());
+  await page.reload();
+  await page.waitForFunction(() => document.documentElement.dataset.joined !== undefined);
+  const [id, address] = await place();
+  assert.equal(id, before[0]);
+  assert.notEqual(address, before[1]);
   await page.context().close();
 });
 
