@@ -396,6 +396,11 @@ impl Node {
         let mut nodes: ArrayVec<NodeInfo, MAX_NODES> = ArrayVec::new();
         if let Some(target) = query.target {
             self.gather_nodes(target, want, query.mask, asker, &mut nodes);
+            let by_family = response.item.is_some() && self.wire.ipv6_gives_way_to_values();
+            if want == Families::BOTH && !by_family {
+                // Where not all fit, the farthest of either family are left out.
+                sort_few_by_key(&mut nodes, |node| node.id.distance(target));
+            }
         }
         response.listed = want;
         // An unproven asker is told so: with the cookie it gets token, lists and all contacts.
@@ -434,10 +439,6 @@ impl Node {
             closest.name(k, asking, |id, address, capabilities| {
                 nodes.push(NodeInfo { id, address, capabilities });
             });
-        }
-        if want == Families::BOTH {
-            // Where not all fit, the farthest of either family are left out.
-            sort_few_by_key(nodes, |node| node.id.distance(target));
         }
     }
 

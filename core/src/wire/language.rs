@@ -190,6 +190,17 @@ impl Wire {
         }
     }
 
+    /// Whether beside a value all contacts of IPv6 are left out before one of IPv4 is: how Mainline
+    /// makes room for BEP 44.
+    #[must_use]
+    pub const fn ipv6_gives_way_to_values(&self) -> bool {
+        match self {
+            Self::Native(_) => false,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => true,
+        }
+    }
+
     /// Whether a contact can be asked to have a third node ping us.
     #[must_use]
     pub const fn dials_back(&self) -> bool {

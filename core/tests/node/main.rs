@@ -6,7 +6,10 @@ mod asked;
 mod keeping_up;
 #[cfg(feature = "mainline")]
 mod mainline;
+#[cfg(feature = "mainline")]
+mod manners;
 mod net;
+#[cfg(feature = "mainline")]
 mod old;
 #[cfg(feature = "mainline")]
 mod strangers;

@@ -175,7 +175,7 @@ impl Asked {
         Self::at(config, "127.0.0.1:7")
     }
 
-    fn at(config: Config, from: &str) -> Self {
+    pub(crate) fn at(config: Config, from: &str) -> Self {
         let node = Node::new(config, Id::new([1; 20]), [2; 32], NOW);
         Self { node, from: Path::direct(from.parse().expect("an address")), now: NOW }
     }
@@ -194,7 +194,7 @@ impl Asked {
         (result, answer)
     }
 
-    fn ask(&mut self, query: Query<'_>) -> Vec<u8> {
+    pub(crate) fn ask(&mut self, query: Query<'_>) -> Vec<u8> {
         let mut datagram = Vec::new();
         let mut message = Message::new(b"qq", STRANGER, Body::Query(query));
         message.client = true;
@@ -210,7 +210,12 @@ impl Asked {
     }
 
     /// The error by which a put is refused, if it is.
-    fn put(&mut self, target: Option<Id>, item: WireItem<'_>, token: &[u8]) -> Option<ErrorCode> {
+    pub(crate) fn put(
+        &mut self,
+        target: Option<Id>,
+        item: WireItem<'_>,
+        token: &[u8],
+    ) -> Option<ErrorCode> {
         self.put_over(target, item, token, None)
     }
 
