@@ -5,7 +5,6 @@
 //! `UPDATE_SNAPSHOTS=1 cargo test -p kadlet-sim --test scenarios` and says in the commit why they
 //! are better.
 
-use kadlet_sim::experiment::figures::Figures;
 use kadlet_sim::scenario::LIBRARY;
 use kadlet_sim::{Scenario, Watch, snapshot};
 
