@@ -238,7 +238,7 @@ impl Lookup {
         | State::Silent(path)
         | State::Answered(path) = entry.state
         {
-            let before = self.candidates.nearest(path);
+            let before = self.candidates.nearest(path, self.families);
             self.learn(path, address, hop, candidates, before);
         }
     }
@@ -285,7 +285,7 @@ impl Lookup {
     ) -> bool {
         let Some((index, path, hop)) = self.take_in_flight(id, address) else { return false };
         self.progress.answered += 1;
-        let before = self.candidates.nearest(path);
+        let before = self.candidates.nearest(path, self.families);
         self.candidates.settle(index, path, capabilities);
         let brought_closer = self.learn(path, address, hop.saturating_add(1), closer, before);
         if let Some(counts) = self.paths.get_mut(usize::from(path)) {
