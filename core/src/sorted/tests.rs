@@ -52,13 +52,15 @@ fn step() -> impl Strategy<Value = Do> {
 
 impl<K: Ord, V> Map<K, V> {
     fn assert_sound(&self) {
-        assert_eq!(self.len, self.chunks.iter().map(Vec::len).sum::<usize>());
+        let chunks: Vec<_> = core::iter::once(&self.first).chain(&self.rest).collect();
+        assert_eq!(self.len, chunks.iter().map(|chunk| chunk.len()).sum::<usize>());
         assert!(self.keys().is_sorted_by(|a, b| a < b));
-        for chunk in &self.chunks {
-            assert!((1..=Self::MOST).contains(&chunk.len()));
+        assert!(self.rest.is_empty() || !self.first.is_empty());
+        for chunk in &chunks {
+            assert!((1..=Self::MOST).contains(&chunk.len()) || self.len == 0);
             assert!(chunk.capacity() <= Self::MOST + Self::MOST / 4);
         }
-        for pair in self.chunks.windows(2) {
+        for pair in chunks.windows(2) {
             assert!(pair[0].len() + pair[1].len() > Self::MOST / 2, "too empty to be two");
         }
     }
@@ -163,14 +165,20 @@ proptest! {
 #[test]
 fn few_entries_take_little_memory() {
     let mut map = Map::<u64, u64>::new();
-    assert_eq!(map.chunks.capacity(), 0);
+    assert_eq!((map.first.capacity(), map.rest.capacity()), (0, 0));
     map.insert(1, 1);
-    assert_eq!((map.chunks.capacity(), map.chunks[0].capacity()), (1, 4));
+    assert_eq!((map.first.capacity(), map.rest.capacity()), (4, 0));
+    map.remove(&1);
+    assert_eq!(map.first.capacity(), 4, "64 bytes stay: what comes and goes needs them again");
     for n in 0..10_000 {
         map.insert(n, n);
     }
-    let room: usize = map.chunks.iter().map(Vec::capacity).sum();
+    let chunks = core::iter::once(&map.first).chain(&map.rest);
+    let room: usize = chunks.map(Vec::capacity).sum();
     assert!(room <= 10_000 + Map::<u64, u64>::MOST, "what comes in order fills its chunks: {room}");
     map.retain(|n, _| *n == 77);
-    assert_eq!((map.chunks.capacity(), map.chunks[0].capacity()), (4, 1));
+    assert_eq!((map.first.capacity(), map.rest.capacity()), (1, 0));
+    map.insert(78, 78);
+    map.retain(|_, _| false);
+    assert_eq!((map.first.capacity(), map.rest.capacity()), (0, 0));
 }
