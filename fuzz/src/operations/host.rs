@@ -130,7 +130,9 @@ impl Host {
         });
         // Mainline's errors name nobody.
         let anonymous = matches!((wire, &message.body), (Wire::Mainline(_), Body::Error(_)));
-        assert_eq!(message.sender, (!anonymous).then(|| self.node.id()));
+        // BEP 42 gives a node an id for each family.
+        let own = self.node.table(transmit.path.family()).own();
+        assert_eq!(message.sender, (!anonymous).then_some(own));
     }
 
     /// `Started` first, `Done` last, nothing after it.
