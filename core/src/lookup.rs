@@ -12,6 +12,9 @@
 //! - A slow contact frees its slot and takes no place among the k: who would follow is asked in
 //!   case it is dead. The lookup still waits for it, until it answers, fails, or is silent for longer
 //!   than answers take: then it waits no more, and takes the answer if it comes all the same.
+//! - Whoever names contacts that are silent, or somebody else, loses its credit, and whom only such
+//!   ones name is asked when nobody else is left, until k of them on a path were silent. Inventing
+//!   contacts next to the target holds no lookup up.
 //! - d paths share no contact once it is asked, so a liar misleads the path that asked it and no
 //!   other. The lookup is done when all paths are; what they found is united.
 //! - An id counts once, at the first address that answers; an address is asked under one id at a
@@ -67,7 +70,8 @@ pub struct Progress {
     pub in_flight: u32,
     /// The hop of the closest contact that answered; 0 before any did.
     pub hops: u32,
-    /// Whether a path stopped at [`LookupConfig::questions`]: the result may not be the k closest.
+    /// Whether a path stopped at [`LookupConfig::questions`], or at contacts named by those alone whose
+    /// word had proved worthless: the result may not be the k closest.
     pub cut_short: bool,
 }
 
@@ -124,6 +128,8 @@ struct Progression {
     asked: usize,
     /// Answers in a row that brought nothing closer.
     barren: usize,
+    /// Contacts asked that nobody with credit named, less several for each such that answered.
+    unsound: usize,
 }
 
 /// What one path wants next.
@@ -286,6 +292,11 @@ impl Lookup {
         let Some((index, path, hop)) = self.take_in_flight(id, address) else { return false };
         self.progress.answered += 1;
         let before = self.candidates.nearest(path, self.families);
+        if !self.candidates.is_sound(index)
+            && let Some(counts) = self.paths.get_mut(usize::from(path))
+        {
+            counts.unsound = counts.unsound.saturating_sub(candidates::REWARD as usize + 1);
+        }
         self.candidates.settle(index, path, capabilities);
         let brought_closer = self.learn(path, address, hop.saturating_add(1), closer, before);
         if let Some(counts) = self.paths.get_mut(usize::from(path)) {
@@ -338,6 +349,12 @@ impl Lookup {
         self.progress.failed += 1;
         self.candidates.set_state(index, State::Out);
         true
+    }
+
+    /// At an address that was asked nobody is, or `who` and nobody else: it is not asked under
+    /// another id again.
+    pub(crate) fn settle_address(&mut self, address: SocketAddr, who: Option<Id>) {
+        self.candidates.settle_address(address, who);
     }
 
     /// Ends the lookup: what it was for is found. Late answers are still taken note of.
@@ -423,7 +440,8 @@ impl Lookup {
         let counts = self.paths.get(usize::from(path)).copied().unwrap_or_default();
         let mut tallies = [Tally::default(); 2];
         let mut full = Families::NONE;
-        let mut waits = false;
+        // For contacts to be relied on, and for others; and the nearest of these to be asked.
+        let (mut waits, mut lingers, mut doubtful) = (false, false, None);
         for group in self.candidates.groups() {
             let (distance, family) = (group.distance(), group.family());
             let tally = family_mut(&mut tallies, family);
@@ -439,16 +457,32 @@ impl Lookup {
             if standing == Standing::Absent || !self.wants(*tally, distance, capable) {
                 continue;
             }
-            if let (Standing::Open, Some(index)) = (standing, group.open(path)) {
+            let is_sound = |index: &usize| self.candidates.is_sound(*index);
+            // One that is sound rather than the first, and none but while the id is open.
+            let open = || group.open(path).filter(|_| standing == Standing::Open);
+            let open = open().find(is_sound).or_else(|| open().next());
+            let sound = standing == Standing::Answered
+                || open.map_or_else(|| group.indices().any(|it| is_sound(&it)), |it| is_sound(&it));
+            if let Some(index) = open {
                 if counts.asked >= self.config.questions {
                     self.progress.cut_short = true;
                 } else {
                     match self.admission(index, &counts) {
-                        Admission::Now => return Ok(Want::Ask(index)),
-                        Admission::Later => waits = true,
+                        Admission::Now if sound => return Ok(Want::Ask(index)),
+                        Admission::Now => doubtful = doubtful.or(Some(index)),
+                        Admission::Later => waits |= sound,
+                        Admission::Taken(waited_for) => {
+                            waits |= sound && waited_for;
+                            continue;
+                        }
                         Admission::Never => return Err(Barred(index)),
                     }
                 }
+            }
+            if !sound {
+                // Whoever is farther takes its place.
+                lingers |= standing != Standing::Open;
+                continue;
             }
             if standing == Standing::Slow {
                 // It may answer, and is waited for; but should it be dead, whoever would take its
@@ -464,7 +498,15 @@ impl Lookup {
             tally.seen += 1;
             tally.capable += usize::from(capable);
         }
-        Ok(if waits { Want::Wait } else { Want::Nothing })
+        Ok(match doubtful {
+            _ if waits => Want::Wait,
+            // Whom liars named is asked last, as long as there is somebody among them.
+            Some(index) if counts.unsound < self.config.k => Want::Ask(index),
+            _ => {
+                self.progress.cut_short |= doubtful.is_some();
+                if lingers { Want::Wait } else { Want::Nothing }
+            }
+        })
     }
 
     /// Whether a path with these counts may ask the entry now.
@@ -490,8 +532,10 @@ impl Lookup {
 
     fn ask(&mut self, index: usize, path: PathNumber) -> Option<Contact> {
         let contact = self.candidates.entry(index)?.contact;
+        let sound = self.candidates.is_sound(index);
         let counts = self.paths.get_mut(usize::from(path))?;
         counts.busy += 1;
+        counts.unsound += usize::from(!sound);
         counts.asked += 1;
         self.progress.asked += 1;
         self.progress.in_flight += 1;

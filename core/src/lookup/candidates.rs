@@ -8,6 +8,10 @@
 //!   entry is taken by the path that asks it. (Were it taken by the path that *hears* of it first, a
 //!   liar could name all honest nodes and let them rot behind its own.)
 //! - What waits is bounded per path and family, so one path's flood displaces nothing of another's.
+//! - Whoever names contacts stands for them: each that is silent or somebody else costs its credit,
+//!   each that answers adds to it. What is named by nobody with credit is not sound: it is asked
+//!   when there is nobody else. An entry has two who name it, so that a liar who was quicker
+//!   takes no contact along.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -39,6 +43,15 @@ pub(super) enum State {
 }
 
 impl State {
+    /// What it means to the credit of who named it.
+    const fn credit(self) -> i32 {
+        match self {
+            Self::Heard | Self::Asked(_) => 0,
+            Self::Slow(_) | Self::Silent(_) | Self::Out => -1,
+            Self::Answered(_) => REWARD,
+        }
+    }
+
     const fn path(self) -> Option<PathNumber> {
         match self {
             Self::Asked(path) | Self::Slow(path) | Self::Silent(path) | Self::Answered(path) => {
@@ -58,12 +71,19 @@ pub(super) struct Candidate {
     pub(super) state: State,
     /// Bit p: path p heard of it.
     heard: u16,
-    /// Who named it first: its place among those who named anybody, or [`UNNAMED`].
-    namer: u16,
+    /// Who named it first, and somebody else who did: their places among those who named anybody, or
+    /// [`UNNAMED`]. Twice the same, as long as nobody else did.
+    namers: [u16; 2],
 }
 
 /// Named by nobody: out of our own table.
 const UNNAMED: u16 = u16::MAX;
+
+/// Contacts that may be silent of those somebody names, before any of them answers.
+const CREDIT: i32 = 4;
+
+/// How many more for each that answers. 3: where half of all contacts are dead, credit grows.
+pub(super) const REWARD: i32 = 3;
 
 impl Candidate {
     pub(super) fn family(&self) -> Family {
@@ -148,10 +168,16 @@ impl Group<'_> {
         best
     }
 
-    /// Index of the entry that `path` would ask.
-    pub(super) fn open(&self, path: PathNumber) -> Option<usize> {
-        let offset = self.entries.iter().position(|entry| entry.waits_for(path))?;
-        Some(self.start + offset)
+    /// Indices of the entries that `path` could ask.
+    pub(super) fn open(&self, path: PathNumber) -> impl Iterator<Item = usize> {
+        self.indices()
+            .zip(self.entries)
+            .filter(move |(_, entry)| entry.waits_for(path))
+            .map(|it| it.0)
+    }
+
+    pub(super) fn indices(&self) -> Range<usize> {
+        self.start..self.start + self.entries.len()
     }
 }
 
@@ -161,6 +187,9 @@ pub(super) enum Admission {
     Now,
     /// Something in flight decides.
     Later,
+    /// Its address is being asked under another id: it takes no place among the k. Whether that is
+    /// waited for.
+    Taken(bool),
     Never,
 }
 
@@ -176,14 +205,16 @@ pub(super) struct Candidates {
     waiting: usize,
     /// Waiting addresses per id.
     addresses: usize,
-    /// Who named anybody, in the order in which they did: one for each answer at most.
-    namers: Vec<SocketAddr>,
+    /// Who named anybody, and the credit that is left: one for each answer at most.
+    namers: Vec<(SocketAddr, i32)>,
+    /// Addresses where nobody is, or somebody else than was said.
+    settled: Vec<(SocketAddr, Option<Id>)>,
 }
 
 impl Candidates {
     pub(super) fn new(target: Id, waiting: usize, addresses: usize) -> Self {
-        let (list, high, namers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { target, list, high, waiting, addresses, namers }
+        let (list, high, namers, settled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { target, list, high, waiting, addresses, namers, settled }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
@@ -203,8 +234,39 @@ impl Candidates {
     }
 
     pub(super) fn set_state(&mut self, index: usize, state: State) {
-        if let Some(entry) = self.list.get_mut(index) {
-            entry.state = state;
+        let Some(entry) = self.list.get_mut(index) else { return };
+        let change = state.credit() - entry.state.credit();
+        entry.state = state;
+        let [first, second] = entry.namers;
+        for namer in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
+            if let Some((_, credit)) = self.namers.get_mut(usize::from(namer)) {
+                *credit += change;
+            }
+        }
+    }
+
+    /// Whether somebody whose word is worth anything named the entry.
+    pub(super) fn is_sound(&self, index: usize) -> bool {
+        let Some(entry) = self.list.get(index) else { return false };
+        entry.namers.iter().any(|namer| self.has_credit(*namer))
+    }
+
+    fn has_credit(&self, namer: u16) -> bool {
+        self.namers.get(usize::from(namer)).is_none_or(|(_, credit)| *credit > 0)
+    }
+
+    /// At this address is `who`, or nobody: whoever else is said to be there is not asked.
+    pub(super) fn settle_address(&mut self, address: SocketAddr, who: Option<Id>) {
+        self.settled.push((address, who));
+        for index in (0..self.list.len()).rev() {
+            let moot = self.list.get(index).is_some_and(|entry| {
+                entry.state == State::Heard
+                    && entry.contact.addr() == address
+                    && Some(entry.contact.id) != who
+            });
+            if moot {
+                self.set_state(index, State::Out);
+            }
         }
     }
 
@@ -228,9 +290,9 @@ impl Candidates {
         let entries = self.list.get_mut(group.clone()).unwrap_or_default();
         let first = !entries.iter().any(|entry| matches!(entry.state, State::Answered(_)));
         if let Some(entry) = entries.get_mut(index - group.start) {
-            entry.state = if first { State::Answered(path) } else { State::Out };
             entry.contact.capabilities = capabilities;
         }
+        self.set_state(index, if first { State::Answered(path) } else { State::Out });
         for other in group.rev() {
             if self.list.get(other).is_some_and(|entry| entry.state == State::Heard) {
                 self.remove(other);
@@ -262,7 +324,7 @@ impl Candidates {
     /// Who named `id` at `address` first; none for what comes out of our own table.
     pub(super) fn namer(&self, id: Id, address: SocketAddr) -> Option<SocketAddr> {
         let entry = self.list.get(self.find(id, address)?)?;
-        self.namers.get(usize::from(entry.namer)).copied()
+        self.namers.get(usize::from(entry.namers[0])).map(|(namer, _)| *namer)
     }
 
     /// Adds what `path` heard of, from `namer` unless it is out of our own table; true if that is
@@ -274,15 +336,28 @@ impl Candidates {
         hop: u16,
         namer: Option<SocketAddr>,
     ) -> bool {
+        let (address, id) = (contact.addr(), Some(contact.id));
+        if self.settled.iter().any(|(settled, who)| *settled == address && *who != id) {
+            return false;
+        }
         let distance = self.target.distance(contact.id);
         let family = contact.path.family();
         let group = self.group(distance, family);
+        let namer = namer.map_or(UNNAMED, |namer| self.place_of(namer));
         let entries = self.list.get_mut(group.clone()).unwrap_or_default();
         let mut waiting = 0;
         for entry in entries {
             if entry.contact.addr() == contact.addr() {
                 let news = entry.state == State::Heard && !entry.is_heard_by(path);
                 if entry.state == State::Heard {
+                    let [first, second] = &mut entry.namers;
+                    let poor = |namer| {
+                        let known = self.namers.get(usize::from(namer));
+                        known.is_some_and(|(_, credit)| *credit <= 0)
+                    };
+                    if *second == *first || poor(*second) {
+                        *second = namer;
+                    }
                     entry.heard |= bit(path);
                     // Each bit somebody vouches for is a hint; none can be taken back by another.
                     entry.contact.capabilities =
@@ -303,21 +378,24 @@ impl Candidates {
             return false;
         }
         let state = State::Heard;
-        let namer = namer.map_or(UNNAMED, |namer| self.place_of(namer));
-        let entry = Candidate { distance, contact, hop, state, heard: bit(path), namer };
+        let entry =
+            Candidate { distance, contact, hop, state, heard: bit(path), namers: [namer; 2] };
         self.list.insert(group.end, entry);
         self.high.insert(group.end, distance.high_bits());
         self.trim(path, family);
         true
     }
 
-    /// Its place among the namers. What one answer names comes together, so it is the last or new.
+    /// Its place among the namers. What one answer names comes together, so it is the last or new,
+    /// but for further pages.
     fn place_of(&mut self, namer: SocketAddr) -> u16 {
-        if self.namers.last() != Some(&namer) {
-            self.namers.push(namer);
-        }
+        let known = self.namers.iter().rposition(|(known, _)| *known == namer);
+        let place = known.unwrap_or_else(|| {
+            self.namers.push((namer, CREDIT));
+            self.namers.len() - 1
+        });
         // Lookups end long before: each question has one answer, and those are counted.
-        u16::try_from(self.namers.len() - 1).unwrap_or(UNNAMED)
+        u16::try_from(place).unwrap_or(UNNAMED)
     }
 
     /// The path forgets the farthest waiting entries of a family beyond its bound.
@@ -368,7 +446,7 @@ impl Candidates {
     pub(super) fn admission(&self, index: usize, limit: Option<usize>) -> Admission {
         let Some(entry) = self.list.get(index) else { return Admission::Never };
         let (address, prefix) = (entry.contact.addr(), Prefix::of(entry.contact.addr().ip()));
-        let (mut answered, mut in_flight, mut occupied) = (0, 0, false);
+        let (mut answered, mut in_flight, mut occupied, mut silent) = (0, 0, false, false);
         for other in &self.list {
             let other_address = other.contact.addr();
             let same_group = limit.is_some() && Prefix::of(other_address.ip()) == prefix;
@@ -379,14 +457,16 @@ impl Candidates {
                     occupied |= other_address == address;
                     in_flight += usize::from(same_group);
                 }
-                State::Silent(_) => occupied |= other_address == address,
+                State::Silent(_) => silent |= other_address == address,
                 State::Answered(_) | State::Heard | State::Out => {}
             }
         }
         let limit = limit.unwrap_or(usize::MAX);
         if answered >= limit {
             Admission::Never
-        } else if occupied || answered + in_flight >= limit {
+        } else if occupied || silent {
+            Admission::Taken(occupied)
+        } else if answered + in_flight >= limit {
             Admission::Later
         } else {
             Admission::Now

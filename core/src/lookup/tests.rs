@@ -1,6 +1,7 @@
 //! The rules, each by the least that shows it. The laws, on whole networks, are in [`laws`].
 
 mod laws;
+mod liars;
 mod network;
 
 use super::*;

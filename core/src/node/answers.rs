@@ -159,7 +159,12 @@ impl Node {
                 if let Some(stale) = request.expected {
                     self.forget(now, stale, path);
                 }
+                // Somebody is there all the same, and receives what we send.
+                if message.cookie.is_some() || self.minds_proof(path.remote.ip()) {
+                    self.proofs.prove(now, path.remote);
+                }
                 let Request { purpose, expected, .. } = request;
+                self.settle_address(&purpose, path, message.sender);
                 self.give_up(now, &purpose, path, expected, PeerFailure::WrongId);
                 Err(Rejected::WrongId)
             }
@@ -425,7 +430,17 @@ impl Node {
         if let Some(id) = expected {
             self.table_mut(path.family()).failed(now, id, path.remote);
         }
+        self.settle_address(&purpose, path, None);
         self.give_up(now, &purpose, path, expected, reason);
+    }
+
+    /// What a lookup learns of an address besides: who is there, if anybody is.
+    fn settle_address(&mut self, purpose: &Purpose, path: Path, who: Option<Id>) {
+        if let Purpose::Step { operation, .. } = purpose
+            && let Some(operation) = self.operations.get_mut(operation)
+        {
+            operation.lookup.settle_address(path.remote, who);
+        }
     }
 
     /// No usable answer will come to this request.
