@@ -822,6 +822,15 @@ fn patience_where_one_in(one_in: usize, dead: bool) -> Duration {
     lately.iter().sum::<Duration>() / lately.len() as u32
 }
 
+/// Until it has seen who lives and who dies, a table waits a third of the longest.
+#[test]
+fn a_new_table_does_not_trust_for_long() {
+    let mut table = RoutingTable::new(Id::ZERO, config());
+    let first = local(id(0x80, 0), 1);
+    table.verified(at(0), first, None);
+    assert_eq!((table.next_ping(at(299)), table.next_ping(at(302))), (None, Some(first)));
+}
+
 /// Where contacts die they are doubted sooner, so that few dead are handed on; where they live they
 /// are left alone, and where datagrams are lost too.
 #[test]

@@ -4,6 +4,7 @@ extern crate alloc;
 
 mod asked;
 mod keeping_up;
+mod liars;
 #[cfg(feature = "mainline")]
 mod mainline;
 #[cfg(feature = "mainline")]

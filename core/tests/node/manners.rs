@@ -133,6 +133,8 @@ fn who_may_be_unreachable_says_so() {
 fn no_question_is_repeated() {
     let mut config = Config::mainline();
     config.role = Role::Server;
+    // Whatever the settings say, the wire has none.
+    config.requests.repeats = 3;
     let mut node = Node::new(config, Id::new([1; 20]), [2; 32], NOW);
     let silent: Vec<_> =
         (1..9).map(|n| Path::direct(SocketAddr::from(([11, n, 1, 1], 6881)))).collect();
