@@ -3,16 +3,14 @@
 //! Prints the datagrams in hex, and then for each line that comes in one round: nanoseconds for
 //! everyone, every message and both ways. `run.py` puts libtorrent's rounds between.
 
+#[path = "../../../../core/benches/krpc/datagrams.rs"]
+mod datagrams;
+
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use kadlet_core::wire::mainline::Mainline;
-use kadlet_core::wire::{
-    Body, Item, List, Message, Method, NodeInfo, Peer, Query, Response, SignedItem,
-};
-use kadlet_core::{Capabilities, Families, Id, Rng};
 
 /// The median of nine times so many runs, in nanoseconds a run.
 fn measure<T>(runs: u32, mut run: impl FnMut() -> T) -> f64 {
@@ -30,50 +28,8 @@ fn measure<T>(runs: u32, mut run: impl FnMut() -> T) -> f64 {
 }
 
 fn main() -> io::Result<()> {
-    let mut rng = Rng::from_seed([44; 32]);
-    let nodes: Vec<_> = (0..8)
-        .map(|_| NodeInfo {
-            id: Id::random(&mut rng),
-            address: SocketAddr::from((rng.bytes::<4>(), 6881)),
-            capabilities: Capabilities::NONE,
-        })
-        .collect();
-    let peers: Vec<_> = (0..50)
-        .map(|_| Peer { address: SocketAddr::from((rng.bytes::<4>(), 51413)), transports: 0 })
-        .collect();
-    let sender = Id::random(&mut rng);
-    let value = [b"996:".as_slice(), &[b'x'; 996]].concat();
-    let mut find_node = Response::default();
-    find_node.nodes = List::new(&nodes);
-    find_node.listed = Families::V4;
-    let mut get_peers = find_node.clone();
-    get_peers.token = Some(b"aoeusnth");
-    get_peers.providers = List::new(&peers);
-    let mut get = find_node.clone();
-    get.token = Some(b"aoeusnth");
-    get.item = Some(Item::Signed(SignedItem::new(&[7; 32], 1, &value, &[9; 64])));
-    let method = Method::Announce {
-        token: b"aoeusnth",
-        port: Some(6881),
-        implied_port: true,
-        transports: 0,
-        seed: false,
-    };
-    let announce = Query::about(Id::random(&mut rng), method);
-    let bodies = [
-        ("find_node reply", Body::Response(find_node)),
-        ("get_peers reply", Body::Response(get_peers)),
-        ("announce_peer", Body::Query(announce)),
-        ("get reply", Body::Response(get)),
-    ];
-    let messages = bodies.map(|(name, body)| {
-        let mut message = Message::new(b"tttt", sender, body);
-        message.version = Some(b"KL01");
-        let mut datagram = Vec::new();
-        Mainline.encode(&message, &mut datagram);
-        assert_eq!(Mainline.decode(&datagram).as_ref(), Ok(&message));
-        (name, message, datagram)
-    });
+    let parts = datagrams::Parts::new();
+    let messages = parts.messages();
     let mut out = io::stdout().lock();
     for (name, _, datagram) in &messages {
         let hex: String = datagram.iter().map(|byte| format!("{byte:02x}")).collect();
