@@ -5,8 +5,8 @@
 //! and the chunks but the first in a vector: an operation costs two binary searches, the moving of
 //! at most one chunk's entries, and once in half a chunk's insertions the moving of the vector of
 //! chunks (24 bytes for each). Most maps of most nodes are one chunk: the first stands in the map
-//! itself, a step less through memory that nobody looked at of late. There are no hashes to aim at, and the work does not depend on what strangers
-//! choose, only on how much the caller's caps let in.
+//! itself, a step less through memory that nobody looked at of late. There are no hashes to aim at,
+//! and the work does not depend on what strangers choose, only on how much the caller's caps let in.
 //!
 //! Two neighbours always have more than half a chunk of entries between them, and a chunk grows by
 //! fourths (or four entries). A map that was emptied keeps at most 64 bytes.
