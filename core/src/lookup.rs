@@ -150,9 +150,6 @@ struct Tally {
 }
 
 impl Lookup {
-    /// More would not fit the bits an entry keeps its paths in.
-    const MAX_PATHS: usize = 16;
-
     /// A lookup for the contacts closest to `target` by the node `own`, which is never asked, over
     /// the address families that node reaches. Numbers in `config` that make no sense (k = 0) are
     /// taken as the nearest that do.
@@ -166,7 +163,7 @@ impl Lookup {
         let config = config.into().corrected(|config| {
             config.k = config.k.max(1);
             config.alpha = config.alpha.max(1);
-            config.paths = config.paths.clamp(1, Self::MAX_PATHS);
+            config.paths = config.paths.clamp(1, candidates::MAX_PATHS);
             config.addresses_per_id = config.addresses_per_id.max(1);
             let least = config.k.saturating_mul(config.addresses_per_id);
             config.candidates = config.candidates.max(least);
@@ -215,6 +212,7 @@ impl Lookup {
             self.state = Phase::Running;
         }
         sort_by_key(&mut contacts, |contact| self.target.distance(contact.id));
+        self.candidates.reserve(contacts.len());
         for contact in contacts {
             if self.candidates.knows(contact.id, contact.addr()) {
                 continue;
@@ -222,7 +220,7 @@ impl Lookup {
             let dealt = family_mut(&mut self.dealt, contact.path.family());
             // Below 16 by the clamp in `new`.
             let path = (*dealt % self.paths.len().max(1)) as PathNumber;
-            if self.candidates.hear(contact, path, 1, None) {
+            if self.candidates.hear(&contact, path, 1, candidates::UNNAMED) {
                 *dealt += 1;
             }
         }
@@ -577,12 +575,11 @@ impl Lookup {
         mut before: [Option<Distance>; 2],
     ) -> bool {
         let scope = Scope::of(namer.ip());
+        let place = self.candidates.place_of(namer);
         let mut brought_closer = false;
         // A host may hand over more than fits a datagram, but not work without end.
         for contact in contacts.into_iter().take(self.config.candidates) {
-            if !self.admits(&contact, scope)
-                || !self.candidates.hear(contact, path, hop, Some(namer))
-            {
+            if !self.admits(&contact, scope) || !self.candidates.hear(&contact, path, hop, place) {
                 continue;
             }
             let distance = self.target.distance(contact.id);

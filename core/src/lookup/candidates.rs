@@ -13,6 +13,9 @@
 //!   when there is nobody else. An entry has two who name it, so that a liar who was quicker
 //!   takes no contact along.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::net::SocketAddr;
@@ -77,7 +80,7 @@ pub(super) struct Candidate {
 }
 
 /// Named by nobody: out of our own table.
-const UNNAMED: u16 = u16::MAX;
+pub(super) const UNNAMED: u16 = u16::MAX;
 
 /// Contacts that may be silent of those somebody names, before any of them answers.
 const CREDIT: i32 = 4;
@@ -105,6 +108,9 @@ impl Candidate {
         self.state == State::Heard && self.is_heard_by(path)
     }
 }
+
+/// Paths of a lookup at most: the bits of [`Candidate::heard`].
+pub(super) const MAX_PATHS: usize = u16::BITS as usize;
 
 const fn bit(path: PathNumber) -> u16 {
     1_u16.wrapping_shl(path as u32)
@@ -205,6 +211,8 @@ pub(super) struct Candidates {
     waiting: usize,
     /// Waiting addresses per id.
     addresses: usize,
+    /// How many wait, of either family for each path.
+    waits: [[u32; MAX_PATHS]; 2],
     /// Who named anybody, and the credit that is left: one for each answer at most.
     namers: Vec<(SocketAddr, i32)>,
     /// Addresses where nobody is, or somebody else than was said.
@@ -214,7 +222,8 @@ pub(super) struct Candidates {
 impl Candidates {
     pub(super) fn new(target: Id, waiting: usize, addresses: usize) -> Self {
         let (list, high, namers, settled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { target, list, high, waiting, addresses, namers, settled }
+        let waits = [[0; MAX_PATHS]; 2];
+        Self { target, list, high, waiting, addresses, waits, namers, settled }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
@@ -225,9 +234,15 @@ impl Candidates {
         self.list.get(index)
     }
 
+    /// So many are about to be heard of.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.list.reserve_exact(count);
+        self.high.reserve_exact(count);
+    }
+
     /// The entry of `id` at `address`.
     pub(super) fn find(&self, id: Id, address: SocketAddr) -> Option<usize> {
-        let group = self.group(self.target.distance(id), Family::of(&address));
+        let group = self.group(&self.target.distance(id), Family::of(&address));
         let entries = self.list.get(group.clone())?;
         let offset = entries.iter().position(|entry| entry.contact.addr() == address)?;
         Some(group.start + offset)
@@ -236,8 +251,12 @@ impl Candidates {
     pub(super) fn set_state(&mut self, index: usize, state: State) {
         let Some(entry) = self.list.get_mut(index) else { return };
         let change = state.credit() - entry.state.credit();
+        let (heard, family, before) = (entry.heard, entry.family(), entry.state);
         entry.state = state;
         let [first, second] = entry.namers;
+        if before == State::Heard && state != State::Heard {
+            self.wait_no_more(heard, family);
+        }
         for namer in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
             if let Some((_, credit)) = self.namers.get_mut(usize::from(namer)) {
                 *credit += change;
@@ -272,8 +291,11 @@ impl Candidates {
 
     pub(super) fn remove(&mut self, index: usize) {
         if index < self.list.len() {
-            self.list.remove(index);
+            let entry = self.list.remove(index);
             self.high.remove(index);
+            if entry.state == State::Heard {
+                self.wait_no_more(entry.heard, entry.family());
+            }
         }
     }
 
@@ -286,7 +308,7 @@ impl Candidates {
         capabilities: Capabilities,
     ) -> bool {
         let Some(entry) = self.list.get(index) else { return false };
-        let group = self.group(entry.distance, entry.family());
+        let group = self.group(&entry.distance, entry.family());
         let entries = self.list.get_mut(group.clone()).unwrap_or_default();
         let first = !entries.iter().any(|entry| matches!(entry.state, State::Answered(_)));
         if let Some(entry) = entries.get_mut(index - group.start) {
@@ -327,27 +349,22 @@ impl Candidates {
         self.namers.get(usize::from(entry.namers[0])).map(|(namer, _)| *namer)
     }
 
-    /// Adds what `path` heard of, from `namer` unless it is out of our own table; true if that is
-    /// news to it.
+    /// Adds what `path` heard of, from the namer at that place or out of our own table
+    /// ([`UNNAMED`]); true if that is news to it.
     pub(super) fn hear(
         &mut self,
-        contact: Contact,
+        contact: &Contact,
         path: PathNumber,
         hop: u16,
-        namer: Option<SocketAddr>,
+        namer: u16,
     ) -> bool {
-        let (address, id) = (contact.addr(), Some(contact.id));
-        if self.settled.iter().any(|(settled, who)| *settled == address && *who != id) {
-            return false;
-        }
+        let (address, family) = (contact.addr(), contact.path.family());
         let distance = self.target.distance(contact.id);
-        let family = contact.path.family();
-        let group = self.group(distance, family);
-        let namer = namer.map_or(UNNAMED, |namer| self.place_of(namer));
+        let group = self.group(&distance, family);
         let entries = self.list.get_mut(group.clone()).unwrap_or_default();
         let mut waiting = 0;
         for entry in entries {
-            if entry.contact.addr() == contact.addr() {
+            if entry.contact.addr() == address {
                 let news = entry.state == State::Heard && !entry.is_heard_by(path);
                 if entry.state == State::Heard {
                     let [first, second] = &mut entry.namers;
@@ -359,6 +376,7 @@ impl Candidates {
                         *second = namer;
                     }
                     entry.heard |= bit(path);
+                    self.waits[family as usize][usize::from(path) % MAX_PATHS] += u32::from(news);
                     // Each bit somebody vouches for is a hint; none can be taken back by another.
                     entry.contact.capabilities =
                         entry.contact.capabilities.union(contact.capabilities);
@@ -374,21 +392,37 @@ impl Candidates {
                 State::Asked(_) | State::Slow(_) | State::Silent(_) | State::Out => {}
             }
         }
-        if waiting >= self.addresses {
+        if waiting >= self.addresses || self.is_somebody_else(address, contact.id) {
             return false;
         }
-        let state = State::Heard;
-        let entry =
-            Candidate { distance, contact, hop, state, heard: bit(path), namers: [namer; 2] };
+        if self.count_waiting(path, family) >= self.waiting
+            && self.farthest(path, family) < Some(group.end)
+        {
+            // It is the farthest now, and gives way at once.
+            return true;
+        }
+        let (contact, state, heard) = (*contact, State::Heard, bit(path));
+        let entry = Candidate { distance, contact, hop, state, heard, namers: [namer; 2] };
+        if self.list.len() == self.list.capacity() {
+            // Not by doubling: room for half as many again is seldom more than is heard of.
+            let more = (self.list.len() / 2).max(32);
+            self.list.reserve_exact(more);
+            self.high.reserve_exact(more);
+        }
         self.list.insert(group.end, entry);
         self.high.insert(group.end, distance.high_bits());
+        self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
         self.trim(path, family);
         true
     }
 
-    /// Its place among the namers. What one answer names comes together, so it is the last or new,
-    /// but for further pages.
-    fn place_of(&mut self, namer: SocketAddr) -> u16 {
+    /// Whether nobody is at an address, or somebody else than `id`.
+    fn is_somebody_else(&self, address: SocketAddr, id: Id) -> bool {
+        self.settled.iter().any(|(settled, who)| *settled == address && *who != Some(id))
+    }
+
+    /// Its place among the namers: new, but for further pages.
+    pub(super) fn place_of(&mut self, namer: SocketAddr) -> u16 {
         let known = self.namers.iter().rposition(|(known, _)| *known == namer);
         let place = known.unwrap_or_else(|| {
             self.namers.push((namer, CREDIT));
@@ -398,36 +432,59 @@ impl Candidates {
         u16::try_from(place).unwrap_or(UNNAMED)
     }
 
-    /// The path forgets the farthest waiting entries of a family beyond its bound.
+    /// The path forgets the farthest waiting entry of a family beyond its bound.
     fn trim(&mut self, path: PathNumber, family: Family) {
-        if self.list.len() <= self.waiting {
+        if self.count_waiting(path, family) <= self.waiting {
             return;
         }
-        let waits = |entry: &Candidate| entry.waits_for(path) && entry.family() == family;
-        let count = self.list.iter().filter(|entry| waits(entry)).count();
-        if count <= self.waiting {
-            return;
-        }
-        let Some(index) = self.list.iter().rposition(waits) else { return };
+        let Some(index) = self.farthest(path, family) else { return };
         if let Some(entry) = self.list.get_mut(index) {
             entry.heard &= !bit(path);
-            if entry.heard == 0 {
+            let forgotten = entry.heard == 0;
+            self.wait_no_more(bit(path), family);
+            if forgotten {
                 self.remove(index);
             }
         }
     }
 
+    /// How many entries of a family wait for the path.
+    fn count_waiting(&self, path: PathNumber, family: Family) -> usize {
+        self.waits[family as usize][usize::from(path) % MAX_PATHS] as usize
+    }
+
+    /// The farthest of them.
+    fn farthest(&self, path: PathNumber, family: Family) -> Option<usize> {
+        self.list.iter().rposition(|entry| entry.waits_for(path) && entry.family() == family)
+    }
+
+    /// An entry of a family that waited for these paths does so no more.
+    fn wait_no_more(&mut self, mut heard: u16, family: Family) {
+        while heard != 0 {
+            self.waits[family as usize][heard.trailing_zeros() as usize % MAX_PATHS] -= 1;
+            heard &= heard - 1;
+        }
+    }
+
     /// The entries of one id and family.
-    fn group(&self, distance: Distance, family: Family) -> Range<usize> {
+    fn group(&self, distance: &Distance, family: Family) -> Range<usize> {
         // Searched by the 64 bits that nearly always decide; those with the same are walked over.
         let high = distance.high_bits();
         let first = self.high.partition_point(|other| *other < high);
-        let alike = self.high.iter().skip(first).take_while(|other| **other == high).count();
+        let rest = self.high.get(first..).unwrap_or_default();
+        let alike = rest.iter().take_while(|other| **other == high).count();
+        if alike == 0 {
+            return first..first;
+        }
         let alike = self.list.get(first..first + alike).unwrap_or_default();
-        let before = alike.iter().take_while(|it| it.order(distance, family).is_lt()).count();
-        let same = alike.iter().skip(before).take_while(|it| it.order(distance, family).is_eq());
+        let is_same = |it: &Candidate| it.distance == *distance && it.family() == family;
+        // The first of them, unless somebody made up ids that agree so far.
+        let before = alike.iter().position(is_same).unwrap_or_else(|| {
+            alike.iter().take_while(|it| it.order(*distance, family).is_lt()).count()
+        });
+        let same = alike.get(before..).unwrap_or_default();
         let start = first + before;
-        start..start + same.count()
+        start..start + same.iter().take_while(|it| is_same(it)).count()
     }
 
     /// All ids, nearest first.
@@ -448,6 +505,10 @@ impl Candidates {
         let (address, prefix) = (entry.contact.addr(), Prefix::of(entry.contact.addr().ip()));
         let (mut answered, mut in_flight, mut occupied, mut silent) = (0, 0, false, false);
         for other in &self.list {
+            // Most of them.
+            if matches!(other.state, State::Heard | State::Out) {
+                continue;
+            }
             let other_address = other.contact.addr();
             let same_group = limit.is_some() && Prefix::of(other_address.ip()) == prefix;
             match other.state {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
-use super::operation::{Operation, Purpose, Stage, Whose, secs, travelling};
+use super::operation::{Kind, Operation, Purpose, Stage, Whose, secs, travelling};
 use crate::contact::{Capabilities, Contact, Family, Path, Scope};
 use crate::event::{Asked, Event, OperationId, PeerFailure, Rejected};
 use crate::id::Id;
@@ -275,7 +275,10 @@ impl Node {
         let named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
             operation.totals.answered += 1;
-            if operation.namer.is_none() && named.iter().any(|named| named.id == operation.target) {
+            if matches!(operation.kind, Kind::Signal(_))
+                && operation.namer.is_none()
+                && named.iter().any(|named| named.id == operation.target)
+            {
                 operation.namer = Some(sender);
             }
             node.tell_of(operation, || Event::Answered {
