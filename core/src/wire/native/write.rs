@@ -347,7 +347,14 @@ pub(super) fn fit<'a, T: Element<'a> + Put>(
     head.number(u64::from(tag) << 1);
     let room = room.saturating_sub(head.0);
     match list.as_slice() {
-        Some(elements) => fit_lens(elements.iter().map(Put::element_len), room),
+        Some(elements) => {
+            let lens = elements.iter().map(Put::element_len);
+            // Nearly always all of them do.
+            let total = lens.clone().fold(0_usize, usize::saturating_add);
+            let mut field = Counter(total);
+            field.length(total);
+            if field.0 <= room { (elements.len(), total) } else { fit_lens(lens, room) }
+        }
         None => fit_lens(list.iter().map(|element| element.element_len()), room),
     }
 }
