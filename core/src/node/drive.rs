@@ -207,7 +207,7 @@ impl Node {
         operation.beside.clear();
         operation.looked_around = false;
         operation.region = self.region(&operation.kind);
-        *operation.lookup =
+        operation.lookup =
             self.new_lookup(&operation.kind, target, self.families(), operation.region);
         if !operation.has_own_deadline {
             self.deadlines.remove(&(operation.deadline, id));

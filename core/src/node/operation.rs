@@ -232,7 +232,7 @@ pub(super) struct Operation {
     pub(super) has_own_deadline: bool,
     /// The keys that are still to come after the present one.
     pub(super) targets: VecDeque<Id>,
-    pub(super) lookup: Box<Lookup>,
+    pub(super) lookup: Lookup,
     pub(super) target: Id,
     /// Requests outstanding besides the lookup's own: bootstrap addresses, pages, stores.
     pub(super) pending: u32,
@@ -289,7 +289,7 @@ impl Operation {
             deadline,
             has_own_deadline: false,
             targets: VecDeque::new(),
-            lookup: Box::new(lookup),
+            lookup,
             target,
             pending: 0,
             entries: Map::new(),
