@@ -10,8 +10,15 @@ use std::time::Instant;
 use kadlet_core::Config;
 use kadlet_sim::{Network, NodeOptions, Sessions, SimConfig};
 
+/// See the feature in Cargo.toml.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Of each node, on average: lookups of its user beside those that keep its table.
 const LOOKUPS_AN_HOUR: u64 = 6;
+/// After so many virtual minutes it says how far it is.
+const STAGE: u64 = 10;
 
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>().expect("a number"));
@@ -31,7 +38,7 @@ fn main() {
     let (start, sent) = (Instant::now(), net.counters().sent);
     net.start_churn(Sessions::MEASURED, options, &[]);
     let mut owed = 0;
-    for _ in 0..minutes * 60 * 10 {
+    for tenth in 1..=minutes * 60 * 10 {
         owed += nodes * LOOKUPS_AN_HOUR;
         while owed >= 36_000 {
             owed -= 36_000;
@@ -39,8 +46,10 @@ fn main() {
             net.with(node, |node, now| node.find_node(now, target));
         }
         net.run_for(Duration::from_millis(100));
+        if tenth % (STAGE * 60 * 10) == 0 || tenth == minutes * 60 * 10 {
+            report("lived", &net, start, sent);
+        }
     }
-    report("lived", &net, start, sent);
 }
 
 fn report(what: &str, net: &Network, start: Instant, sent: u64) {
