@@ -209,7 +209,7 @@ settings!(TableConfig: k b max_depth neighbourhood replacements candidates stale
     doubtful_after backoff max_backoff questionable_after ping_timeout refresh_after
     refresh_spacing per_prefix_in_bucket per_prefix_in_table limit_private);
 settings!(LookupConfig: k alpha paths candidates addresses_per_id questions region per_prefix
-    spare_local beside);
+    spare_local credit beside);
 settings!(EstimateConfig: samples enough closest);
 settings!(RequestConfig: outstanding transaction_bytes short_initial short_min short_max
     short_quantile short_percent silent_percent silent_from hard_initial hard_min hard_max

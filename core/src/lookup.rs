@@ -174,7 +174,7 @@ impl Lookup {
             families,
             mask: Capabilities::NONE,
             bound: None,
-            candidates: Candidates::new(target, config.candidates, config.addresses_per_id),
+            candidates: Candidates::new(target, &config),
             paths: alloc::vec![Progression::default(); config.paths],
             turn: 0,
             dealt: [0; 2],
@@ -439,7 +439,7 @@ impl Lookup {
         let mut tallies = [Tally::default(); 2];
         let mut full = Families::NONE;
         // For contacts to be relied on, and for others; and the nearest of these to be asked.
-        let (mut waits, mut lingers, mut doubtful) = (false, false, None);
+        let (mut waits, mut lingers, mut doubtful, mut weighed) = (false, false, None, 0);
         for group in self.candidates.groups() {
             let (distance, family) = (group.distance(), group.family());
             let tally = family_mut(&mut tallies, family);
@@ -461,6 +461,12 @@ impl Lookup {
             let open = open().find(is_sound).or_else(|| open().next());
             let sound = standing == Standing::Answered
                 || open.map_or_else(|| group.indices().any(|it| is_sound(&it)), |it| is_sound(&it));
+            weighed += usize::from(!sound);
+            if !sound && (doubtful.is_some() || weighed > self.config.k) {
+                // One to be asked is enough: a liar's thousand would all be weighed at every step.
+                lingers |= standing != Standing::Open;
+                continue;
+            }
             if let Some(index) = open {
                 if counts.asked >= self.config.questions {
                     self.progress.cut_short = true;

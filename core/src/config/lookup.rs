@@ -33,6 +33,12 @@ pub struct LookupConfig {
     /// Whether `per_prefix` spares loopback and private addresses, where one prefix is the whole
     /// network. True.
     pub spare_local: bool,
+    /// Contacts that may be silent, or somebody else, of those that somebody names in one lookup and of
+    /// which none answered; then whom such ones alone name is asked last. 0: nobody is judged by whom
+    /// it names, and contacts that somebody invents can hold a lookup up until its deadline. 4: an
+    /// honest answer whose first four contacts are dead is rare, and each that answers makes up for
+    /// three.
+    pub credit: u32,
     /// Where some of the k closest failed: so many of those that answered are asked besides about
     /// each subtree of which the dead have crowded somebody out of the answers; 0 for none. 0: of
     /// twenty contacts enough are alive. Mainline: 8, since with half of them dead two of five
@@ -52,6 +58,7 @@ impl Default for LookupConfig {
             region: 80,
             per_prefix: 4,
             spare_local: true,
+            credit: 4,
             beside: 0,
         }
     }

@@ -21,6 +21,7 @@ use core::cmp::Ordering;
 use core::net::SocketAddr;
 use core::ops::Range;
 
+use crate::config::LookupConfig;
 use crate::contact::{Capabilities, Contact, Families, Family, Prefix};
 use crate::id::{Distance, Id};
 
@@ -82,10 +83,8 @@ pub(super) struct Candidate {
 /// Named by nobody: out of our own table.
 pub(super) const UNNAMED: u16 = u16::MAX;
 
-/// Contacts that may be silent of those somebody names, before any of them answers.
-const CREDIT: i32 = 4;
-
-/// How many more for each that answers. 3: where half of all contacts are dead, credit grows.
+/// How many more of those somebody names may be silent for each that answers. 3: where half of all
+/// contacts are dead, credit grows.
 pub(super) const REWARD: i32 = 3;
 
 impl Candidate {
@@ -213,17 +212,25 @@ pub(super) struct Candidates {
     addresses: usize,
     /// How many wait, of either family for each path.
     waits: [[u32; MAX_PATHS]; 2],
+    /// What everybody has at first who names contacts; at 0 nobody is judged.
+    credit: i32,
     /// Who named anybody, and the credit that is left: one for each answer at most.
     namers: Vec<(SocketAddr, i32)>,
     /// Addresses where nobody is, or somebody else than was said.
     settled: Vec<(SocketAddr, Option<Id>)>,
+    /// Addresses asked that neither answered nor failed, and whether that is waited for. A liar may
+    /// name one under hundreds of ids, which the list is not to be searched for one by one.
+    in_flight: Vec<(SocketAddr, bool)>,
 }
 
 impl Candidates {
-    pub(super) fn new(target: Id, waiting: usize, addresses: usize) -> Self {
-        let (list, high, namers, settled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    pub(super) fn new(target: Id, config: &LookupConfig) -> Self {
+        let (list, high, namers) = (Vec::new(), Vec::new(), Vec::new());
+        let (settled, in_flight) = (Vec::new(), Vec::new());
+        let (waiting, addresses) = (config.candidates, config.addresses_per_id);
         let waits = [[0; MAX_PATHS]; 2];
-        Self { target, list, high, waiting, addresses, waits, namers, settled }
+        let credit = i32::try_from(config.credit).unwrap_or(i32::MAX);
+        Self { target, list, high, waiting, addresses, waits, credit, namers, settled, in_flight }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
@@ -252,14 +259,23 @@ impl Candidates {
         let Some(entry) = self.list.get_mut(index) else { return };
         let change = state.credit() - entry.state.credit();
         let (heard, family, before) = (entry.heard, entry.family(), entry.state);
+        let address = entry.contact.addr();
         entry.state = state;
+        if matches!(before, State::Asked(_) | State::Slow(_) | State::Silent(_)) {
+            self.in_flight.retain(|(other, _)| *other != address);
+        }
+        match state {
+            State::Asked(_) | State::Slow(_) => self.in_flight.push((address, true)),
+            State::Silent(_) => self.in_flight.push((address, false)),
+            State::Heard | State::Answered(_) | State::Out => {}
+        }
         let [first, second] = entry.namers;
         if before == State::Heard && state != State::Heard {
             self.wait_no_more(heard, family);
         }
         for namer in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
             if let Some((_, credit)) = self.namers.get_mut(usize::from(namer)) {
-                *credit += change;
+                *credit = credit.saturating_add(change);
             }
         }
     }
@@ -271,7 +287,8 @@ impl Candidates {
     }
 
     fn has_credit(&self, namer: u16) -> bool {
-        self.namers.get(usize::from(namer)).is_none_or(|(_, credit)| *credit > 0)
+        let known = self.namers.get(usize::from(namer));
+        self.credit == 0 || known.is_none_or(|(_, credit)| *credit > 0)
     }
 
     /// At this address is `who`, or nobody: whoever else is said to be there is not asked.
@@ -425,7 +442,7 @@ impl Candidates {
     pub(super) fn place_of(&mut self, namer: SocketAddr) -> u16 {
         let known = self.namers.iter().rposition(|(known, _)| *known == namer);
         let place = known.unwrap_or_else(|| {
-            self.namers.push((namer, CREDIT));
+            self.namers.push((namer, self.credit));
             self.namers.len() - 1
         });
         // Lookups end long before: each question has one answer, and those are counted.
@@ -503,7 +520,10 @@ impl Candidates {
     pub(super) fn admission(&self, index: usize, limit: Option<usize>) -> Admission {
         let Some(entry) = self.list.get(index) else { return Admission::Never };
         let (address, prefix) = (entry.contact.addr(), Prefix::of(entry.contact.addr().ip()));
-        let (mut answered, mut in_flight, mut occupied, mut silent) = (0, 0, false, false);
+        if let Some((_, waited_for)) = self.in_flight.iter().find(|(other, _)| *other == address) {
+            return Admission::Taken(*waited_for);
+        }
+        let (mut answered, mut in_flight) = (0, 0);
         for other in &self.list {
             // Most of them.
             if matches!(other.state, State::Heard | State::Out) {
@@ -514,19 +534,13 @@ impl Candidates {
             match other.state {
                 State::Answered(_) if other_address == address => return Admission::Never,
                 State::Answered(_) if same_group => answered += 1,
-                State::Asked(_) | State::Slow(_) => {
-                    occupied |= other_address == address;
-                    in_flight += usize::from(same_group);
-                }
-                State::Silent(_) => silent |= other_address == address,
-                State::Answered(_) | State::Heard | State::Out => {}
+                State::Asked(_) | State::Slow(_) if same_group => in_flight += 1,
+                _ => {}
             }
         }
         let limit = limit.unwrap_or(usize::MAX);
         if answered >= limit {
             Admission::Never
-        } else if occupied || silent {
-            Admission::Taken(occupied)
         } else if answered + in_flight >= limit {
             Admission::Later
         } else {

@@ -90,7 +90,7 @@ impl Sybil {
     }
 
     /// Takes the defences away: one path, the k closest alone, as many of one owner of addresses as
-    /// there are.
+    /// there are, and everybody believed whomever it names.
     #[must_use]
     pub fn undefended(mut self) -> Self {
         undefend(&mut self.config);
@@ -134,6 +134,7 @@ pub fn undefend(config: &mut Config) {
     config.region = false;
     config.lookup.paths = 1;
     config.lookup.per_prefix = 0;
+    config.lookup.credit = 0;
     config.table.per_prefix_in_bucket = usize::MAX;
     config.table.per_prefix_in_table = usize::MAX;
 }

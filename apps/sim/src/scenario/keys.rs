@@ -282,7 +282,7 @@ pub const KEYS: &[Key] = &[
         Takes::Choice(&["on", "off"]),
         "on",
         SYBIL,
-        "Off: one path, the k closest alone, no limits per network of addresses: the table of the paper.",
+        "Off: one path, the k closest alone, no limits per network of addresses, whoever names contacts believed whatever becomes of them: the table of the paper.",
     ),
     key(
         "later",

@@ -12,7 +12,8 @@ const BOUND: usize = 8;
 #[test]
 fn as_many_are_counted_as_wait() {
     let mut rng = Rng::from_seed([7; 32]);
-    let mut candidates = Candidates::new(Id::ZERO, BOUND, 2);
+    let config = LookupConfig { candidates: BOUND, addresses_per_id: 2, ..LookupConfig::default() };
+    let mut candidates = Candidates::new(Id::ZERO, &config);
     let mut fullest = 0;
     for _ in 0..20_000 {
         let path = rng.below(3) as PathNumber;

@@ -62,3 +62,23 @@ fn an_address_is_settled_once_for_all_ids() {
     assert_eq!(lookup.next(), Step::Done);
     assert_eq!(lookup.progress().asked, 4);
 }
+
+/// Without credit nobody is judged: what is invented is asked, one after another.
+#[test]
+fn without_credit_whoever_invents_contacts_is_believed() {
+    let mut config = config(3, 3);
+    config.credit = 0;
+    let mut lookup = lookup(config, [contact(500), contact(501), contact(502)]);
+    assert_eq!(asked(&mut lookup), [500, 501, 502]);
+    answer(&mut lookup, 500, 1..=100);
+    answer(&mut lookup, 501, []);
+    answer(&mut lookup, 502, []);
+    let mut invented = 0;
+    while lookup.next() != Step::Done {
+        for n in 1..=100 {
+            invented += u32::from(lookup.failed(id(n), addr(n)));
+        }
+    }
+    assert_eq!(invented, 100);
+    assert!(!lookup.progress().cut_short);
+}
