@@ -92,6 +92,33 @@ fn poison() {
     snapshot::check("hostile-poison.txt", &format!("{harm:#?}\n"));
 }
 
+/// A third of the nodes names contacts that are none. With the defences off lookups end without a third
+/// of the closest; and where whoever names such contacts is believed whatever becomes of them, stores
+/// and whole lookups chase more of them.
+#[test]
+fn inventors_are_judged() {
+    let mut table = HEAD.replace('\n', "  ms for all  overdue\n");
+    let mut sybil = Sybil::random(250, 33, Strategy::Poison);
+    sybil.keys = 3;
+    let mut run = |what: &str, sybil: &Sybil| {
+        let harm = sybil.run(1).expect("it ends");
+        row(&mut table, what, &harm);
+        let millis = harm.whole_millis / harm.overdue.of;
+        table.insert_str(table.len() - 1, &format!("{millis:>12}  {}", share(harm.overdue)));
+        (harm, millis)
+    };
+    let (off, _) = run("undefended", &sybil.clone().undefended());
+    let (mut believed, mut judged) = (sybil.clone().paths(8), sybil.paths(8));
+    believed.config.lookup.credit = 0;
+    let (_, slow) = run("believed, d = 8", &believed);
+    let (on, fast) = run("judged, d = 8", &judged);
+    judged.config.lookup.paths = 1;
+    run("judged, d = 1", &judged);
+    snapshot::check("hostile-inventors.txt", &table);
+    assert!(off.closest.value() <= 0.7 && 4 * slow >= 5 * fast, "the attack is broken");
+    assert!(on.closest.value() >= 0.95 && on.found.value() == 1.0, "{on:?}");
+}
+
 /// A later version beside today's, few of it and most of it: nothing is lost.
 #[test]
 fn mixed_versions() {

@@ -27,11 +27,15 @@ impl Harm {
             ("closest", self.closest),
             ("provided", self.provided),
             ("false_providers", self.false_providers),
+            ("overdue", self.overdue),
         ]);
         let reads = self.eclipsed.of.max(1) as f64;
         let of = Some(self.eclipsed.of);
         figures.add("datagrams_per_read", "", self.datagrams as f64 / reads, of);
         figures.add("time_of_a_read", "ms", self.millis as f64 / reads, of);
+        let wholes = self.overdue.of.max(1) as f64;
+        let of = Some(self.overdue.of);
+        figures.add("time_of_a_whole", "ms", self.whole_millis as f64 / wholes, of);
         figures.add("datagrams_at_victim", "", self.at_victim as f64, None);
         figures
     }

@@ -192,6 +192,11 @@ pub struct Harm {
     pub datagrams: u64,
     /// Milliseconds of all reads.
     pub millis: u64,
+    /// Milliseconds of all stores, and of all lookups of providers that nobody has: both go on until
+    /// all of the closest have answered.
+    pub whole_millis: u64,
+    /// Of these, those that ran into their deadline.
+    pub overdue: Share,
 }
 
 /// A key, and the honest nodes that keep its value.
@@ -323,6 +328,7 @@ impl<'a> Trial<'a> {
             }
         });
         let report = self.net.wait(operation)?;
+        self.note_whole(&report);
         let hostile: BTreeSet<_> = self.conspiracy.addresses().into_iter().collect();
         let holders = report.events().iter().filter_map(|(_, event)| match event {
             Event::Stored { peer, .. } => Some(peer.path.remote),
@@ -350,6 +356,7 @@ impl<'a> Trial<'a> {
             self.harm.millis += report.totals().elapsed.as_millis() as u64;
             let operation = self.net.command(reader, |node, now| node.providers(now, key));
             let report = self.net.wait(operation)?;
+            self.note_whole(&report);
             let answered = self.honest_ids(&report);
             let ended = report.closest_ids().iter().any(|id| answered.contains(id));
             self.harm.eclipsed.note(!ended);
@@ -395,6 +402,12 @@ impl<'a> Trial<'a> {
         self.harm.provided.note(right > 0);
         self.harm.false_providers.add(all - right, all);
         Ok(())
+    }
+
+    /// Takes note of an operation that looks for all of the closest.
+    fn note_whole(&mut self, report: &Report) {
+        self.harm.whole_millis += report.totals().elapsed.as_millis() as u64;
+        self.harm.overdue.note(report.outcome() == Outcome::DeadlineExceeded);
     }
 
     fn asker(&mut self) -> NodeIndex {

@@ -146,20 +146,23 @@ impl Conspiracy {
     }
 }
 
-/// Contacts that are none, all next to the target: four of each kind.
+/// Contacts that are none, all next to the target: as many as an answer holds, and most of them where
+/// nobody is, for each such address is asked and waited for.
 fn poison(target: Id, asker: SocketAddr, rng: &mut Rng) -> Vec<NodeInfo> {
     let mut addresses = Vec::new();
-    for number in 0..4_u8 {
+    for number in 0..12_u8 {
         let [high, low] = rng.bytes();
-        let dead = Ipv4Addr::new(160, high, low, 1);
-        let inner = Ipv4Addr::new(192, 168, number, 1);
-        // A neighbour of the asker's in the plan of public addresses: a good node, or nobody.
-        let good = match asker.ip() {
-            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() ^ ((u32::from(number) + 1) << 8)),
-            IpAddr::V6(_) => dead,
-        };
-        addresses.extend([dead, inner, good].map(|ip| SocketAddr::new(IpAddr::V4(ip), 4_000)));
+        addresses.push(Ipv4Addr::new(160, high, low, 1));
+        if number < 2 {
+            addresses.push(Ipv4Addr::new(192, 168, number, 1));
+            // A neighbour of the asker's in the plan of public addresses: a good node, or nobody.
+            if let IpAddr::V4(ip) = asker.ip() {
+                addresses.push(Ipv4Addr::from_bits(ip.to_bits() ^ ((u32::from(number) + 1) << 8)));
+            }
+        }
     }
+    let mut addresses: Vec<_> =
+        addresses.into_iter().map(|ip| SocketAddr::new(IpAddr::V4(ip), 4_000)).collect();
     // The victim's address is named again and again, under new ids: that is what it is for.
     addresses.extend([VICTIM; 4]);
     let info = |address| NodeInfo {
