@@ -1,5 +1,7 @@
 //! Content: hash lists, links, and the machine that fetches.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use js_sys::{Array, Uint8Array};

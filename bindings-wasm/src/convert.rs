@@ -1,5 +1,7 @@
 //! One conversion for each type that crosses, in each direction it crosses in.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -12,6 +14,7 @@ use kadlet_core::{
     Instant, LinkId, OperationProgress, Outcome, Path, PeerFailure, Stats, StoreChange, StoreStats,
     Totals, Transmit,
 };
+use wasm_bindgen::__rt::LazyCell;
 use wasm_bindgen::prelude::*;
 
 use crate::Result;
@@ -34,20 +37,18 @@ extern "C" {
 /// A text's place in the module says which it is; two that fall together take turns.
 const NAMES: usize = 256;
 
-thread_local! {
-    static KNOWN: RefCell<[(&'static str, JsValue); NAMES]> =
-        const { RefCell::new([const { ("", JsValue::UNDEFINED) }; NAMES]) };
-}
+/// What values of JavaScript are kept in between calls: in one cell, as there is one thread.
+static KNOWN: LazyCell<RefCell<[(&'static str, JsValue); NAMES]>> =
+    LazyCell::new(|| RefCell::new([const { ("", JsValue::UNDEFINED) }; NAMES]));
 
 fn with_word<T>(word: &'static str, then: impl FnOnce(&JsValue) -> T) -> T {
-    KNOWN.with_borrow_mut(|known| {
-        let at = (word.as_ptr() as usize >> 2 ^ word.len() << 4) % NAMES;
-        let (text, value) = &mut known[at];
-        if !core::ptr::eq::<str>(*text, word) {
-            (*text, *value) = (word, word.into());
-        }
-        then(value)
-    })
+    let mut known = KNOWN.borrow_mut();
+    let at = (word.as_ptr() as usize >> 2 ^ word.len() << 4) % NAMES;
+    let (text, value) = &mut known[at];
+    if !core::ptr::eq::<str>(*text, word) {
+        (*text, *value) = (word, word.into());
+    }
+    then(value)
 }
 
 /// A word of ours as a string of JavaScript's.
@@ -111,8 +112,8 @@ pub(crate) fn optional<T>(
 /// A whole number from 0 on that JavaScript has exactly.
 pub(crate) fn whole(number: f64) -> Option<u64> {
     const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
-    let whole = number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(&number);
-    whole.then_some(number as u64)
+    let whole = number as u64;
+    (whole as f64 == number && number <= MAX_SAFE_INTEGER).then_some(whole)
 }
 
 /// A whole number up to `most`, or `missing` if there is none.
@@ -129,8 +130,12 @@ pub(crate) fn number(value: &JsValue, name: &str, most: f64, missing: f64) -> Re
 
 /// The nearest microsecond; what lies beyond the last one saturates.
 fn micros(millis: f64) -> Result<u64> {
+    /// From here on there are no fractions: what is added to it is rounded, with ties to even.
+    const WHOLE: f64 = 4_503_599_627_370_496.0;
     if millis >= 0.0 {
-        return Ok((millis * 1e3).round_ties_even() as u64);
+        let micros = millis * 1e3;
+        let micros = if micros < WHOLE { micros + WHOLE - WHOLE } else { micros };
+        return Ok(micros as u64);
     }
     Err(invalid("a time is a number of milliseconds from 0 on"))
 }

@@ -8,6 +8,10 @@
 //! the nearest microsecond (ties to even), and a moment given out comes back as the same microsecond
 //! for seventy years from its epoch.
 
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
+
 mod content;
 mod convert;
 #[cfg(feature = "mainline")]
@@ -15,9 +19,15 @@ mod mainline;
 #[cfg(feature = "full")]
 mod parts;
 mod quick;
+#[cfg(target_arch = "wasm32")]
+mod runtime;
 mod settings;
 #[cfg(feature = "full")]
 mod wire;
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 use js_sys::{Array, Uint8Array};
 use kadlet_core::record::{SearchQuery, SignedValue, Transports};

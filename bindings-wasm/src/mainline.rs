@@ -1,5 +1,9 @@
 //! What a node has besides on BitTorrent's Mainline DHT.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
 use js_sys::Uint8Array;
 use kadlet_core::Config;
 use kadlet_core::wire::bencode;

@@ -1,5 +1,8 @@
 //! Parts of a node that are of use alone: the routing table and the lookup.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
 use js_sys::Array;
 use kadlet_core::config::{LookupConfig, TableConfig};
 use kadlet_core::{

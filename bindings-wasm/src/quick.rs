@@ -2,6 +2,8 @@
 //! part. An IPv4 address is one number, `IP * 65,536 + port`, which a `number` has exactly and a host
 //! can keep beside its text; IPv6 goes by the verbs that everybody uses.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use kadlet_core::{Change, LinkId, Path, Transmit};

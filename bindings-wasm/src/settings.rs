@@ -3,6 +3,8 @@
 //! What is left out keeps its value; a name that is no setting is an error. One walk over all fields
 //! serves reading and writing: code for each of the two would be ten times as large.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use js_sys::{Object, Reflect};
@@ -14,7 +16,7 @@ use kadlet_core::{Capabilities, Config, Network, Role};
 use wasm_bindgen::{JsCast as _, JsError, JsValue};
 
 use crate::Result;
-use crate::convert::{duration, elapsed, invalid};
+use crate::convert::{self, duration, elapsed, invalid};
 
 /// A field, by its type.
 pub(crate) enum Slot<'a> {
@@ -130,10 +132,9 @@ fn camel(name: &str) -> String {
     camel
 }
 
-/// A whole number up to `most`; beyond 2⁵³ JavaScript has no exact ones.
+/// A whole number up to `most`.
 fn whole(value: &JsValue, most: u64) -> Option<u64> {
-    let number = value.as_f64()?;
-    (number.fract() == 0.0 && (0.0..=most as f64).contains(&number)).then_some(number as u64)
+    convert::whole(value.as_f64()?).filter(|number| *number <= most)
 }
 
 fn read(slot: Slot<'_>, value: &JsValue) -> Option<Result<()>> {
@@ -141,7 +142,7 @@ fn read(slot: Slot<'_>, value: &JsValue) -> Option<Result<()>> {
         Slot::U8(it) => *it = whole(value, u8::MAX.into())? as u8,
         Slot::U16(it) => *it = whole(value, u16::MAX.into())? as u16,
         Slot::U32(it) => *it = whole(value, u32::MAX.into())? as u32,
-        Slot::U64(it) => *it = whole(value, (1 << 53) - 1)?,
+        Slot::U64(it) => *it = whole(value, u64::MAX)?,
         Slot::Usize(it) => *it = whole(value, u32::MAX.into())? as usize,
         Slot::Bool(it) => *it = value.as_bool()?,
         Slot::Bits(it) => it.0 = whole(value, u32::MAX.into())? as u32,

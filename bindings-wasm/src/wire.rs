@@ -3,6 +3,9 @@
 //! A `Message` borrows what it says, so that what is read from JavaScript is kept in variables
 //! around it: `with_body` and its like call a closure with the part they read.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use js_sys::{Array, Uint8Array};
 use kadlet_core::wire::native::{MAX_DATAGRAM, Native};
 use kadlet_core::wire::{

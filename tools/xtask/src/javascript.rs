@@ -11,13 +11,18 @@ use crate::steps::program;
 
 const WASM32: &str = "wasm32-unknown-unknown";
 
-/// Without references to values of JavaScript: Node.js 20 aborts ("unreachable code" in its
-/// deoptimizer) where it has inlined a call into wasm that gives one. SHA-512 (for signatures) in
-/// its small form. And copies of more than 16 bytes by `memory.copy`, where LLVM would write out up
-/// to 32. Functions of up to three times the size that `z` allows are inlined: smaller in the end, and
-/// half as fast again.
-const RUSTFLAGS: &str = "-Ctarget-feature=-reference-types -Cllvm-args=-max-store-memcpy=2 \
-    -Cllvm-args=-inline-threshold=15 --cfg sha2_backend_soft=\"compact\"";
+/// SHA-512 (for signatures) in its small form. And copies of more than 16 bytes by `memory.copy`,
+/// where LLVM would write out up to 32. Functions of up to three times the size that `z` allows are
+/// inlined: smaller in the end, and half as fast again. What is done to the whole at the end is done
+/// to every crate before: what only then is seen to be of no use goes too.
+///
+/// No target feature is named: code that was built with others than the standard library is neither
+/// inlined into it nor rid of the arguments that nobody reads, such as the place of a panic. So the
+/// module is built for references to values of JavaScript, and `tools/wasm-bindgen` takes them out:
+/// Node.js 20 aborts ("unreachable code" in its deoptimizer) where it has inlined a call into wasm
+/// that gives one.
+const RUSTFLAGS: &str = "-Cllvm-args=-max-store-memcpy=2 -Cllvm-args=-inline-threshold=15 \
+    -Cpasses=lto<Oz> --cfg sha2_backend_soft=\"compact\"";
 
 /// `cargo xtask wasm`.
 pub(crate) fn tests(cx: &Context) -> Result<(), Stop> {
