@@ -287,19 +287,22 @@ impl fmt::Display for LinkError {
             Self::NoMagnet => f.write_str("a link begins with \"magnet:?xt=urn:blake3:\""),
             Self::NoTopic => f.write_str("no content id: \"xt=urn:blake3:\" is missing"),
             Self::OtherTopic(found) => {
+                let found = found.escape_default();
                 write!(
                     f,
-                    "the link is for another network: expected xt=urn:blake3:…, found {found:?}"
+                    "the link is for another network: expected xt=urn:blake3:…, found \"{found}\""
                 )
             }
             Self::Id(error) => write!(f, "after xt=urn:blake3: {error}"),
             Self::TwoIds => f.write_str("two different content ids, expected one"),
             Self::Size(found) => {
-                write!(f, "xl is the size in bytes, in decimal digits, found {found:?}")
+                let found = found.escape_default();
+                write!(f, "xl is the size in bytes, in decimal digits, found \"{found}\"")
             }
             Self::TwoSizes => f.write_str("two different sizes (xl), expected one"),
             Self::Contact(found) => {
-                write!(f, "x.pe is IP:PORT or [IPv6]:PORT of a node, found {found:?}")
+                let found = found.escape_default();
+                write!(f, "x.pe is IP:PORT or [IPv6]:PORT of a node, found \"{found}\"")
             }
             Self::Escape { parameter } => {
                 write!(f, "{parameter}: two hexadecimal digits follow every %")
@@ -334,6 +337,12 @@ mod tests {
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().expect("a test address")
+    }
+
+    #[test]
+    fn what_was_found_is_shown_without_control_characters() {
+        let found = LinkError::Size("1\u{1b}[2J".into()).to_string();
+        assert_eq!(found, "xl is the size in bytes, in decimal digits, found \"1\\u{1b}[2J\"");
     }
 
     #[test]
