@@ -23,6 +23,7 @@ use crate::id::Id;
 #[cfg(feature = "mainline")]
 use crate::wire::mainline::bep44;
 
+mod lower;
 mod search;
 mod signed;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! A name's words are found like this, and a query's in the same way:
 //!
 //! 1. Every character is lower-cased by Unicode's simple and special mappings without context
-//!    (`char::to_lowercase`); ς becomes σ, so that the capital form finds both.
+//!    (as `char::to_lowercase` does); ς becomes σ, so that the capital form finds both.
 //! 2. Characters from U+0300 to U+036F (combining marks) are dropped.
 //! 3. What is then alphabetic or numeric (`char::is_alphanumeric`) belongs to a word; everything
 //!    else separates words. `camelCase` is one word; `song.mp3` has two, the extension is one.
@@ -15,9 +15,10 @@
 //! There is no compatibility normalisation (NFKC) here, whose tables are larger than the rest of
 //! the core. Hosts should hand over names in NFC; a decomposed letter (as old Apple file systems
 //! wrote them) loses its marks by rule 2 and becomes the plain letter. Languages that are written
-//! without spaces have one word from one punctuation mark to the next. The tables are those of the
-//! Rust release that built the program (Unicode 17 at the time of writing): about a character that
-//! was assigned since, two versions may disagree, and then do not find each other's word.
+//! without spaces have one word from one punctuation mark to the next. What is small and what is
+//! capital follows Unicode 17; what is alphabetic or numeric follows the tables of the Rust release
+//! that built the program (Unicode 17 at the time of writing): about a character that was assigned
+//! since, two versions may disagree, and then do not find each other's word.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,6 +26,7 @@ use core::fmt;
 
 use arrayvec::{ArrayString, ArrayVec};
 
+use super::lower::lower;
 use super::{Field, InvalidRecord, MAX_ENTRY_EXTRA, MAX_NAME, context, derive};
 use crate::id::Id;
 
@@ -124,24 +126,21 @@ impl Iterator for Scan<'_> {
             if is_mark(c) {
                 continue;
             }
-            // A lower-case form of several characters (İ) may contain marks, never separators.
-            let mut lower = c.to_lowercase().filter(|c| !is_mark(*c)).peekable();
-            if !lower.peek().is_some_and(|c| c.is_alphanumeric()) {
+            let c = lower(c);
+            if !c.is_alphanumeric() {
                 if word.is_empty() {
                     continue;
                 }
                 break;
             }
-            for c in lower {
-                full = full || word.try_push(if c == 'ς' { 'σ' } else { c }).is_err();
-            }
+            full = full || word.try_push(if c == 'ς' { 'σ' } else { c }).is_err();
         }
         self.0 = rest.as_str();
         (!word.is_empty()).then_some(Word(word))
     }
 }
 
-const fn is_mark(c: char) -> bool {
+pub(super) const fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
