@@ -3,7 +3,10 @@
 //! The same as the program `wasm-bindgen --target web`, but pinned by a lock file of ours.
 #![forbid(unsafe_code)]
 
+mod order;
+
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -25,7 +28,9 @@ fn main() -> ExitCode {
             .remove_name_section(true)
             .remove_producers_section(true)
             .web(true)?
-            .generate(out)
+            .generate(out)?;
+        let module = Path::new(out).join("kadlet_bg.wasm");
+        Ok(fs::write(&module, order::reordered(&fs::read(&module)?)?)?)
     });
     match made {
         Ok(()) => ExitCode::SUCCESS,
