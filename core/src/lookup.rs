@@ -6,7 +6,10 @@
 //! Rules:
 //! - The closest known are asked first, α in flight per path, without rounds: every answer may open
 //!   the next question (mistake 3).
-//! - When α answers in a row bring nothing closer, all of the k closest not yet asked are asked.
+//! - When α answers in a row bring nothing closer, or one does and the nearest of all has answered,
+//!   all of the k closest not yet asked are asked.
+//! - α and k count answers that are expected: where contacts are silent, more are asked at once
+//!   (`pace`).
 //! - A path is done when the k closest *seen and not failed* have all *answered*, per family
 //!   (mistakes 1 and 2). Who failed is replaced by the next one known.
 //! - A slow contact frees its slot and takes no place among the k: who would follow is asked in
@@ -22,6 +25,7 @@
 
 mod candidates;
 mod gaps;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +37,7 @@ use crate::contact::{Capabilities, Contact, Families, Family, Scope};
 use crate::id::{Distance, Id};
 use crate::sort::sort_by_key;
 use candidates::{Admission, Candidates, PathNumber, Standing, State};
+use pace::WHOLE;
 
 /// What a lookup wants next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +114,10 @@ pub struct Lookup {
     /// Start contacts dealt out so far, by family.
     dealt: [usize; 2],
     progress: Progress,
+    /// Contacts asked that are slow, silent, or failed.
+    overdue: u32,
+    /// Of [`WHOLE`] contacts so many were dead of late.
+    presumed_dead: usize,
     state: Phase,
 }
 
@@ -179,6 +188,8 @@ impl Lookup {
             turn: 0,
             dealt: [0; 2],
             progress: Progress::default(),
+            overdue: 0,
+            presumed_dead: 0,
             state: Phase::Running,
             config,
         }
@@ -297,8 +308,13 @@ impl Lookup {
         }
         self.candidates.settle(index, path, capabilities);
         let brought_closer = self.learn(path, address, hop.saturating_add(1), closer, before);
+        let at_end = !brought_closer && self.candidates.nearest_answered(path);
         if let Some(counts) = self.paths.get_mut(usize::from(path)) {
-            counts.barren = if brought_closer { 0 } else { counts.barren.saturating_add(1) };
+            counts.barren = match (brought_closer, at_end) {
+                (true, _) => 0,
+                (false, true) => self.config.alpha.max(counts.barren),
+                (false, false) => counts.barren.saturating_add(1),
+            };
         }
         true
     }
@@ -310,6 +326,7 @@ impl Lookup {
         let Some(State::Asked(path)) = self.candidates.entry(index).map(|entry| entry.state) else {
             return false;
         };
+        self.overdue += 1;
         self.free_slot(path);
         self.candidates.set_state(index, State::Slow(path));
         true
@@ -323,6 +340,7 @@ impl Lookup {
         let path = match self.candidates.entry(index).map(|entry| entry.state) {
             Some(State::Asked(path)) => {
                 self.free_slot(path);
+                self.overdue += 1;
                 path
             }
             Some(State::Slow(path)) => path,
@@ -345,6 +363,7 @@ impl Lookup {
     pub fn failed(&mut self, id: Id, address: SocketAddr) -> bool {
         let Some((index, ..)) = self.take_in_flight(id, address) else { return false };
         self.progress.failed += 1;
+        self.overdue += 1;
         self.candidates.set_state(index, State::Out);
         true
     }
@@ -419,7 +438,8 @@ impl Lookup {
 
     /// Whether a contact at `distance` has a place after those counted in `tally`.
     fn wants(&self, tally: Tally, distance: Distance, capable: bool) -> bool {
-        tally.seen < self.config.k || capable && self.is_wanted(tally.capable, distance)
+        let nearer = pace::answers(tally.seen);
+        nearer < self.config.k || capable && self.is_wanted(pace::answers(tally.capable), distance)
     }
 
     /// What a path wants next.
@@ -436,7 +456,7 @@ impl Lookup {
     /// Reads a path's view from the nearest outwards until nothing more is wanted.
     fn read(&mut self, path: PathNumber) -> Result<Want, Barred> {
         let counts = self.paths.get(usize::from(path)).copied().unwrap_or_default();
-        let mut tallies = [Tally::default(); 2];
+        let (mut tallies, living) = ([Tally::default(); 2], self.living());
         let mut full = Families::NONE;
         // For contacts to be relied on, and for others; and the nearest of these to be asked.
         let (mut waits, mut lingers, mut doubtful, mut weighed) = (false, false, None, 0);
@@ -499,8 +519,10 @@ impl Lookup {
                 // Nobody can be asked: that somebody is waited for is all there is to know.
                 return Ok(Want::Wait);
             }
-            tally.seen += 1;
-            tally.capable += usize::from(capable);
+            // So many are asked that k of them are expected to answer.
+            let counts_for = if standing == Standing::Asked { living } else { WHOLE };
+            tally.seen += counts_for;
+            tally.capable += if capable { counts_for } else { 0 };
         }
         Ok(match doubtful {
             _ if waits => Want::Wait,
@@ -523,15 +545,6 @@ impl Lookup {
         let limit = self.config.per_prefix;
         let limit = (limit > 0 && !(is_local && self.config.spare_local)).then_some(limit);
         self.candidates.admission(index, limit)
-    }
-
-    /// How many questions a path may have in flight.
-    fn slots(&self, path: &Progression) -> usize {
-        if path.barren < self.config.alpha {
-            return self.config.alpha;
-        }
-        let all = self.config.k.saturating_mul(self.families.iter().count());
-        all.max(self.config.alpha)
     }
 
     fn ask(&mut self, index: usize, path: PathNumber) -> Option<Contact> {
@@ -557,7 +570,10 @@ impl Lookup {
                 self.free_slot(path);
                 path
             }
-            State::Slow(path) | State::Silent(path) => path,
+            State::Slow(path) | State::Silent(path) => {
+                self.overdue = self.overdue.saturating_sub(1);
+                path
+            }
             State::Heard | State::Answered(_) | State::Out => return None,
         };
         self.progress.in_flight = self.progress.in_flight.saturating_sub(1);

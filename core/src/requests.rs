@@ -407,7 +407,7 @@ impl<T> Requests<T> {
         let short = if enough(config.samples) { quantile(config.short_quantile) } else { None };
         let short = short.map_or(config.short_initial, |of| percent(of, config.short_percent));
         let short = short.min(config.short_max).max(config.short_min).min(hard);
-        let silent = longest.filter(|_| self.round_trips.deaths(1_000) >= config.silent_from);
+        let silent = longest.filter(|_| self.meets_dead());
         let silent = silent.map_or(hard, |of| percent(of, config.silent_percent));
         let silent = silent.min(hard).max(short);
         Timeouts { short, silent, hard }
@@ -418,6 +418,16 @@ impl<T> Requests<T> {
     #[must_use]
     pub fn round_trip(&self, permille: u32) -> Option<Duration> {
         self.round_trips.quantile(permille)
+    }
+
+    /// Whether so many requests died of late that silence is to be taken for death.
+    pub(crate) fn meets_dead(&self) -> bool {
+        self.deaths() >= self.config.silent_from
+    }
+
+    /// How many of a thousand requests died of late.
+    pub(crate) fn deaths(&self) -> u32 {
+        self.round_trips.deaths(1_000)
     }
 
     /// How many requests in a row, sent since the last answer, died in silence.

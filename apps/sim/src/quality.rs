@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use kadlet_core::{Event, Id};
+use kadlet_core::{Event, Id, Instant};
 
 use crate::host::NodeIndex;
 use crate::network::Network;
 use crate::oracle::{Picture, Policy, Tables, Timing};
-use crate::report::{NotAtRest, Report};
+use crate::report::{NotAtRest, Operation, Report};
 
 /// One lookup of a running network.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,7 +15,9 @@ use crate::report::{NotAtRest, Report};
 pub struct Sample {
     /// Until the first of the k closest had answered.
     pub first: Option<Duration>,
-    /// Until it was over.
+    /// Until all of the k closest had answered; until it was over, if one of them was not found.
+    pub all: Duration,
+    /// Until it was over: also until nobody waited for the dead any more.
     pub complete: Duration,
     /// How many questions led to the closest.
     pub hops: u32,
@@ -60,22 +62,29 @@ pub fn sample(
     target: Id,
     beside: &Beside<'_>,
 ) -> Result<Sample, NotAtRest> {
-    Ok(sample_with(net, asker, target, beside)?.0)
+    Ok(Begun::new(net, asker, target, beside).end(net)?.0)
 }
 
-/// [`sample`], and everything the node said.
-///
-/// # Errors
-/// If it does not end.
-pub fn sample_with(
-    net: &mut Network,
-    asker: NodeIndex,
+/// A lookup under way, and what the oracle says of it.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    operation: Operation,
+    started: Instant,
     target: Id,
-    beside: &Beside<'_>,
-) -> Result<(Sample, Report), NotAtRest> {
-    let config = net.node(asker).config().clone();
-    let (k, number) = (config.lookup.k, net.now().as_micros());
-    let (ideal, one_round, others, before) = {
+    k: usize,
+    settled: Duration,
+    /// Who was closest when it began.
+    before: Vec<Id>,
+    ideal: Timing,
+    one_round: Timing,
+    others: Vec<Timing>,
+}
+
+impl Begun {
+    /// Begins one; others may be under way.
+    pub fn new(net: &mut Network, asker: NodeIndex, target: Id, beside: &Beside<'_>) -> Self {
+        let config = net.node(asker).config().clone();
+        let (k, number) = (config.lookup.k, net.now().as_micros());
         let picture = Picture::of(net).settled(beside.settled);
         let own = Policy::adaptive(
             k,
@@ -86,47 +95,58 @@ pub fn sample_with(
         let try_one = |policy: &Policy| {
             picture.lookup(Tables::Real, &policy.with_k(k), asker, target, number)
         };
-        (
-            picture.lookup(Tables::Ideal, &own, asker, target, number),
-            picture.one_round(target, k, asker, number),
-            beside.policies.iter().map(try_one).collect(),
-            picture.closest(target, k, asker),
-        )
-    };
-    let operation = net.command(asker, |node, now| node.find_node(now, target));
-    let started = net.now();
-    let report = net.wait(operation)?;
-    let after = Picture::of(net).settled(beside.settled).closest(target, k, asker);
-    let got = report.closest_ids();
-    let (before, after): (Vec<Id>, Vec<Id>) =
-        (before.iter().map(|it| it.0).collect(), after.iter().map(|it| it.0).collect());
-    let stayed = before.iter().filter(|id| after.contains(id));
-    let found = stayed.clone().filter(|id| got.contains(id)).count();
-    let wanted = stayed.count();
-    let strangers = got.iter().filter(|id| !before.contains(id) && !after.contains(id));
-    // Somebody who came just now is no mistake either.
-    let strangers = strangers.filter(|id| !net.is_newcomer(**id, beside.settled)).count();
-    let totals = report.totals();
-    let sample = Sample {
-        first: first_of(&report, &before).map(|at| at.since(started)),
-        complete: totals.elapsed,
-        hops: totals.hops,
-        asked: totals.asked,
-        datagrams: totals.datagrams,
-        bytes: totals.bytes_sent + totals.bytes_received,
-        exact: found == wanted && strangers == 0,
-        found,
-        wanted,
-        ideal,
-        one_round,
-        others,
-    };
-    Ok((sample, report))
+        let ideal = picture.lookup(Tables::Ideal, &own, asker, target, number);
+        let one_round = picture.one_round(target, k, asker, number);
+        let others = beside.policies.iter().map(try_one).collect();
+        let before = picture.closest(target, k, asker).into_iter().map(|it| it.0).collect();
+        drop(picture);
+        let operation = net.command(asker, |node, now| node.find_node(now, target));
+        let (started, settled) = (net.now(), beside.settled);
+        Self { operation, started, target, k, settled, before, ideal, one_round, others }
+    }
+
+    /// Waits for its end: what became of it, and everything the node said.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn end(self, net: &mut Network) -> Result<(Sample, Report), NotAtRest> {
+        let Self { operation, started, target, k, settled, before, ideal, one_round, others } =
+            self;
+        let report = net.wait(operation)?;
+        let after = Picture::of(net).settled(settled).closest(target, k, operation.node);
+        let got = report.closest_ids();
+        let after: Vec<Id> = after.iter().map(|it| it.0).collect();
+        let stayed = before.iter().filter(|id| after.contains(id));
+        let found = stayed.clone().filter(|id| got.contains(id)).count();
+        let wanted = stayed.count();
+        let strangers = got.iter().filter(|id| !before.contains(id) && !after.contains(id));
+        // Somebody who came just now is no mistake either.
+        let strangers = strangers.filter(|id| !net.is_newcomer(**id, settled)).count();
+        let totals = report.totals();
+        let answers: Vec<Instant> = answers_of(&report, &before).collect();
+        let last = answers.last().filter(|_| found == wanted);
+        let sample = Sample {
+            first: answers.first().map(|at| at.since(started)),
+            all: last.map_or(totals.elapsed, |at| at.since(started)),
+            complete: totals.elapsed,
+            hops: totals.hops,
+            asked: totals.asked,
+            datagrams: totals.datagrams,
+            bytes: totals.bytes_sent + totals.bytes_received,
+            exact: found == wanted && strangers == 0,
+            found,
+            wanted,
+            ideal,
+            one_round,
+            others,
+        };
+        Ok((sample, report))
+    }
 }
 
-/// When the first of these answered.
-fn first_of(report: &Report, closest: &[Id]) -> Option<kadlet_core::Instant> {
-    report.events().iter().find_map(|(at, event)| match event {
+/// When each of these answered, in order.
+fn answers_of<'a>(report: &'a Report, closest: &'a [Id]) -> impl Iterator<Item = Instant> + 'a {
+    report.events().iter().filter_map(|(at, event)| match event {
         Event::Answered { peer, .. } if peer.id.is_some_and(|id| closest.contains(&id)) => {
             Some(*at)
         }

@@ -135,11 +135,12 @@ class LookupConfig:
     whom it names, and contacts that somebody invents can hold a lookup up until its deadline. 4: an
     honest answer whose first four contacts are dead is rare, and each that answers makes up for
     three."""
-    beside: int = 0
-    """Where some of the k closest failed: so many of those that answered are asked besides about
-    each subtree of which the dead have crowded somebody out of the answers; 0 for none. 0: of
-    twenty contacts enough are alive. Mainline: 8, since with half of them dead two of five lookups
-    would miss somebody without."""
+    beside: int = 16
+    """Where more than a quarter of the k closest are silent or failed: so many of those that
+    answered are asked besides about each subtree of which the dead have crowded somebody out of the
+    answers, and half as many again once the lookup is over; 0 for none. 16: with half of all
+    contacts dead 599 of 600 lookups end with exactly the k closest, 587 with 8, and 349 without.
+    Mainline: 8, as answers there have eight places, and more help no more."""
 
 
 @dataclass(frozen=True, slots=True)

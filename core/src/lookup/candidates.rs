@@ -355,6 +355,15 @@ impl Candidates {
         })
     }
 
+    /// Whether the nearest in the path's view has answered.
+    pub(super) fn nearest_answered(&self, path: PathNumber) -> bool {
+        let mut seen = self.list.iter().filter(|entry| {
+            !matches!(entry.state, State::Out | State::Silent(_) | State::Slow(_))
+                && entry.state.path().map_or(entry.is_heard_by(path), |owner| owner == path)
+        });
+        seen.next().is_some_and(|it| matches!(it.state, State::Answered(_)))
+    }
+
     /// Whether any path has heard of `id` at `address`.
     pub(super) fn knows(&self, id: Id, address: SocketAddr) -> bool {
         self.find(id, address).is_some()

@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 
 use super::candidates::State;
+use super::pace::{WHOLE, answers};
 use super::{Lookup, Phase};
 use crate::contact::{Contact, Family};
 use crate::id::Id;
@@ -23,25 +24,32 @@ impl Lookup {
     /// The points beside the target that are to be asked about, of a family: one for each subtree
     /// that may hold contacts nobody had room for. None, where none of the k closest failed.
     pub(crate) fn gaps(&self, family: Family) -> impl Iterator<Item = Id> {
-        let (mut all, mut living) = (0, 0);
+        // Who was asked and is not overdue counts for the share of contacts that answer.
+        let (mut all, mut living, asked) = (0, 0, self.living());
         // How many bits the k-th of all has in common with the target, and the k-th of the living.
         let (mut inner, mut outer) = (0, 0);
         let seen = |entry: &&super::candidates::Candidate| {
-            entry.family() == family && matches!(entry.state, State::Answered(_) | State::Out)
+            entry.family() == family && entry.state != State::Heard
         };
         for entry in self.candidates.iter().filter(seen) {
             all += 1;
-            living += usize::from(entry.state != State::Out);
+            living += match entry.state {
+                State::Answered(_) => WHOLE,
+                State::Asked(_) => asked,
+                State::Heard | State::Slow(_) | State::Silent(_) | State::Out => 0,
+            };
             outer = entry.distance.leading_zeros();
             if all <= self.config.k {
                 inner = outer;
             }
-            if living == self.config.k {
+            if answers(living) >= self.config.k {
                 break;
             }
         }
-        // With fewer than k in all there was room for everybody.
-        let is_crowded = all > living && all >= self.config.k;
+        // With fewer than k in all there was room for everybody. And where few are dead, hardly
+        // anybody is missing, while whoever is asked besides may be dead as well.
+        let dead = all - answers(living).min(all);
+        let is_crowded = all >= self.config.k && 4 * dead > self.config.k;
         let levels = if is_crowded { SUBTREES } else { 0 };
         let levels = (outer..=inner).take(levels as usize);
         levels.map(|level| self.target.with_flipped(level))

@@ -3,6 +3,7 @@
 mod laws;
 mod liars;
 mod network;
+mod pace;
 
 use super::*;
 use crate::contact::Capabilities;
@@ -457,7 +458,7 @@ fn what_the_dead_crowded_out_is_asked_for() {
     lookup.failed(id(1), addr(1));
     answer(&mut lookup, 2, []);
     assert_eq!(asked(&mut lookup), [4]);
-    assert_eq!(points(&lookup), [id(2)], "the subtree of the second of all");
+    assert_eq!(points(&lookup), [id(4), id(2)], "from the second of the living to that of all");
     lookup.failed(id(4), addr(4));
     assert_eq!(asked(&mut lookup), [8]);
     answer(&mut lookup, 8, []);

@@ -44,8 +44,8 @@ impl Node {
                     self.step_answered(now, operation, sender, &answered, response);
                 }
             }
-            Purpose::Beside { operation } => {
-                self.beside_answered(now, operation, sender, response);
+            Purpose::Beside { operation, point } => {
+                self.beside_answered(now, operation, point, sender, response);
             }
             Purpose::Page { operation, page } => {
                 self.page_answered(now, operation, sender, page, response);
@@ -417,10 +417,18 @@ impl Node {
     /// Whoever is asked in a lookup and silent for so long is dead, or as good as that: the lookup goes
     /// on without.
     fn handle_silent(&mut self, now: Instant, request: &Request<Purpose>) {
-        if let Purpose::Step { operation, contact, .. } = request.purpose {
-            self.with_operation(now, operation, |_, running| {
-                running.lookup.silent(contact.id, contact.addr());
-            });
+        match request.purpose {
+            Purpose::Step { operation, contact, .. } => {
+                self.with_operation(now, operation, |_, running| {
+                    running.lookup.silent(contact.id, contact.addr());
+                });
+            }
+            Purpose::Beside { operation, point } => {
+                self.with_operation(now, operation, |_, running| {
+                    running.end_aside(point, request.path.remote);
+                });
+            }
+            _ => {}
         }
     }
 
@@ -468,6 +476,7 @@ impl Node {
                     operation.target_silent |= contact.id == operation.target;
                     operation.hasten_signal();
                 }
+                Purpose::Beside { point, .. } => operation.end_aside(*point, path.remote),
                 _ => {
                     operation.pending = operation.pending.saturating_sub(1);
                     // If it was a page, somebody else's list is read to its end.

@@ -83,7 +83,10 @@ impl Node {
                 return false;
             }
             match operation.lookup.next() {
-                Step::Wait => return false,
+                Step::Wait => {
+                    self.ask_about_gaps_meanwhile(now, id, operation);
+                    return false;
+                }
                 // A silent bootstrap address does not hold up a join that others made possible.
                 Step::Done if matches!(operation.kind, Kind::Bootstrap) => {
                     return operation.entries.values().all(|slow| *slow);
@@ -92,7 +95,11 @@ impl Node {
                     return false;
                 }
                 Step::Done if self.looks_around(now, id, operation) => return false,
-                Step::Done => return self.ask_about_gaps(now, id, operation),
+                Step::Done => {
+                    // Also of those who answered only after the others had been asked.
+                    let beside = self.config.lookup.beside;
+                    return self.ask_about_gaps(now, id, operation, beside + beside / 2);
+                }
                 // Barred and not put off: whoever names a thousand addresses of one prefix could
                 // else hold the lookup up until its deadline.
                 Step::Ask(contact) if !self.may_ask(now, operation, &contact) => {
@@ -389,6 +396,7 @@ impl Node {
         let k = config.k;
         let mask = self.mask(kind);
         let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(mask);
+        lookup.presume_dead(self.requests.deaths());
         if let Some(bound) = region {
             lookup.widen(bound);
         }

@@ -163,8 +163,8 @@ pub(super) enum Purpose {
     Bootstrap { operation: u64 },
     /// A step of a lookup.
     Step { operation: u64, contact: Contact, with_cookie: bool },
-    /// What lies beside a lookup's target.
-    Beside { operation: u64 },
+    /// What lies beside a lookup's target, at this point.
+    Beside { operation: u64, point: Id },
     /// A further page of a list.
     Page { operation: u64, page: u32 },
     /// A record handed to a holder.
@@ -189,7 +189,7 @@ impl Purpose {
         match self {
             Self::Bootstrap { operation }
             | Self::Step { operation, .. }
-            | Self::Beside { operation }
+            | Self::Beside { operation, .. }
             | Self::Page { operation, .. }
             | Self::Store { operation, .. }
             | Self::Signal { operation } => Some(*operation),
@@ -220,6 +220,15 @@ pub(super) enum Whose {
     Renewal(u64),
 }
 
+/// A question about a point beside a lookup's target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Aside {
+    pub(super) point: Id,
+    pub(super) asked: SocketAddr,
+    /// Whether its answer is waited for.
+    pub(super) waits: bool,
+}
+
 /// One operation.
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -244,7 +253,7 @@ pub(super) struct Operation {
     pub(super) to_read: VecDeque<(Contact, u32)>,
     pub(super) totals: Totals,
     /// Who was asked about which point beside the target.
-    pub(super) beside: Vec<(Id, SocketAddr)>,
+    pub(super) beside: Vec<Aside>,
     /// From whom we may store with what.
     pub(super) tokens: Map<(Id, SocketAddr), Vec<u8>>,
     /// Lookups under way of the parts of the region that a crowd hides, and whether there were any.

@@ -70,6 +70,7 @@ impl Figures {
         let some =
             |value: &dyn Fn(&Sample) -> Option<f64>| sorted(samples.iter().filter_map(value));
         let first = some(&|it| it.first.map(ms));
+        let all = of(&|it| ms(it.all));
         let complete = of(&|it| ms(it.complete));
         let ideal_first = some(&|it| it.ideal.first.map(ms));
         let ideal_complete = of(&|it| ms(it.ideal.complete));
@@ -77,6 +78,7 @@ impl Figures {
         let round_complete = of(&|it| ms(it.one_round.complete));
         for (name, values) in [
             ("first answer", &first),
+            ("all answers", &all),
             ("complete", &complete),
             ("complete, ideal tables", &ideal_complete),
         ] {
@@ -88,6 +90,7 @@ impl Figures {
             samples.iter().fold((0, 0), |(a, b), it| (a + it.found, b + it.wanted));
         self.share("found", found, wanted);
         self.quantiles(["first_p50", "first_p95", "first_p99"], "ms", &first);
+        self.quantiles(["all_p50", "all_p95", "all_p99"], "ms", &all);
         self.quantiles(["complete_p50", "complete_p95", "complete_p99"], "ms", &complete);
         self.quantiles(
             ["ideal_first_p50", "ideal_first_p95", "ideal_first_p99"],
@@ -99,6 +102,7 @@ impl Figures {
         let count = Some(samples.len() as u64);
         let ratio = |ours: &[f64], best: &[f64]| quantile(ours, 500) / quantile(best, 500);
         self.add("first_to_ideal", "ratio", ratio(&first, &ideal_first), count);
+        self.add("all_to_ideal", "ratio", ratio(&all, &ideal_complete), count);
         self.add("complete_to_ideal", "ratio", ratio(&complete, &ideal_complete), count);
         self.add("first_to_one_round", "ratio", ratio(&first, &round_first), count);
         self.add("complete_to_one_round", "ratio", ratio(&complete, &round_complete), count);

@@ -13,7 +13,7 @@ use crate::host::NodeIndex;
 use crate::link::Pairs;
 use crate::nat::{Nat, NatModel};
 use crate::network::{Network, NodeOptions};
-use crate::quality::{self, Beside, Sample, ms, quantile, sorted};
+use crate::quality::{Begun, Beside, Sample, ms, quantile, sorted};
 use crate::report::NotAtRest;
 
 /// The internet as it is.
@@ -61,7 +61,7 @@ impl Nats {
         for _ in 0..self.setting.lookups {
             let next = net.now() + self.setting.pace;
             let (asker, target) = (seasoned(&mut net), net.random_id());
-            let (sample, report) = quality::sample_with(&mut net, asker, target, &beside)?;
+            let (sample, report) = Begun::new(&mut net, asker, target, &beside).end(&mut net)?;
             for (_, event) in report.events() {
                 asked += usize::from(matches!(event, Event::Asked { .. }));
                 silent += usize::from(matches!(event, Event::Failed { .. }));

@@ -57,7 +57,8 @@ proptest! {
             prop_assert!(lookup.closest_of(Family::V4).map(|f| f.contact).eq(truth));
         }
         prop_assert!(is_sorted_without_duplicates(&lookup));
-        prop_assert!(onlooker.most <= trial.paths * trial.alpha.max(trial.k));
+        // Somebody is slow at times, and then more are asked: two and a half times as many at most.
+        prop_assert!(onlooker.most <= trial.paths * (trial.alpha.max(trial.k) * 5 / 2));
     }
 
     /// Mistakes 1 and 2, whatever the order of events: at the end the k closest seen and not failed
