@@ -164,3 +164,21 @@ fn write(path: &Path, text: &str) -> Result<(), Stop> {
 fn failed(path: &Path, why: &std::io::Error) -> Stop {
     Stop::Failed(format!("{}: {why}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever changes a line that a rule names finds out now, and not when the changes are next made.
+    #[test]
+    fn every_rule_fits_the_code() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = fs::read_to_string(root.join("core/tests/rules.txt")).expect("the rules");
+        let rules = parse(&text).unwrap_or_default();
+        assert!(!rules.is_empty());
+        for rule in rules {
+            let text = fs::read_to_string(root.join(&rule.file)).expect("a file of a rule");
+            assert!(apply(&text, &rule).is_some(), "{}: not once in {}", rule.rule, rule.file);
+        }
+    }
+}
