@@ -28,6 +28,8 @@ export class Peer {
   open = false;
   /** Another attempt took its place: its end is none of a peer's. */
   replaced = false;
+  /** The peer's answer is there: it may come twice, for signals are sent again. */
+  told = false;
   #connection: RTCPeerConnection;
   #datagrams: RTCDataChannel;
   #limit: ReturnType<typeof setTimeout>;
@@ -87,8 +89,9 @@ export class Peer {
   }
 
   /** The peer's answer to our offer. */
-  async answered(answer: Description): Promise<void> {
-    if (this.#connection.signalingState === "have-local-offer") await this.#remote(answer);
+  answered(answer: Description): Promise<void> {
+    this.told = true;
+    return this.#remote(answer);
   }
 
   #remote(description: Description): Promise<void> {

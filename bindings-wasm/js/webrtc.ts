@@ -207,14 +207,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const peer = this.#peer(id, address, session, true);
     this.counters.offered += 1;
-    try {
-      const offer = await peer.offer();
-      if (offer === undefined) return peer.close();
-      await node.signal(id, encode(offer));
-    } catch {
-      // Nobody knows the way there, or the node was closed.
-      peer.close();
-    }
+    await this.#say(peer, () => peer.offer());
   }
 
   async #signalled({ from, payload }: Signal): Promise<void> {
@@ -226,7 +219,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     }
     const there = this.#peers.get(from.id);
     if (said.type === "answer") {
-      if (there?.offered && there.session === said.session) await this.#try(there, () => there.answered(said));
+      if (there?.offered && !there.told && there.session === said.session) await this.#try(there, () => there.answered(said));
       else this.counters.refused += 1;
       return;
     }
@@ -256,21 +249,27 @@ export class WebRtcTransport extends EventTarget implements Transport {
     }
     this.counters.accepted += 1;
     const peer = this.#peer(id, address, offer.session, false);
-    await this.#try(peer, async () => {
-      const answer = await peer.answer(offer);
-      if (answer === undefined) return peer.close();
-      await node.signal(id, encode(answer));
-    });
+    await this.#say(peer, () => peer.answer(offer));
   }
 
   #lastOffer = new Map<Id, number>();
 
-  /** What the browser does not take, or nobody hands on, ends the attempt. */
+  /** Sends our half of the exchange. */
+  #say(peer: Peer, half: () => Promise<Description | undefined>): Promise<void> {
+    return this.#try(peer, async () => {
+      const said = await half();
+      if (said === undefined) return peer.close();
+      await this.#node?.signal(peer.id, encode(said));
+    });
+  }
+
+  /** What the browser does not take, or nobody hands on, ends the attempt; not the channel that came
+   * about all the same. */
   async #try(peer: Peer, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch {
-      peer.close();
+      if (!peer.open) peer.close();
     }
   }
 

@@ -1,12 +1,13 @@
-// What both ends of a data channel tell each other, as docs/webrtc.json has it; the native program
-// is tested with the same.
+// What both ends of a data channel tell each other, and who comes to one, as docs/webrtc.json has it; the
+// native program is tested with the same. And what becomes of datagrams, with connections of our own.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { parse } from "../dist/pieces.js";
 import { decode, encode, permitted } from "../dist/sdp.js";
+import { DATA_CHANNEL, WebRtcTransport } from "../dist/webrtc.js";
 
-const { signals, messages } = JSON.parse(readFileSync(new URL("../../docs/webrtc.json", import.meta.url), "utf8"));
+const { signals, messages, attempts } = JSON.parse(readFileSync(new URL("../../docs/webrtc.json", import.meta.url), "utf8"));
 const hex = (text) => new Uint8Array(Buffer.from(text, "hex"));
 const hidden = ({ host }) => host.endsWith(".local");
 const address = ({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
@@ -29,4 +30,215 @@ test("messages are read as the vectors say", () => {
     if (read === undefined) continue;
     assert.deepEqual(read, data === undefined ? wanted : { ...wanted, data: hex(data) }, why);
   }
+});
+
+/** Time that goes on when it is told to. */
+function standingTime(t) {
+  const { setTimeout, clearTimeout } = globalThis;
+  const timers = new Map();
+  let now = 0;
+  performance.now = () => now;
+  globalThis.setTimeout = (work, after) => {
+    const timer = {};
+    timers.set(timer, { at: now + after, work });
+    return timer;
+  };
+  globalThis.clearTimeout = (timer) => timers.delete(timer);
+  t.after(() => {
+    delete performance.now;
+    Object.assign(globalThis, { setTimeout, clearTimeout });
+  });
+  return {
+    async until(then) {
+      for (;;) {
+        await settled();
+        const due = [...timers].filter(([, { at }]) => at <= then).sort(([, a], [, b]) => a.at - b.at)[0];
+        if (due === undefined) break;
+        const [timer, { at, work }] = due;
+        timers.delete(timer);
+        now = at;
+        work();
+      }
+      now = then;
+    },
+  };
+}
+
+/** Everything that was promised has come about. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+const sdp = (type) =>
+  [
+    "v=0",
+    "a=ice-ufrag:abcd",
+    `a=ice-pwd:${"p".repeat(22)}`,
+    `a=fingerprint:sha-256 ${Array(32).fill("0A").join(":")}`,
+    `a=setup:${type === "offer" ? "actpass" : "active"}`,
+    "a=candidate:1 1 udp 1 127.0.0.1 5000 typ host",
+  ].join("\r\n");
+
+/** A browser's connection that reaches nobody, and takes no description out of its turn. */
+class Connection {
+  static all = [];
+  iceGatheringState = "complete";
+  signalingState = "stable";
+  channels = [];
+
+  constructor() {
+    Connection.all.push(this);
+  }
+
+  createDataChannel() {
+    const channel = Object.assign(new EventTarget(), { readyState: "connecting", bufferedAmount: 0, sent: [] });
+    channel.send = (bytes) => channel.sent.push(bytes);
+    this.channels.push(channel);
+    return channel;
+  }
+
+  createOffer = async () => ({ type: "offer" });
+  createAnswer = async () => ({ type: "answer" });
+
+  async setLocalDescription({ type }) {
+    this.localDescription = { sdp: sdp(type) };
+    this.signalingState = type === "offer" ? "have-local-offer" : "stable";
+  }
+
+  async setRemoteDescription({ type }) {
+    // As the browser has it: one after the other.
+    await undefined;
+    if (type === "answer" && this.signalingState !== "have-local-offer") throw new DOMException("", "InvalidStateError");
+    this.signalingState = type === "offer" ? "have-remote-offer" : "stable";
+  }
+
+  close() {}
+}
+
+const idOf = (peer) => peer.toString(16).padStart(2, "0").repeat(20);
+const addressOf = (peer) => `127.0.0.${peer}:4000`;
+const text = new TextDecoder();
+
+/** A transport whose node and relay note what is sent; what is signalled waits for the test's word. */
+async function scene(t, own) {
+  const time = standingTime(t);
+  globalThis.RTCPeerConnection = Connection;
+  Connection.all = [];
+  const relayed = [];
+  const failed = [];
+  let line;
+  const relay = {
+    open: async (host) => ((line = host), { addresses: [addressOf(own)], mtu: 1232 }),
+    send: (_, to) => relayed.push(to),
+    close() {},
+  };
+  const said = [];
+  const contacts = [];
+  const node = Object.assign(new EventTarget(), {
+    id: idOf(own),
+    buckets: () => [{ contacts }],
+    signal: (to, payload) => new Promise((resolve, reject) => said.push({ to, lines: text.decode(payload), reject })),
+  });
+  const transport = new WebRtcTransport(relay);
+  const host = { receive() {}, failed: (to) => failed.push(to), down() {}, up() {} };
+  await transport.open(host, new AbortController().signal);
+  transport.attach(node);
+  t.after(() => {
+    transport.close();
+    delete globalThis.RTCPeerConnection;
+  });
+  const signal = (peer, type, session) => {
+    const setup = type === "offer" ? "actpass" : "active";
+    const lines = `kadlet-rtc.1 ${type} ${session}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup ${setup}\nhost 127.0.0.1 5000 1`;
+    const detail = { from: { id: idOf(peer), path: { remote: addressOf(peer) } }, payload: new TextEncoder().encode(lines) };
+    node.dispatchEvent(new CustomEvent("signal", { detail }));
+  };
+  /** The session of what we said last to a peer. */
+  const last = (peer, type) => said.findLast(({ to, lines }) => to === idOf(peer) && lines.startsWith(`kadlet-rtc.1 ${type}`));
+  const dial = (peer) => {
+    transport.heard(idOf(peer), addressOf(peer));
+    void transport.connect(addressOf(peer));
+  };
+  const table = (peers) => {
+    contacts.splice(0, Infinity, ...peers.map((peer) => ({ contact: { id: idOf(peer), path: { remote: addressOf(peer) }, capabilities: DATA_CHANNEL } })));
+    node.dispatchEvent(new Event("table"));
+  };
+  /** The channel for datagrams of the last connection is there. */
+  const open = () => {
+    const [channel] = Connection.all.at(-1).channels;
+    channel.readyState = "open";
+    channel.onopen();
+    return channel;
+  };
+  return { time, transport, relayed, failed, signal, last, dial, table, open, line: () => line };
+}
+
+const sessionOf = ({ lines }) => lines.split(/[ \n]/)[2];
+
+for (const { why, own, steps } of attempts) {
+  test(`attempts are made and taken as the vectors say: ${why}`, async (t) => {
+    const { time, transport, signal, last, dial } = await scene(t, own);
+    const { counters } = transport;
+    const theirs = new Map();
+    for (const [n, { at, do: what, peer, taken, to, what: lost }] of steps.entries()) {
+      await time.until(at);
+      const before = { ...counters };
+      if (what === "dial") dial(peer);
+      if (what === "lost") last(peer, lost).reject(new Error("nobody knows the way"));
+      if (what === "offer") {
+        theirs.set(peer, n.toString(16).padStart(16, "0"));
+        signal(peer, "offer", theirs.get(peer));
+      }
+      if (what === "answer") {
+        const sessions = { ours: () => sessionOf(last(peer, "offer")), theirs: () => theirs.get(peer), nothing: () => "f".repeat(16) };
+        signal(peer, "answer", sessions[to]());
+      }
+      await settled();
+      const grown = (name) => counters[name] - before[name];
+      const [yes, no] = { dial: ["offered"], offer: ["accepted", "refused"], answer: [undefined, "refused"], lost: ["failed"] }[what];
+      if (yes) assert.equal(grown(yes), taken ? 1 : 0, `step ${n}: ${yes}`);
+      if (no) assert.equal(grown(no), taken ? 0 : 1, `step ${n}: ${no}`);
+      if (what !== "lost") assert.equal(grown("failed"), 0, `step ${n}: nothing else ends`);
+    }
+  });
+}
+
+test("a peer of the table that failed is dialled again after its pause", async (t) => {
+  const { time, transport, table, last, line } = await scene(t, 5);
+  const { counters } = transport;
+  const tried = async (at) => {
+    await time.until(at);
+    table([9]);
+    await settled();
+    return counters.offered;
+  };
+  assert.equal(await tried(0), 1);
+  last(9, "offer").reject(new Error("nobody knows the way"));
+  assert.equal(await tried(29_999), 1);
+  assert.equal(counters.failed, 1);
+  assert.equal(await tried(30_000), 2);
+  last(9, "offer").reject(new Error("nobody knows the way"));
+  await settled();
+  // A relay that is there again may know a way.
+  line().up({ addresses: [addressOf(5)], mtu: 1232 });
+  await settled();
+  assert.equal(counters.offered, 3);
+});
+
+test("datagrams take the channel while there is one, and the relay when it breaks", async (t) => {
+  const { transport, signal, last, dial, open, relayed } = await scene(t, 5);
+  const send = () => transport.send(new Uint8Array(3), addressOf(9));
+  dial(9);
+  await settled();
+  send();
+  assert.deepEqual(relayed, [addressOf(9)]);
+  signal(9, "answer", sessionOf(last(9, "offer")));
+  const channel = open();
+  // The peer has it, whatever became of the word for that.
+  last(9, "offer").reject(new Error("no answer"));
+  await settled();
+  send();
+  assert.deepEqual([relayed.length, channel.sent.length, transport.counters.direct], [1, 1, 1]);
+  channel.readyState = "closed";
+  channel.onclose();
+  send();
+  assert.deepEqual([relayed.length, channel.sent.length, transport.counters.failed], [2, 1, 0]);
 });

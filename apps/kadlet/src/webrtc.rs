@@ -94,8 +94,8 @@ pub(crate) enum Out {
     Transmit(Transmit),
     /// A datagram of the network that came by a channel.
     Datagram(Path, Vec<u8>),
-    /// A signal to be sent.
-    Signal(Id, Vec<u8>),
+    /// A signal to be sent, and the session that it is of.
+    Signal(Id, String, Vec<u8>),
 }
 
 /// Every connection.
@@ -202,7 +202,7 @@ impl Channels {
         };
         self.stats.offered += 1;
         self.waiting.push((id, done));
-        self.out.push_back(Out::Signal(id, offer.encode()));
+        self.out.push_back(Out::Signal(id, offer.session.clone(), offer.encode()));
     }
 
     /// A connection to be; none if its link is gone.
@@ -272,7 +272,7 @@ impl Channels {
             return None;
         };
         self.stats.accepted += 1;
-        self.out.push_back(Out::Signal(id, answer.encode()));
+        self.out.push_back(Out::Signal(id, answer.session.clone(), answer.encode()));
         Some(())
     }
 
@@ -285,10 +285,12 @@ impl Channels {
         self.hear(&mut peer);
     }
 
-    /// A signal of ours did not arrive.
-    pub(crate) fn unheard(&mut self, id: Id) {
+    /// A signal of ours did not arrive, and its attempt comes to nothing; not another one that has
+    /// taken its place.
+    pub(crate) fn unheard(&mut self, id: Id, session: &str) {
         if let Some(peer) = self.peers.get_mut(&id)
             && !peer.open
+            && peer.session == session
         {
             peer.close();
         }

@@ -16,7 +16,7 @@ const LONGEST: usize = 1232;
 pub(super) struct Held {
     channels: Channels,
     epoch: std::time::Instant,
-    signals: HashMap<OperationId, Id>,
+    signals: HashMap<OperationId, (Id, String)>,
 }
 
 impl Held {
@@ -65,9 +65,9 @@ impl Held {
             }
             Event::AddressSeen { address } => self.channels.seen_as(*address),
             Event::Done { operation, outcome, .. } => {
-                let Some(id) = self.signals.remove(operation) else { return false };
+                let Some((id, session)) = self.signals.remove(operation) else { return false };
                 if *outcome != Outcome::Success {
-                    self.channels.unheard(id);
+                    self.channels.unheard(id, &session);
                 }
                 return true;
             }
@@ -91,9 +91,9 @@ impl Driver {
                     // Counted by the node, by reason: there is nothing else to do about it.
                     let _ = self.node.handle_datagram(now, path, &datagram);
                 }
-                Out::Signal(id, payload) => match self.node.signal(now, id, &payload) {
-                    Ok(operation) => _ = self.channels.signals.insert(operation, id),
-                    Err(_) => self.channels.channels.unheard(id),
+                Out::Signal(id, session, payload) => match self.node.signal(now, id, &payload) {
+                    Ok(operation) => _ = self.channels.signals.insert(operation, (id, session)),
+                    Err(_) => self.channels.channels.unheard(id, &session),
                 },
             }
         }

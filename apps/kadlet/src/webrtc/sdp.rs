@@ -13,7 +13,7 @@ pub(super) const MAX_CANDIDATES: usize = 8;
 const MAX_PAYLOAD: usize = 1024;
 
 /// Which half of the exchange it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Kind {
     Offer,
     Answer,

@@ -1,6 +1,7 @@
 //! Two ends without sockets: what one gives is handed to the other, and time stands still.
 
 use super::*;
+use serde_json::Value;
 
 const LONGEST: usize = 1232;
 
@@ -39,7 +40,9 @@ fn settle(ends: &mut [Channels; 2], now: Instant) -> Vec<Vec<u8>> {
                     Out::Transmit(transmit) => {
                         ends[to].takes(LinkId(0), address(number), &transmit.payload, now);
                     }
-                    Out::Signal(_, payload) => ends[to].signalled(contact(number), &payload, now),
+                    Out::Signal(_, _, payload) => {
+                        ends[to].signalled(contact(number), &payload, now);
+                    }
                     Out::Datagram(_, datagram) if from == 1 => heard.push(datagram),
                     Out::Datagram(..) => {}
                 }
@@ -108,13 +111,89 @@ fn a_peer_that_sends_what_is_no_message_is_cut_off() {
     assert!(ends[1].peers.is_empty());
 }
 
-fn offer(session: u64) -> Vec<u8> {
+fn signal(kind: &str, session: &str) -> Vec<u8> {
     let (pwd, fingerprint) = ("p".repeat(22), "0".repeat(64));
+    let setup = if kind == "offer" { "actpass" } else { "active" };
     let text = format!(
-        "kadlet-rtc.1 offer {session:016x}\nice abcd {pwd}\nfingerprint {fingerprint}\n\
-         setup actpass\nhost 127.0.0.1 5000 1"
+        "kadlet-rtc.1 {kind} {session}\nice abcd {pwd}\nfingerprint {fingerprint}\n\
+         setup {setup}\nhost 127.0.0.1 5000 1"
     );
     text.into_bytes()
+}
+
+fn offer(session: u64) -> Vec<u8> {
+    signal("offer", &format!("{session:016x}"))
+}
+
+/// What the page's side is tested with as well.
+#[test]
+fn attempts_are_made_and_taken_as_the_vectors_say() {
+    let all: Value =
+        serde_json::from_str(include_str!("../../../../docs/webrtc.json")).expect("JSON");
+    for scenario in all["attempts"].as_array().expect("a list") {
+        attempt(scenario);
+    }
+}
+
+fn attempt(scenario: &Value) {
+    let number = |of: &Value| u8::try_from(of.as_u64().expect("a number")).expect("a byte");
+    let mut ours = channels(number(&scenario["own"]));
+    let epoch = Instant::now();
+    // The sessions of what was said last, by us and by the peers.
+    let mut said: BTreeMap<(u8, Kind), String> = BTreeMap::new();
+    let mut theirs: BTreeMap<u8, String> = BTreeMap::new();
+    let mut waits = Vec::new();
+    for (at, step) in scenario["steps"].as_array().expect("a list").iter().enumerate() {
+        let why = format!("{}, step {at}", scenario["why"]);
+        let (what, peer) = (step["do"].as_str().expect("text"), number(&step["peer"]));
+        let now = epoch + Duration::from_millis(step["at"].as_u64().expect("a number"));
+        let mut cx = Context::from_waker(Waker::noop());
+        ours.poll(&mut cx, now);
+        let before = ours.stats;
+        match what {
+            "dial" => {
+                let (done, wait) = oneshot::channel();
+                waits.push(wait);
+                ours.wish(Wish::Dial(id(peer), path(peer), done), now);
+            }
+            "offer" => {
+                let session = format!("{at:016x}");
+                ours.signalled(contact(peer), &signal("offer", &session), now);
+                theirs.insert(peer, session);
+            }
+            "answer" => {
+                let session = match step["to"].as_str() {
+                    Some("ours") => said[&(peer, Kind::Offer)].clone(),
+                    Some("theirs") => theirs[&peer].clone(),
+                    _ => "f".repeat(16),
+                };
+                ours.signalled(contact(peer), &signal("answer", &session), now);
+            }
+            _ => {
+                let kind = if step["what"] == "offer" { Kind::Offer } else { Kind::Answer };
+                ours.unheard(id(peer), &said[&(peer, kind)]);
+            }
+        }
+        ours.poll(&mut cx, now);
+        while let Some(out) = ours.next() {
+            if let Out::Signal(to, session, payload) = out {
+                let kind = Description::decode(&payload).expect("ours").kind;
+                said.insert((to.as_bytes()[0], kind), session);
+            }
+        }
+        let taken = u64::from(step["taken"] == true);
+        let offered = ours.stats.offered - before.offered;
+        let accepted = ours.stats.accepted - before.accepted;
+        let refused = ours.stats.refused - before.refused;
+        let failed = ours.stats.failed - before.failed;
+        let expected = match what {
+            "dial" => (taken, 0, 0, 0),
+            "offer" => (0, taken, 1 - taken, 0),
+            "answer" => (0, 0, 1 - taken, 0),
+            _ => (0, 0, 0, taken),
+        };
+        assert_eq!((offered, accepted, refused, failed), expected, "{why}");
+    }
 }
 
 #[test]
