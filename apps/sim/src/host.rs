@@ -9,7 +9,7 @@ use kadlet_core::{Event, Families, Family, Instant, Node, OperationId, Path, Rng
 use crate::address::AddressPlan;
 use crate::queue::Order;
 
-use crate::hostile::{Conspiracy, Member, Reaction};
+use crate::hostile::{Conspiracy, Reaction};
 use crate::link::Lines;
 use crate::nat::Gate;
 
@@ -214,7 +214,7 @@ impl Host {
         let Some(address) = self.interface.address(plan, Family::V4) else {
             return Reaction::Pass;
         };
-        conspiracy.react(Member { id: node.id(), address }, from.remote, payload)
+        conspiracy.react((node, address), from.remote, payload)
     }
 
     /// The node, while it runs.

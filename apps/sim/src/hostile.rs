@@ -46,6 +46,9 @@ pub enum Strategy {
     /// victim's, good nodes under ids that are not theirs, machines of the asker's own network. As
     /// providers it names the victim. Acknowledges stores and forgets them.
     Poison,
+    /// Names the good nodes next to whatever is looked for, by their true ids, each at three addresses
+    /// where nobody is. Acknowledges stores and forgets them.
+    Misplaced,
     /// Honest until the store: names whom a good node names, acknowledges what it is to keep, and
     /// has nothing when asked.
     Forgetful,
@@ -53,12 +56,13 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Silent,
         Self::ClosestLies,
         Self::ForgedLies,
         Self::PlausibleLies,
         Self::Poison,
+        Self::Misplaced,
         Self::Forgetful,
     ];
 
@@ -71,6 +75,7 @@ impl Strategy {
             Self::ForgedLies => "forged-lies",
             Self::PlausibleLies => "plausible-lies",
             Self::Poison => "poison",
+            Self::Misplaced => "misplaced",
             Self::Forgetful => "forgetful",
         }
     }

@@ -24,8 +24,15 @@ pub use library::LIBRARY;
 pub use quantity::{Quantity, Takes};
 
 /// What hostile nodes may do: the names of [`crate::hostile::Strategy::ALL`].
-const STRATEGIES: &[&str] =
-    &["silent", "closest-lies", "forged-lies", "plausible-lies", "poison", "forgetful"];
+const STRATEGIES: &[&str] = &[
+    "silent",
+    "closest-lies",
+    "forged-lies",
+    "plausible-lies",
+    "poison",
+    "misplaced",
+    "forgetful",
+];
 
 /// Shares that are counted in whole percents.
 const WHOLE: [&str; 5] = ["dead", "own", "part", "gone", "later"];

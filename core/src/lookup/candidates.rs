@@ -154,10 +154,8 @@ impl Group<'_> {
         for entry in self.entries {
             let capabilities = entry.contact.capabilities;
             let standing = match entry.state {
-                State::Asked(owner)
-                | State::Slow(owner)
-                | State::Silent(owner)
-                | State::Answered(owner)
+                // Somebody silent it may be whom a liar put there: that takes the id from nobody.
+                State::Asked(owner) | State::Slow(owner) | State::Answered(owner)
                     if owner != path =>
                 {
                     return (Standing::Absent, Capabilities::NONE);
@@ -208,7 +206,7 @@ pub(super) struct Candidates {
     high: Vec<u64>,
     /// Waiting entries per path and family.
     waiting: usize,
-    /// Waiting addresses per id.
+    /// Waiting addresses per id and path.
     addresses: usize,
     /// How many wait, of either family for each path.
     waits: [[u32; MAX_PATHS]; 2],
@@ -249,7 +247,11 @@ impl Candidates {
 
     /// The entry of `id` at `address`.
     pub(super) fn find(&self, id: Id, address: SocketAddr) -> Option<usize> {
-        let group = self.group(&self.target.distance(id), Family::of(&address));
+        self.at(self.group(&self.target.distance(id), Family::of(&address)), address)
+    }
+
+    /// The entry of a group at `address`.
+    fn at(&self, group: Range<usize>, address: SocketAddr) -> Option<usize> {
         let entries = self.list.get(group.clone())?;
         let offset = entries.iter().position(|entry| entry.contact.addr() == address)?;
         Some(group.start + offset)
@@ -287,8 +289,7 @@ impl Candidates {
     }
 
     fn has_credit(&self, namer: u16) -> bool {
-        let known = self.namers.get(usize::from(namer));
-        self.credit == 0 || known.is_none_or(|(_, credit)| *credit > 0)
+        self.credit_of(namer) > 0
     }
 
     /// At this address is `who`, or nobody: whoever else is said to be there is not asked.
@@ -387,42 +388,15 @@ impl Candidates {
         let (address, family) = (contact.addr(), contact.path.family());
         let distance = self.target.distance(contact.id);
         let group = self.group(&distance, family);
-        let entries = self.list.get_mut(group.clone()).unwrap_or_default();
-        let mut waiting = 0;
-        for entry in entries {
-            if entry.contact.addr() == address {
-                let news = entry.state == State::Heard && !entry.is_heard_by(path);
-                if entry.state == State::Heard {
-                    let [first, second] = &mut entry.namers;
-                    let poor = |namer| {
-                        let known = self.namers.get(usize::from(namer));
-                        known.is_some_and(|(_, credit)| *credit <= 0)
-                    };
-                    if *second == *first || poor(*second) {
-                        *second = namer;
-                    }
-                    entry.heard |= bit(path);
-                    self.waits[family as usize][usize::from(path) % MAX_PATHS] += u32::from(news);
-                    // Each bit somebody vouches for is a hint; none can be taken back by another.
-                    entry.contact.capabilities =
-                        entry.contact.capabilities.union(contact.capabilities);
-                }
-                if news {
-                    self.trim(path, family);
-                }
-                return news;
-            }
-            match entry.state {
-                State::Answered(_) => return false,
-                State::Heard => waiting += 1,
-                State::Asked(_) | State::Slow(_) | State::Silent(_) | State::Out => {}
-            }
+        if let Some(index) = self.at(group.clone(), address) {
+            return self.hear_again(index, contact.capabilities, path, namer);
         }
-        if waiting >= self.addresses || self.is_somebody_else(address, contact.id) {
+        if self.is_somebody_else(address, contact.id) {
             return false;
         }
+        let Some(place) = self.make_room(group, path, namer) else { return false };
         if self.count_waiting(path, family) >= self.waiting
-            && self.farthest(path, family) < Some(group.end)
+            && self.farthest(path, family) < Some(place)
         {
             // It is the farthest now, and gives way at once.
             return true;
@@ -435,11 +409,75 @@ impl Candidates {
             self.list.reserve_exact(more);
             self.high.reserve_exact(more);
         }
-        self.list.insert(group.end, entry);
-        self.high.insert(group.end, distance.high_bits());
+        self.list.insert(place, entry);
+        self.high.insert(place, distance.high_bits());
         self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
         self.trim(path, family);
         true
+    }
+
+    /// The same address once more, from `namer`; true if that is news to `path`.
+    fn hear_again(
+        &mut self,
+        index: usize,
+        capabilities: Capabilities,
+        path: PathNumber,
+        namer: u16,
+    ) -> bool {
+        let Some(entry) = self.list.get_mut(index).filter(|it| it.state == State::Heard) else {
+            return false;
+        };
+        let (family, news) = (entry.family(), !entry.is_heard_by(path));
+        let [first, second] = &mut entry.namers;
+        let is_poor = |namer| {
+            let known = self.namers.get(usize::from(namer));
+            known.is_some_and(|(_, credit)| *credit <= 0)
+        };
+        if *second == *first || is_poor(*second) {
+            *second = namer;
+        }
+        entry.heard |= bit(path);
+        // Each bit somebody vouches for is a hint; none can be taken back by another.
+        entry.contact.capabilities = entry.contact.capabilities.union(capabilities);
+        if news {
+            self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
+            self.trim(path, family);
+        }
+        news
+    }
+
+    /// Where in the list another address of an id goes that `namer` gives `path`, if that takes it in.
+    /// Where it has as many as it may, one that is given by those with less credit gives way, or else a
+    /// liar that gives a true id false addresses could keep the true one out.
+    fn make_room(&mut self, group: Range<usize>, path: PathNumber, namer: u16) -> Option<usize> {
+        let entries = self.list.get(group.clone())?;
+        let bars = |entry: &Candidate| {
+            // An honest table has one address for an id: what is given beside that is a lie or old.
+            let is_second = namer != UNNAMED && entry.namers.contains(&namer);
+            is_second || matches!(entry.state, State::Answered(_))
+        };
+        if entries.iter().any(bars) {
+            return None;
+        }
+        let end = group.end;
+        let waiting = group.zip(entries).filter(|(_, entry)| entry.waits_for(path));
+        if waiting.clone().count() < self.addresses {
+            return Some(end);
+        }
+        let worth =
+            |entry: &Candidate| entry.namers.map(|namer| self.credit_of(namer)).into_iter().max();
+        let (index, poorest) = waiting.min_by_key(|(_, entry)| worth(entry))?;
+        if worth(poorest) >= Some(self.credit_of(namer)) {
+            return None;
+        }
+        let is_gone = self.forget(index, path);
+        Some(end - usize::from(is_gone))
+    }
+
+    /// What the word of a namer is worth.
+    fn credit_of(&self, namer: u16) -> i32 {
+        let judged = self.namers.get(usize::from(namer)).filter(|_| self.credit > 0);
+        judged.map_or(i32::MAX, |(_, credit)| *credit)
     }
 
     /// Whether nobody is at an address, or somebody else than `id`.
@@ -463,15 +501,21 @@ impl Candidates {
         if self.count_waiting(path, family) <= self.waiting {
             return;
         }
-        let Some(index) = self.farthest(path, family) else { return };
-        if let Some(entry) = self.list.get_mut(index) {
-            entry.heard &= !bit(path);
-            let forgotten = entry.heard == 0;
-            self.wait_no_more(bit(path), family);
-            if forgotten {
-                self.remove(index);
-            }
+        if let Some(index) = self.farthest(path, family) {
+            self.forget(index, path);
         }
+    }
+
+    /// The entry waits for the path no more; true if it waits for none and has gone.
+    fn forget(&mut self, index: usize, path: PathNumber) -> bool {
+        let Some(entry) = self.list.get_mut(index) else { return false };
+        entry.heard &= !bit(path);
+        let (family, forgotten) = (entry.family(), entry.heard == 0);
+        self.wait_no_more(bit(path), family);
+        if forgotten {
+            self.remove(index);
+        }
+        forgotten
     }
 
     /// How many entries of a family wait for the path.

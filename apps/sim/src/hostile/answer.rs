@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::Ordering;
 
 use kadlet_core::wire::{Body, Hit, List, Message, Method, NodeInfo, Peer, Query, Response};
-use kadlet_core::{Capabilities, Id, Rng};
+use kadlet_core::{Capabilities, Contact, Family, Id, Node, Rng};
 
 use super::{Conspiracy, Member, Reaction, Strategy, VICTIM};
 
@@ -17,8 +17,14 @@ const PLAUSIBLE: usize = 40;
 const TOKEN: &[u8] = b"anything";
 
 impl Conspiracy {
-    /// What the machine `me` does with a datagram from `asker`.
-    pub(crate) fn react(&self, me: Member, asker: SocketAddr, datagram: &[u8]) -> Reaction {
+    /// What the machine with this node at this address does with a datagram from `asker`.
+    pub(crate) fn react(
+        &self,
+        (node, address): (&Node, SocketAddr),
+        asker: SocketAddr,
+        datagram: &[u8],
+    ) -> Reaction {
+        let me = Member { id: node.id(), address };
         if !self.awake.load(Ordering::Relaxed) {
             return Reaction::Pass;
         }
@@ -35,6 +41,11 @@ impl Conspiracy {
             (Strategy::Forgetful, Kind::Store) => self.acknowledge(me, asker, &message, query),
             (Strategy::Forgetful, _) => Reaction::Pass,
             (_, Kind::Store) => self.acknowledge(me, asker, &message, query),
+            (Strategy::Misplaced, Kind::Find | Kind::Read) => {
+                let known = node.closest(target, Family::V4);
+                let nodes = self.misplace(&known);
+                self.poisoned(me.id, &message, query, &nodes)
+            }
             (_, Kind::Find | Kind::Read) => self.lie(me, asker, target, &message, query),
         }
     }
@@ -108,6 +119,19 @@ impl Conspiracy {
         self.say(sender, message, query, response)
     }
 
+    /// The good ones of these contacts, each at three addresses where nobody is.
+    fn misplace(&self, known: &[Contact]) -> Vec<NodeInfo> {
+        let mut shared = self.shared();
+        let super::Shared { addresses, rng, .. } = &mut *shared;
+        let good = known.iter().filter(|it| !addresses.contains(&it.addr()));
+        let false_ones = good.flat_map(|contact| [contact; 3]).map(|contact| NodeInfo {
+            id: contact.id,
+            address: nowhere(rng),
+            capabilities: contact.capabilities,
+        });
+        false_ones.take(NAMED).collect()
+    }
+
     fn poisoned(
         &self,
         sender: Id,
@@ -151,18 +175,16 @@ impl Conspiracy {
 fn poison(target: Id, asker: SocketAddr, rng: &mut Rng) -> Vec<NodeInfo> {
     let mut addresses = Vec::new();
     for number in 0..12_u8 {
-        let [high, low] = rng.bytes();
-        addresses.push(Ipv4Addr::new(160, high, low, 1));
+        addresses.push(nowhere(rng));
         if number < 2 {
-            addresses.push(Ipv4Addr::new(192, 168, number, 1));
+            addresses.push(at(Ipv4Addr::new(192, 168, number, 1)));
             // A neighbour of the asker's in the plan of public addresses: a good node, or nobody.
             if let IpAddr::V4(ip) = asker.ip() {
-                addresses.push(Ipv4Addr::from_bits(ip.to_bits() ^ ((u32::from(number) + 1) << 8)));
+                let neighbour = ip.to_bits() ^ ((u32::from(number) + 1) << 8);
+                addresses.push(at(Ipv4Addr::from_bits(neighbour)));
             }
         }
     }
-    let mut addresses: Vec<_> =
-        addresses.into_iter().map(|ip| SocketAddr::new(IpAddr::V4(ip), 4_000)).collect();
     // The victim's address is named again and again, under new ids: that is what it is for.
     addresses.extend([VICTIM; 4]);
     let info = |address| NodeInfo {
@@ -171,6 +193,16 @@ fn poison(target: Id, asker: SocketAddr, rng: &mut Rng) -> Vec<NodeInfo> {
         capabilities: Capabilities::STORE,
     };
     addresses.into_iter().map(info).collect()
+}
+
+/// A random public address where nobody is.
+fn nowhere(rng: &mut Rng) -> SocketAddr {
+    let [high, low] = rng.bytes();
+    at(Ipv4Addr::new(160, high, low, 1))
+}
+
+const fn at(ip: Ipv4Addr) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(ip), 4_000)
 }
 
 /// An id at a random distance up to `reach` (in 2^-64 of the space) of the target.

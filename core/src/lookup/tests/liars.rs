@@ -22,10 +22,9 @@ fn whoever_invents_contacts_is_soon_believed_no_more() {
     assert_eq!(asked(&mut lookup), [8], "of one that answers they all profit");
 }
 
-/// Whom liars alone name is asked in the end, for it may be all there is; k of them, if all are silent.
-#[test]
-fn invented_contacts_do_not_keep_a_lookup_from_ending() {
-    let mut lookup = lookup(config(3, 3), [contact(500), contact(501), contact(502)]);
+/// A lookup in which one of three names a hundred who are none, and how many of these it asked.
+fn led_astray(config: LookupConfig) -> (Lookup, u32) {
+    let mut lookup = lookup(config, [contact(500), contact(501), contact(502)]);
     assert_eq!(asked(&mut lookup), [500, 501, 502]);
     answer(&mut lookup, 500, 1..=100);
     answer(&mut lookup, 501, []);
@@ -36,6 +35,13 @@ fn invented_contacts_do_not_keep_a_lookup_from_ending() {
             invented += u32::from(lookup.failed(id(n), addr(n)));
         }
     }
+    (lookup, invented)
+}
+
+/// Whom liars alone name is asked in the end, for it may be all there is; k of them, if all are silent.
+#[test]
+fn invented_contacts_do_not_keep_a_lookup_from_ending() {
+    let (lookup, invented) = led_astray(config(3, 3));
     assert_eq!(found(&lookup), [500, 501, 502]);
     assert!(lookup.progress().cut_short);
     assert!((4 + 3..=4 + 3 + 3).contains(&invented), "{invented}: credit, in flight, k in the end");
@@ -68,17 +74,66 @@ fn an_address_is_settled_once_for_all_ids() {
 fn without_credit_whoever_invents_contacts_is_believed() {
     let mut config = config(3, 3);
     config.credit = 0;
-    let mut lookup = lookup(config, [contact(500), contact(501), contact(502)]);
-    assert_eq!(asked(&mut lookup), [500, 501, 502]);
-    answer(&mut lookup, 500, 1..=100);
-    answer(&mut lookup, 501, []);
-    answer(&mut lookup, 502, []);
-    let mut invented = 0;
-    while lookup.next() != Step::Done {
-        for n in 1..=100 {
-            invented += u32::from(lookup.failed(id(n), addr(n)));
-        }
-    }
+    let (lookup, invented) = led_astray(config);
     assert_eq!(invented, 100);
     assert!(!lookup.progress().cut_short);
+}
+
+/// Mistake 20: who is there, given three false addresses by a liar who was quicker.
+#[test]
+fn a_namer_gives_an_id_one_address() {
+    let at = |port| Contact::new(id(1), addr(port));
+    let mut lookup = lookup(config(3, 3), [contact(500), contact(501)]);
+    assert_eq!(asked(&mut lookup), [500, 501]);
+    lookup.answered(id(500), addr(500), Capabilities::NONE, [at(201), at(202), at(203)]);
+    assert_eq!(asked(&mut lookup), [1]);
+    lookup.answered(id(501), addr(501), Capabilities::NONE, [at(1)]);
+    lookup.heard(Some((id(500), addr(500))), [at(204), at(205), at(206)]);
+    lookup.silent(id(1), addr(201));
+    assert_eq!(lookup.next(), Step::Ask(at(1)));
+    answer(&mut lookup, 1, []);
+    assert_eq!(lookup.next(), Step::Done);
+    assert_eq!(lookup.progress().asked, 4);
+}
+
+/// Of several liars each gives one: whoever has more credit is heard all the same.
+#[test]
+fn an_address_of_those_with_less_credit_gives_way() {
+    let at = |port| Contact::new(id(1), addr(port));
+    let mut lookup = lookup(config(5, 5), (500..505).map(contact));
+    assert_eq!(asked(&mut lookup), [500, 501, 502, 503, 504]);
+    let mut asks = Vec::new();
+    for n in 500..504 {
+        lookup.answered(id(n), addr(n), Capabilities::NONE, [at(n - 300), contact(n - 400)]);
+        asks.extend(asked(&mut lookup));
+    }
+    assert_eq!(asks, [1, 100, 101, 102], "1 at 200; 201 to 203 wait");
+    for n in [100, 101, 102] {
+        lookup.failed(id(n), addr(n));
+    }
+    answer(&mut lookup, 504, [110]);
+    assert_eq!(asked(&mut lookup), [103, 110]);
+    answer(&mut lookup, 110, []);
+    lookup.heard(Some((id(504), addr(504))), [at(1)]);
+    let waiting: Vec<_> = lookup.waiting().collect();
+    assert_eq!(waiting.len(), 3, "{waiting:?}");
+    assert!(waiting.contains(&addr(1)));
+}
+
+/// A false address that one path asked and got no answer from bars no other path from the true one.
+#[test]
+fn an_id_misplaced_on_one_path_is_found_on_another() {
+    let at = |port| Contact::new(id(1), addr(port));
+    let paths = LookupConfig { paths: 2, ..config(2, 2) };
+    let mut lookup = lookup(paths, [contact(100), contact(101)]);
+    assert_eq!(asked(&mut lookup), [100, 101]);
+    lookup.answered(id(100), addr(100), Capabilities::NONE, [at(201)]);
+    assert_eq!(lookup.next(), Step::Ask(at(201)));
+    lookup.answered(id(101), addr(101), Capabilities::NONE, [at(1)]);
+    assert_eq!(lookup.next(), Step::Wait, "an id belongs to the path that asks it");
+    lookup.silent(id(1), addr(201));
+    assert_eq!(lookup.next(), Step::Ask(at(1)));
+    answer(&mut lookup, 1, []);
+    assert_eq!(lookup.next(), Step::Done);
+    assert_eq!(found(&lookup), [1, 100, 101]);
 }
