@@ -124,7 +124,7 @@ pub struct Node {
     used: Families,
     /// In boxes: a map keeps room for eleven, whether or not it has one.
     operations: Map<u64, Box<Operation>>,
-    deadlines: Set<(Instant, u64)>,
+    alarms: Set<(Instant, u64)>,
     /// Operations that wait for one of the outstanding requests to end before they may ask on.
     starved: Set<u64>,
     /// How many operations the node runs for itself.
@@ -279,7 +279,7 @@ impl Node {
             links: Map::new(),
             used: Families::NONE,
             operations: Map::new(),
-            deadlines: Set::new(),
+            alarms: Set::new(),
             starved: Set::new(),
             background: 0,
             next_operation: 0,

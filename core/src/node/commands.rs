@@ -173,10 +173,8 @@ impl Node {
     pub fn set_deadline(&mut self, now: Instant, operation: OperationId, after: Duration) -> bool {
         let now = self.advance(now);
         let Some(running) = self.operations.get_mut(&operation.0) else { return false };
-        self.deadlines.remove(&(running.deadline, operation.0));
-        running.deadline = now + after;
         running.has_own_deadline = true;
-        self.deadlines.insert((running.deadline, operation.0));
+        running.give_time(operation.0, &mut self.alarms, now, after);
         true
     }
 
@@ -263,8 +261,8 @@ impl Node {
         let mut operation = Operation::new(kind, whose, target, lookup, now, deadline);
         operation.targets = targets;
         operation.region = region;
+        operation.give_time(id, &mut self.alarms, now, self.config.deadline);
         self.operations.insert(id, Box::new(operation));
-        self.deadlines.insert((deadline, id));
         if whose == Whose::Callers {
             self.push_event(Event::Started { operation: OperationId(id) });
         } else {

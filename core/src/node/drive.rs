@@ -95,6 +95,7 @@ impl Node {
                     return false;
                 }
                 Step::Done if self.looks_around(now, id, operation) => return false,
+                Step::Done if operation.lookup.ended_early() => return true,
                 Step::Done => {
                     // Also of those who answered only after the others had been asked.
                     let beside = self.config.lookup.beside;
@@ -216,11 +217,9 @@ impl Node {
         operation.region = self.region(&operation.kind);
         operation.lookup =
             self.new_lookup(&operation.kind, target, self.families(), operation.region);
-        if !operation.has_own_deadline {
-            self.deadlines.remove(&(operation.deadline, id));
-            operation.deadline = now + self.config.deadline;
-            self.deadlines.insert((operation.deadline, id));
-        }
+        let left = operation.deadline.since(now);
+        let time = if operation.has_own_deadline { left } else { self.config.deadline };
+        operation.give_time(id, &mut self.alarms, now, time);
     }
 
     /// Every one of the closest that gave a token is to keep the record.
@@ -426,7 +425,7 @@ impl Node {
         if operation.whose != Whose::Callers {
             self.background = self.background.saturating_sub(1);
         }
-        self.deadlines.remove(&(operation.deadline, id));
+        self.alarms.remove(&(operation.alarm, id));
         self.abandon(id, &operation);
         if operation.closest.is_empty() {
             operation.keep_closest(self.config.lookup.k);

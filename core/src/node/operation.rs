@@ -237,6 +237,9 @@ pub(super) struct Operation {
     pub(super) stage: Stage,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    /// When its time is next looked at: at its deadline, or before it when its lookup is to end so
+    /// that time is left to store.
+    pub(super) alarm: Instant,
     /// Whether the caller chose the deadline.
     pub(super) has_own_deadline: bool,
     /// The keys that are still to come after the present one.
@@ -296,6 +299,7 @@ impl Operation {
             stage: Stage::Looking,
             started: now,
             deadline,
+            alarm: deadline,
             has_own_deadline: false,
             targets: VecDeque::new(),
             lookup,
@@ -400,6 +404,27 @@ impl Operation {
                 }
             }
         }
+    }
+
+    /// Gives it this much time for its present key. What stores looks for holders in three quarters of
+    /// that: kept by those found so far a record is better kept than by nobody.
+    pub(super) fn give_time(
+        &mut self,
+        id: u64,
+        alarms: &mut Set<(Instant, u64)>,
+        now: Instant,
+        time: Duration,
+    ) {
+        alarms.remove(&(self.alarm, id));
+        self.deadline = now + time;
+        self.alarm = if self.kind.stores() { now + time / 4 * 3 } else { self.deadline };
+        alarms.insert((self.alarm, id));
+    }
+
+    /// How it ended at its deadline: what is stored is stored, whoever else was still to store it.
+    pub(super) fn overdue(&self) -> Outcome {
+        let is_stored = self.kind.stores() && self.totals.stored > 0 && self.targets.is_empty();
+        if is_stored { self.outcome() } else { Outcome::DeadlineExceeded }
     }
 
     const fn found(&self, silent: Outcome) -> Outcome {

@@ -7,10 +7,9 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::Node;
-use super::operation::{Kind, ONLY_TOKEN, Purpose, Whose};
+use super::operation::{Kind, ONLY_TOKEN, Purpose, Stage, Whose};
 use crate::config::Role;
 use crate::contact::{Contact, Family};
-use crate::event::Outcome;
 use crate::record::Item;
 use crate::sorted::Set;
 use crate::store::{Certified, Handover};
@@ -53,7 +52,7 @@ impl Node {
         let first = |set: &Set<(Instant, u64)>| set.first().map(|(due, _)| *due);
         let all = [
             self.requests.poll_timeout(),
-            first(&self.deadlines),
+            first(&self.alarms),
             if stores { self.store.poll_timeout() } else { self.store.poll_expiry() },
             (!self.handovers.is_empty()).then_some(self.next_handover).filter(|_| awake),
             self.next_renewal().filter(|_| awake),
@@ -70,10 +69,22 @@ impl Node {
     }
 
     fn end_overdue(&mut self, now: Instant) {
-        while let Some(&(deadline, id)) = self.deadlines.first()
-            && deadline <= now
+        while let Some(&(alarm, id)) = self.alarms.first()
+            && alarm <= now
         {
-            self.finish(now, id, Outcome::DeadlineExceeded);
+            self.alarms.remove(&(alarm, id));
+            let Some(operation) = self.operations.get_mut(&id) else { continue };
+            if alarm == operation.deadline {
+                let outcome = operation.overdue();
+                self.finish(now, id, outcome);
+                continue;
+            }
+            operation.alarm = operation.deadline;
+            self.alarms.insert((operation.alarm, id));
+            if operation.stage == Stage::Looking {
+                operation.lookup.finish_early();
+                self.drive(now, id);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use kadlet_core::{
     Path, Prefix, PutOptions, Role,
 };
 
-use crate::net::Net;
+use crate::net::{Net, STEP};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -246,6 +246,38 @@ fn too_many_operations_are_refused() {
     assert_eq!(done, (refused, Outcome::Overloaded));
 }
 
+/// Somebody dead holds a lookup up for longer than there is time: the living keep the record all the
+/// same.
+#[test]
+fn a_store_leaves_itself_time_to_store() {
+    let mut net = Net::new(37);
+    let publisher = net.add("127.0.0.1:1", Config::default());
+    let holder = net.add("127.0.0.1:2", Config::default());
+    let dead = net.add("127.0.0.1:3", Config::default());
+    for node in [publisher, dead] {
+        net.run(node, |node, now| node.bootstrap(now, &[Path::direct(holder)]));
+    }
+    net.run_for(Duration::from_secs(1));
+    net.nodes.remove(&dead);
+    let item = Item::Immutable(Value::new(*b"in time").expect("it is short"));
+    let (outcome, events) = net.run(publisher, |node, now| {
+        let operation = node.put(now, item, PutOptions::default()).expect("it has room");
+        assert!(node.set_deadline(now, operation, Duration::from_millis(800)));
+        operation
+    });
+    let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
+    assert_eq!((outcome, stored), (Outcome::Success, 1));
+    // Words share the time they are given together.
+    let entry = SearchEntry::new("one two", 1, [1; 32]).expect("a name");
+    let (outcome, events) = net.run(publisher, |node, now| {
+        let operation = node.publish(now, entry, false).expect("words");
+        node.set_deadline(now, operation, Duration::from_millis(800));
+        operation
+    });
+    let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
+    assert_eq!((outcome, stored), (Outcome::Success, 2));
+}
+
 /// A name of many words is a lookup and its stores for each: the deadline is for one of them.
 #[test]
 fn every_word_of_a_name_has_all_the_time() {
@@ -355,4 +387,41 @@ fn a_client_gets_the_answer_to_its_signal() {
     // Who never heard of it does not find it.
     let (outcome, _) = net.run(addrs[5], |node, now| node.signal(now, ours, b"3").expect("short"));
     assert_eq!(outcome, Outcome::Absent);
+}
+
+/// Where contacts die, whom they kept out of the answers is looked for while they are waited for,
+/// and not after.
+#[test]
+fn what_the_dead_crowded_out_is_looked_for_meanwhile() {
+    let mut config = Config::default();
+    (config.table.k, config.lookup.k) = (8, 8);
+    let (mut net, addrs) = Net::joined_with(41, 80, |i| format!("127.0.0.1:{}", 1000 + i), &config);
+    for dead in addrs.iter().skip(1).step_by(2) {
+        net.nodes.remove(dead);
+    }
+    let asker = addrs[0];
+    let wire = Native::new("kadlet");
+    // Before the first silent one is given up, which takes three more repetitions.
+    let soon = 2 * config.requests.short_min + 5 * STEP;
+    let mut in_time = Vec::new();
+    for lookup in 0..12 {
+        let (target, start) = (Id::random(&mut net.rng), net.now);
+        let operation = net.node(asker).find_node(start, target);
+        let is_end = |event| matches!(event, Event::Done { operation: it, .. } if it == operation);
+        let mut beside = None;
+        while !core::iter::from_fn(|| net.node(asker).poll_event()).any(is_end) {
+            net.step();
+            let about_others = net.wire.iter().find(|(_, from, _, payload)| {
+                let query = wire.decode(payload).ok().map(|message| message.body);
+                let about = |query: &Query<'_>| query.target.is_some_and(|it| it != target);
+                *from == asker && matches!(query, Some(Body::Query(query)) if about(&query))
+            });
+            beside = beside.or(about_others.map(|(at, ..)| at.since(start)));
+        }
+        // The first six tell the node how many are dead.
+        if lookup >= 6 {
+            in_time.extend(beside.map(|after| after <= soon));
+        }
+    }
+    assert!(in_time.len() >= 4 && in_time.iter().all(|it| *it), "{in_time:?}");
 }
