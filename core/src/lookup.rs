@@ -36,7 +36,7 @@ use crate::config::{LookupConfig, Shared};
 use crate::contact::{Capabilities, Contact, Families, Family, Scope};
 use crate::id::{Distance, Id};
 use crate::sort::sort_by_key;
-use candidates::{Admission, Candidates, PathNumber, Standing, State};
+use candidates::{Admission, Candidates, Group, PathNumber, Standing, State};
 use pace::WHOLE;
 
 /// What a lookup wants next.
@@ -156,6 +156,35 @@ struct Barred(usize);
 struct Tally {
     seen: usize,
     capable: usize,
+}
+
+/// What has been read of a path's view.
+#[derive(Default)]
+struct View {
+    tallies: [Tally; 2],
+    /// The families of which nobody farther is wanted.
+    full: Families,
+    /// Whether somebody to be relied on is waited for.
+    waits: bool,
+    /// Whether somebody else is.
+    lingers: bool,
+    /// The nearest of these others that can be asked.
+    doubtful: Option<usize>,
+    /// How many of them were weighed.
+    weighed: usize,
+    /// Whether somebody could have been asked but for the number of questions.
+    cut_short: bool,
+}
+
+/// What becomes of an id's place among the k.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is the id's, and nobody waits.
+    Held,
+    /// It is the id's, who is waited for.
+    Awaited,
+    /// Whoever is farther may have it, though the id is waited for.
+    Free,
 }
 
 impl Lookup {
@@ -456,83 +485,114 @@ impl Lookup {
     /// Reads a path's view from the nearest outwards until nothing more is wanted.
     fn read(&mut self, path: PathNumber) -> Result<Want, Barred> {
         let counts = self.paths.get(usize::from(path)).copied().unwrap_or_default();
-        let (mut tallies, living) = ([Tally::default(); 2], self.living());
-        let mut full = Families::NONE;
-        // For contacts to be relied on, and for others; and the nearest of these to be asked.
-        let (mut waits, mut lingers, mut doubtful, mut weighed) = (false, false, None, 0);
+        let (mut view, living) = (View::default(), self.living());
         for group in self.candidates.groups() {
             let (distance, family) = (group.distance(), group.family());
-            let tally = family_mut(&mut tallies, family);
-            if !self.wants(*tally, distance, true) {
-                full = full.union(Families::only(family));
-                if full == self.families {
+            let tally = *family_mut(&mut view.tallies, family);
+            if !self.wants(tally, distance, true) {
+                view.full = view.full.union(Families::only(family));
+                if view.full == self.families {
                     break;
                 }
                 continue;
             }
             let (standing, capabilities) = group.standing(path);
             let capable = capabilities.include(self.mask);
-            if standing == Standing::Absent || !self.wants(*tally, distance, capable) {
+            if standing == Standing::Absent || !self.wants(tally, distance, capable) {
                 continue;
             }
-            let is_sound = |index: &usize| self.candidates.is_sound(*index);
-            // One that is sound rather than the first, and none but while the id is open.
-            let open = || group.open(path).filter(|_| standing == Standing::Open);
-            let open = open().find(is_sound).or_else(|| open().next());
-            let sound = standing == Standing::Answered
-                || open.map_or_else(|| group.indices().any(|it| is_sound(&it)), |it| is_sound(&it));
-            weighed += usize::from(!sound);
-            if !sound && (doubtful.is_some() || weighed > self.config.k) {
-                // One to be asked is enough: a liar's thousand would all be weighed at every step.
-                lingers |= standing != Standing::Open;
-                continue;
-            }
-            if let Some(index) = open {
-                if counts.asked >= self.config.questions {
-                    self.progress.cut_short = true;
-                } else {
-                    match self.admission(index, &counts) {
-                        Admission::Now if sound => return Ok(Want::Ask(index)),
-                        Admission::Now => doubtful = doubtful.or(Some(index)),
-                        Admission::Later => waits |= sound,
-                        Admission::Taken(waited_for) => {
-                            waits |= sound && waited_for;
-                            continue;
-                        }
-                        Admission::Never => return Err(Barred(index)),
-                    }
-                }
-            }
+            let (open, sound) = self.choose(&group, standing, path);
             if !sound {
                 // Whoever is farther takes its place.
-                lingers |= standing != Standing::Open;
+                view.lingers |= standing != Standing::Open;
+                self.doubt(&mut view, &counts, open)?;
                 continue;
             }
-            if standing == Standing::Slow {
+            let place = match open {
+                Some(_) if counts.asked >= self.config.questions => {
+                    view.cut_short = true;
+                    Place::Held
+                }
+                Some(index) => match self.admission(index, &counts) {
+                    Admission::Now => return Ok(Want::Ask(index)),
+                    Admission::Later => Place::Awaited,
+                    Admission::Taken(true) => Place::Free,
+                    Admission::Taken(false) => continue,
+                    Admission::Never => return Err(Barred(index)),
+                },
                 // It may answer, and is waited for; but should it be dead, whoever would take its
                 // place has been asked meanwhile.
-                waits = true;
+                None if standing == Standing::Slow => Place::Free,
+                None if standing == Standing::Asked => Place::Awaited,
+                None => Place::Held,
+            };
+            view.waits |= place != Place::Held;
+            if place == Place::Free {
                 continue;
             }
-            waits |= standing == Standing::Asked;
-            if waits && counts.busy >= self.slots(&counts) {
+            if view.waits && counts.busy >= self.slots(&counts) {
                 // Nobody can be asked: that somebody is waited for is all there is to know.
-                return Ok(Want::Wait);
+                break;
             }
             // So many are asked that k of them are expected to answer.
             let counts_for = if standing == Standing::Asked { living } else { WHOLE };
+            let tally = family_mut(&mut view.tallies, family);
             tally.seen += counts_for;
             tally.capable += if capable { counts_for } else { 0 };
         }
-        Ok(match doubtful {
-            _ if waits => Want::Wait,
+        self.progress.cut_short |= view.cut_short;
+        Ok(match view.doubtful {
+            _ if view.waits => Want::Wait,
             // Whom liars named is asked last, as long as there is somebody among them.
             Some(index) if counts.unsound < self.config.k => Want::Ask(index),
             _ => {
-                self.progress.cut_short |= doubtful.is_some();
-                if lingers { Want::Wait } else { Want::Nothing }
+                self.progress.cut_short |= view.doubtful.is_some();
+                if view.lingers { Want::Wait } else { Want::Nothing }
             }
         })
+    }
+
+    /// Which entry of an id the path would ask: one that somebody with credit named rather than the
+    /// first, and none but while the id is open. And whether the id is to be relied on: it answered,
+    /// or that is so.
+    fn choose(
+        &self,
+        group: &Group<'_>,
+        standing: Standing,
+        path: PathNumber,
+    ) -> (Option<usize>, bool) {
+        let is_sound = |index: usize| self.candidates.is_sound(index);
+        let mut open = group.open(path).filter(|_| standing == Standing::Open);
+        let first = open.next();
+        let chosen = first.filter(|it| !is_sound(*it)).and_then(|_| open.find(|it| is_sound(*it)));
+        let chosen = chosen.or(first);
+        let named_soundly = || chosen.map_or_else(|| group.indices().any(is_sound), is_sound);
+        (chosen, standing == Standing::Answered || named_soundly())
+    }
+
+    /// Takes note of an id that only liars named. One to be asked is enough, and it is looked for among
+    /// k: a thousand of a liar's would all be weighed at every step.
+    fn doubt(
+        &self,
+        view: &mut View,
+        counts: &Progression,
+        open: Option<usize>,
+    ) -> Result<(), Barred> {
+        view.weighed += 1;
+        let Some(index) = open.filter(|_| view.doubtful.is_none() && view.weighed <= self.config.k)
+        else {
+            return Ok(());
+        };
+        if counts.asked >= self.config.questions {
+            view.cut_short = true;
+            return Ok(());
+        }
+        match self.admission(index, counts) {
+            Admission::Now => view.doubtful = Some(index),
+            Admission::Later | Admission::Taken(_) => {}
+            Admission::Never => return Err(Barred(index)),
+        }
+        Ok(())
     }
 
     /// Whether a path with these counts may ask the entry now.
