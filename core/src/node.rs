@@ -8,7 +8,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::SocketAddr;
 
 use crate::config::{Config, Network};
@@ -55,6 +54,7 @@ use proofs::Proofs;
 use reach::Reach;
 use renewal::Publication;
 
+pub use commands::{CommandError, GetQuery, PutOptions};
 pub use operation::Announcement;
 pub use state::StateError;
 pub use stats::{Health, OperationProgress, Stats};
@@ -156,94 +156,6 @@ struct Link {
     mtu: usize,
     port: u16,
 }
-
-/// How to read a value.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct GetQuery {
-    /// The key.
-    pub key: Id,
-    /// The salt of a signed value, where known: Mainline's answers do not repeat it.
-    pub salt: Vec<u8>,
-    /// Only a signed value with a greater sequence number.
-    pub newer_than: Option<u64>,
-}
-
-impl GetQuery {
-    /// Whatever is under this key.
-    #[must_use]
-    pub const fn new(key: Id) -> Self {
-        Self { key, salt: Vec::new(), newer_than: None }
-    }
-}
-
-/// How to store a value.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct PutOptions {
-    /// Signed values: holders take it only over the value with this sequence number.
-    pub cas: Option<u64>,
-    /// Store it again, until the operation is cancelled.
-    pub renew: bool,
-}
-
-impl PutOptions {
-    /// Renewed until cancelled.
-    #[must_use]
-    pub const fn renewed() -> Self {
-        Self { cas: None, renew: true }
-    }
-
-    /// Only over the value with this sequence number.
-    #[must_use]
-    pub const fn compare_and_swap(seq: u64) -> Self {
-        Self { cas: Some(seq), renew: false }
-    }
-}
-
-/// Why a command cannot be carried out: the caller's fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// The signature does not fit key, salt, sequence number and value.
-    BadSignature,
-    /// The value is one of another network's: [`Form`](crate::record::Form).
-    OtherForm,
-    /// There is no word in the name that it could be found by.
-    NoWords,
-    /// A sequence number that the network's wire cannot carry.
-    SequenceTooHigh {
-        /// The highest it can.
-        limit: u64,
-    },
-    /// The signal has more bytes than fit into one datagram.
-    SignalTooLong {
-        /// Bytes given.
-        len: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadSignature => f.write_str("the signature does not fit the value"),
-            Self::OtherForm => f.write_str("the value is one of another network's"),
-            Self::NoWords => f.write_str(
-                "there is no word in the name: it needs letters or digits to be found by",
-            ),
-            Self::SequenceTooHigh { limit } => {
-                write!(f, "sequence numbers of this network go up to {limit}")
-            }
-            Self::SignalTooLong { len, limit } => {
-                write!(f, "the signal has {len} bytes, at most {limit} fit into a datagram")
-            }
-        }
-    }
-}
-
-impl core::error::Error for CommandError {}
 
 /// Construction and the world.
 impl Node {
