@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::operation::{Announcement, Kind, Operation, Whose};
 use super::Node;
+use super::operation::{Announcement, Kind, Operation, Whose};
 use crate::config::Role;
 use crate::contact::{Capabilities, Contact, Families, Path, Scope};
 use crate::event::{Event, OperationId, Outcome, Totals};

@@ -16,6 +16,7 @@ use kadlet_core::{Event, Family, Id};
 use super::figures::Figures;
 use super::setting::Setting;
 use crate::host::NodeIndex;
+use crate::nat::Nat;
 use crate::network::{Network, NodeOptions};
 use crate::oracle::Policy;
 use crate::quality::{Begun, Beside};
@@ -54,7 +55,7 @@ impl HalfDead {
         let mut askers = Vec::new();
         let mut joins = Vec::new();
         for _ in 0..self.askers {
-            let through = [net.random_live(), net.random_live(), net.random_live()];
+            let through = [(); 3].map(|()| random_open(&mut net));
             let asker = net.add_node(NodeOptions::new(self.setting.config.clone()));
             joins.push(net.join(asker, &through));
             askers.push(asker);
@@ -71,15 +72,15 @@ impl HalfDead {
         figures.share("dead_own", dead, entries);
         let policies: Vec<Policy> = self.setting.policies.iter().map(|(_, it)| *it).collect();
         let beside = Beside { policies: &policies, settled: Duration::ZERO };
-        let live: BTreeSet<Id> = net.live().iter().map(|node| net.node(*node).id()).collect();
         let mut begun = Vec::new();
         for number in 0..self.setting.lookups {
             let (asker, target) = (askers[number % askers.len()], net.random_id());
-            begun.push(Begun::new(&mut net, asker, target, &beside));
+            begun.push((asker, Begun::new(&mut net, asker, target, &beside)));
             net.run_for(self.setting.pace);
         }
         let (mut samples, mut named, mut named_dead) = (Vec::new(), 0, 0);
-        for lookup in begun {
+        for (asker, lookup) in begun {
+            let live = reached(&net, asker);
             let (sample, report) = lookup.end(&mut net)?;
             for (_, event) in report.events() {
                 if let Event::Answered { named: contacts, .. } = event {
@@ -94,6 +95,23 @@ impl HalfDead {
         figures.lookups(&samples, net.live().len(), &names);
         Ok(figures)
     }
+}
+
+/// A random node that has nothing before it.
+fn random_open(net: &mut Network) -> NodeIndex {
+    for _ in 0..1_000 {
+        let node = net.random_live();
+        if net.nat(node) == Nat::Open {
+            return node;
+        }
+    }
+    net.random_live()
+}
+
+/// The ids of those who live and whom the asker can reach.
+fn reached(net: &Network, asker: NodeIndex) -> BTreeSet<Id> {
+    let live = net.live().iter().filter(|node| net.reaches(asker, **node));
+    live.map(|node| net.node(*node).id()).collect()
 }
 
 /// Kills so many in a hundred of all but these.

@@ -3,16 +3,13 @@
 
 use core::time::Duration;
 
-use kadlet_core::{Event, Role};
+use kadlet_core::Event;
 
 use super::figures::Figures;
 use super::partition::{fetch, store};
 use super::setting::{Setting, seasoned, upkeep};
-use crate::address::AddressPlan;
-use crate::host::NodeIndex;
-use crate::link::Pairs;
-use crate::nat::{Nat, NatModel};
-use crate::network::{Network, NodeOptions};
+use crate::nat::Nat;
+use crate::network::Network;
 use crate::quality::{Begun, Beside, Sample, ms, quantile, sorted};
 use crate::report::NotAtRest;
 
@@ -40,9 +37,7 @@ impl Nats {
     /// The setting in the world of `kademlia.md`.
     #[must_use]
     pub const fn new(mut setting: Setting) -> Self {
-        setting.sim.addresses = AddressPlan::Public;
-        setting.sim.nat = NatModel::MEASURED;
-        setting.sim.link.pairs = Pairs::MEASURED;
+        setting.behind_gates();
         setting.sim.link.loss = 15_000;
         Self { setting, values: 50 }
     }
@@ -52,7 +47,7 @@ impl Nats {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.network()?;
+        let mut net = self.setting.network()?;
         let mut figures = Figures::default();
         upkeep(&mut net, Duration::from_secs(1_800), &mut figures);
         let policies: Vec<_> = self.setting.policies.iter().map(|(_, it)| *it).collect();
@@ -83,40 +78,7 @@ impl Nats {
         figures.share("values_read", read, self.values);
         Ok(figures)
     }
-
-    /// Grown from a few open nodes that were told to be servers: everybody joins through those, and
-    /// finds out by itself what it is.
-    fn network(&self) -> Result<Network, NotAtRest> {
-        let setting = &self.setting;
-        let mut net = Network::new(setting.sim.clone());
-        let (mut routers, mut joins) = (Vec::new(), Vec::new());
-        while net.live().len() < setting.nodes {
-            let mut options = NodeOptions::new(setting.config.clone());
-            let next = NodeIndex(u32::try_from(net.live().len()).unwrap_or(u32::MAX));
-            let is_router = routers.len() < ROUTERS && net.nat(next) == Nat::Open;
-            if is_router {
-                options.config.role = Role::Server;
-            }
-            let node = net.add_node(options);
-            if !routers.is_empty() {
-                joins.push(net.join(node, &routers));
-            }
-            if is_router {
-                routers.push(node);
-            }
-            net.run_for(Duration::from_millis(200));
-        }
-        net.wait_all(joins)?;
-        net.run_for(setting.warm_up);
-        if let Some(sessions) = setting.sessions {
-            net.start_churn(sessions, NodeOptions::new(setting.config.clone()), &routers);
-        }
-        Ok(net)
-    }
 }
-
-/// Open nodes that everybody joins through.
-const ROUTERS: usize = 5;
 
 fn by_class(net: &Network, samples: &[(Nat, Sample)], figures: &mut Figures) {
     for (class, [servers, exact, complete]) in Nat::ALL.into_iter().zip(CLASSES) {

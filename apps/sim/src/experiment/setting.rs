@@ -9,11 +9,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
-use kadlet_core::{Config, Family, Id};
+use kadlet_core::{Config, Family, Id, Role};
 
 use super::figures::Figures;
+use crate::address::AddressPlan;
 use crate::churn::Sessions;
 use crate::host::NodeIndex;
+use crate::link::Pairs;
+use crate::nat::{Nat, NatModel};
 use crate::network::{Network, NodeOptions, SimConfig};
 use crate::oracle::Policy;
 use crate::quality::{self, Beside, Sample};
@@ -45,6 +48,9 @@ pub struct Setting {
 /// nobody can know the newcomer.
 const SETTLED: Duration = Duration::from_secs(15);
 
+/// Open nodes that everybody joins through, where there are gates.
+const ROUTERS: usize = 5;
+
 /// The policies of others.
 pub const CLASSICAL: [(&str, Policy); 4] = [
     ("serial_p50", Policy::SERIAL),
@@ -70,18 +76,55 @@ impl Setting {
         }
     }
 
+    /// Public addresses behind NATs and firewalls in the shares that were measured, and pairs that
+    /// are apart.
+    pub const fn behind_gates(&mut self) {
+        self.sim.addresses = AddressPlan::Public;
+        self.sim.nat = NatModel::MEASURED;
+        self.sim.link.pairs = Pairs::MEASURED;
+    }
+
     /// The network, grown and warm.
     ///
     /// # Errors
     /// If a node does not end its joining.
     pub fn network(&self) -> Result<Network, NotAtRest> {
         let mut net = Network::new(self.sim.clone());
-        net.grow(self.nodes, &self.config)?;
+        let routers = if self.sim.nat == NatModel::NONE {
+            net.grow(self.nodes, &self.config)?;
+            Vec::new()
+        } else {
+            self.grow_behind_gates(&mut net)?
+        };
         if let Some(sessions) = self.sessions {
-            net.start_churn(sessions, NodeOptions::new(self.config.clone()), &[]);
+            net.start_churn(sessions, NodeOptions::new(self.config.clone()), &routers);
         }
         net.run_for(self.warm_up);
         Ok(net)
+    }
+
+    /// From a few open nodes that were told to be servers, which it gives: everybody joins through
+    /// those, and finds out by itself what it is.
+    fn grow_behind_gates(&self, net: &mut Network) -> Result<Vec<NodeIndex>, NotAtRest> {
+        let (mut routers, mut joins) = (Vec::new(), Vec::new());
+        while net.live().len() < self.nodes {
+            let mut options = NodeOptions::new(self.config.clone());
+            let next = NodeIndex(u32::try_from(net.live().len()).unwrap_or(u32::MAX));
+            let is_router = routers.len() < ROUTERS && net.nat(next) == Nat::Open;
+            if is_router {
+                options.config.role = Role::Server;
+            }
+            let node = net.add_node(options);
+            if !routers.is_empty() {
+                joins.push(net.join(node, &routers));
+            }
+            if is_router {
+                routers.push(node);
+            }
+            net.run_for(Duration::from_millis(200));
+        }
+        net.wait_all(joins)?;
+        Ok(routers)
     }
 
     /// Lookups at the setting's pace, each held against brute force and the oracle.

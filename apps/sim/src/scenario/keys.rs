@@ -220,6 +220,13 @@ pub const KEYS: &[Key] = &[
         "Dead entries that an asker's own table may have.",
     ),
     key(
+        "nats",
+        Takes::Choice(&["none", "measured"]),
+        "none",
+        &[Kind::HalfDead],
+        "Whether nodes are behind NATs and firewalls in the shares that were measured, 4.5 % of the pairs apart, as in `nat`; on Mainline nobody stays out of tables for it.",
+    ),
+    key(
         "askers",
         Takes::Count(1, 100_000),
         "20",

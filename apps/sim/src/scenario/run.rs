@@ -35,6 +35,13 @@ impl Scenario {
                 let mut it = HalfDead::new(setting());
                 (it.dead, it.own) = (self.percent("dead"), self.percent("own"));
                 it.askers = self.size("askers");
+                if self.has_gates() {
+                    it.setting.behind_gates();
+                    if self.choice("wire") == "mainline" {
+                        // There nobody asks who can reach it, and NATs do not keep nodes out of tables.
+                        it.setting.config.role = Role::Server;
+                    }
+                }
                 it.run()
             }
             Kind::Partition => {
@@ -100,6 +107,10 @@ impl Scenario {
         config
     }
 
+    fn has_gates(&self) -> bool {
+        self.kind == Kind::HalfDead && self.choice("nats") == "measured"
+    }
+
     /// Which addresses the nodes have.
     #[must_use]
     pub fn addresses(&self) -> AddressPlan {
@@ -107,6 +118,7 @@ impl Scenario {
             Kind::Nat | Kind::SybilRandom | Kind::SybilTargeted | Kind::Flood => {
                 AddressPlan::Public
             }
+            _ if self.has_gates() => AddressPlan::Public,
             _ => AddressPlan::Private,
         }
     }
