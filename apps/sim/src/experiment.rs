@@ -8,6 +8,7 @@ mod harm;
 pub mod nat;
 pub mod offline;
 pub mod partition;
+mod publish;
 pub mod republish;
 pub mod setting;
 pub mod sybil;

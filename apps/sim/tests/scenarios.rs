@@ -129,3 +129,16 @@ fn flood() {
     let sets = small("40", &[("sources", "100"), ("per_second", "1000"), ("seconds", "3")]);
     check("flood", &sets, &[]);
 }
+
+#[test]
+fn steady_with_puts() {
+    let sets = small("100", &[("lookups", "1"), ("puts", "30")]);
+    let least = [("publish_acknowledged", 1.0), ("publish_covered", 1.0)];
+    check_as("steady-with-puts", "steady", &sets, &least);
+}
+
+#[test]
+fn mainline_keeps_values_too() {
+    let sets = small("60", &[("wire", "mainline"), ("lookups", "10")]);
+    check_as("partition-mainline", "partition", &sets, &[("values_read_across", 1.0)]);
+}

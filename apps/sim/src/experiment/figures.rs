@@ -52,7 +52,12 @@ impl Figures {
     }
 
     /// Adds a median and the tails that matter.
-    fn quantiles(&mut self, names: [&'static str; 3], unit: &'static str, values: &[f64]) {
+    pub(super) fn quantiles(
+        &mut self,
+        names: [&'static str; 3],
+        unit: &'static str,
+        values: &[f64],
+    ) {
         for (name, permille) in names.into_iter().zip([500, 950, 990]) {
             self.add(name, unit, quantile(values, permille), Some(values.len() as u64));
         }

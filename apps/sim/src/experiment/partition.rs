@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use kadlet_core::record::{Item, Value};
+use kadlet_core::record::{Form, Item, Value};
 use kadlet_core::{GetQuery, Id, Outcome, PutOptions};
 
 use super::figures::Figures;
@@ -10,7 +10,7 @@ use super::setting::Setting;
 use crate::host::NodeIndex;
 use crate::network::Network;
 use crate::oracle::Picture;
-use crate::report::NotAtRest;
+use crate::report::{NotAtRest, Operation};
 
 /// A partition that heals.
 #[derive(Clone, Debug)]
@@ -107,9 +107,25 @@ pub(super) fn one_of(net: &mut Network, nodes: &[NodeIndex]) -> NodeIndex {
 
 /// Stores a value that is told apart by its number; gives its key.
 pub(super) fn store(net: &mut Network, writer: NodeIndex, number: usize) -> Result<Id, NotAtRest> {
+    let (key, operation) = begin_to_store(net, writer, number);
+    net.wait(operation)?;
+    Ok(key)
+}
+
+/// The same without waiting for its end.
+pub(super) fn begin_to_store(
+    net: &mut Network,
+    writer: NodeIndex,
+    number: usize,
+) -> (Id, Operation) {
     let mut bytes = [0; 64];
     bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
-    let Ok(value) = Value::new(bytes) else { unreachable!("64 bytes are no large value") };
+    let (form, bytes) = match net.node(writer).config().network {
+        // A bencoded string.
+        kadlet_core::Network::Mainline => (Form::Bencode, [b"64:", &bytes[..]].concat()),
+        _ => (Form::Native, bytes.to_vec()),
+    };
+    let Ok(value) = Value::of(form, bytes) else { unreachable!("64 bytes are no large value") };
     let item = Item::Immutable(value);
     let key = item.key();
     let operation =
@@ -117,8 +133,7 @@ pub(super) fn store(net: &mut Network, writer: NodeIndex, number: usize) -> Resu
             Ok(operation) => operation,
             Err(error) => unreachable!("a small value is refused: {error}"),
         });
-    net.wait(operation)?;
-    Ok(key)
+    (key, operation)
 }
 
 /// Whether a value is found.

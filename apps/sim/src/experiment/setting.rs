@@ -12,6 +12,7 @@ use core::time::Duration;
 use kadlet_core::{Config, Family, Id, Role};
 
 use super::figures::Figures;
+use super::publish::publish;
 use crate::address::AddressPlan;
 use crate::churn::Sessions;
 use crate::host::NodeIndex;
@@ -38,7 +39,9 @@ pub struct Setting {
     pub warm_up: Duration,
     /// Lookups from random nodes for random targets.
     pub lookups: usize,
-    /// From the start of one lookup to that of the next.
+    /// Values that random nodes store after that.
+    pub puts: usize,
+    /// From the start of one lookup, or store, to that of the next.
     pub pace: Duration,
     /// Policies of others, run beside each lookup, and the names of their medians.
     pub policies: Vec<(&'static str, Policy)>,
@@ -46,7 +49,7 @@ pub struct Setting {
 
 /// Who came less than this ago need not be found: a join takes some seconds, and until it is over
 /// nobody can know the newcomer.
-const SETTLED: Duration = Duration::from_secs(15);
+pub(super) const SETTLED: Duration = Duration::from_secs(15);
 
 /// Open nodes that everybody joins through, where there are gates.
 const ROUTERS: usize = 5;
@@ -71,6 +74,7 @@ impl Setting {
             sessions: None,
             warm_up: Duration::from_secs(60),
             lookups: 100,
+            puts: 0,
             pace: Duration::from_secs(5),
             policies: CLASSICAL.to_vec(),
         }
@@ -162,6 +166,9 @@ impl Setting {
         let names: Vec<_> = self.policies.iter().map(|(name, _)| *name).collect();
         figures.lookups(&samples, self.nodes, &names);
         Tables::of(&net).figures(&before, &net, &mut figures);
+        if self.puts > 0 {
+            publish(&mut net, self, self.puts, &mut figures)?;
+        }
         Ok(figures)
     }
 }

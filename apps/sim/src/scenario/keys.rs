@@ -146,11 +146,18 @@ pub const KEYS: &[Key] = &[
         "Lookups that are measured, from random nodes for random targets.",
     ),
     key(
+        "puts",
+        Takes::Count(0, 10_000_000),
+        "0",
+        &[Kind::Lookups],
+        "Values that random nodes store after that: how long it takes, and where they come to lie.",
+    ),
+    key(
         "pace",
         Takes::Time,
         "5 s",
         FRIENDLY,
-        "From the start of one measured lookup to that of the next.",
+        "From the start of one measured lookup or store to that of the next.",
     ),
     key("warm_up", Takes::Time, "1 min", FRIENDLY, "From the last join to what is measured."),
     key(

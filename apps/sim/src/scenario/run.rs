@@ -132,6 +132,7 @@ impl Scenario {
     fn setting(&self, seed: u64, threads: usize, watch: &Watch) -> Setting {
         let mut setting = Setting::new(seed, self.size("nodes"), self.config());
         setting.lookups = self.size("lookups");
+        setting.puts = if self.kind == Kind::Lookups { self.size("puts") } else { 0 };
         (setting.pace, setting.warm_up) = (self.time("pace"), self.time("warm_up"));
         setting.policies = match self.choice("policies") {
             "classical" => CLASSICAL.to_vec(),
