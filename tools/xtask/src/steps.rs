@@ -102,7 +102,7 @@ fn clippy(cx: &Context) -> Result<(), Stop> {
 }
 
 fn docs(cx: &Context) -> Result<(), Stop> {
-    let doc = ["doc", "--workspace", "--no-deps", "--locked"];
+    let doc = ["doc", "--workspace", "--no-deps", "--locked", "--features", OFF];
     run(cx.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
