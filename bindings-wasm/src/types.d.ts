@@ -450,7 +450,7 @@ export interface LookupConfig {
   paths: number;
   /** Contacts heard of and not yet asked, per path and address family; the farthest gives way. 128: six full answers, of which a lookup follows up the best few. At least `k` times `addresses_per_id`, so that none of the k closest is ever dropped. */
   candidates: number;
-  /** Addresses of one id that wait to be asked. 3: hearsay may give an id a false address or two, and the true one must find room; more would let one id fill the list. */
+  /** Addresses of one id that wait to be asked, per path. 3: hearsay may give an id a false address or two, and the true one must find room; more would let one id fill the list. */
   addressesPerId: number;
   /** Questions one path may ask in all. 400: five times a lookup of 20 with half of the contacts dead; a swarm that names ever closer contacts which do not exist gets no more. */
   questions: number;

@@ -259,7 +259,8 @@ pub enum Outcome {
     },
     /// Ended by `cancel`.
     Cancelled,
-    /// Ended by its deadline; partial results came before.
+    /// Ended by its deadline; partial results came before. What a holder had stored by then under the
+    /// last of its keys is a [`Success`](Self::Success).
     DeadlineExceeded,
     /// Not begun: as many operations as allowed are running ([`Config::max_operations`]).
     ///

@@ -115,8 +115,8 @@ class LookupConfig:
     128: six full answers, of which a lookup follows up the best few. At least `k` times
     `addresses_per_id`, so that none of the k closest is ever dropped."""
     addresses_per_id: int = 3
-    """Addresses of one id that wait to be asked. 3: hearsay may give an id a false address or two,
-    and the true one must find room; more would let one id fill the list."""
+    """Addresses of one id that wait to be asked, per path. 3: hearsay may give an id a false
+    address or two, and the true one must find room; more would let one id fill the list."""
     questions: int = 400
     """Questions one path may ask in all. 400: five times a lookup of 20 with half of the contacts
     dead; a swarm that names ever closer contacts which do not exist gets no more."""

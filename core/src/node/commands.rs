@@ -259,7 +259,8 @@ impl Node {
         published || running
     }
 
-    /// Gives an operation this much time from now on. False if it is not running.
+    /// Gives an operation this much time from now on. What stores looks for holders in three quarters
+    /// of it, and stores with those that it knows by then. False if it is not running.
     pub fn set_deadline(&mut self, now: Instant, operation: OperationId, after: Duration) -> bool {
         let now = self.advance(now);
         let Some(running) = self.operations.get_mut(&operation.0) else { return false };
