@@ -28,7 +28,6 @@ use crate::network::SimConfig;
 use crate::report::NotAtRest;
 pub use figures::{Answers, Tally, Upkeep};
 use kademlia::Kademlia;
-pub use report::Page;
 use script::Script;
 pub use script::{Group, Timeline};
 

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 pub use rows::{Interval, interval, to_csv, to_json_lines};
 
 use crate::experiment::figures::Figures;
+use crate::page::Page;
 use crate::report::NotAtRest;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::watch::Watch;
@@ -142,6 +143,21 @@ impl Plan {
             .filter_map(|row| row.into_inner().unwrap_or_else(PoisonError::into_inner))
             .collect()
     }
+
+    /// The files that say what came of it: rows, summary, report and plots. `command` is what gives
+    /// the same again.
+    #[must_use]
+    pub fn report(&self, runs: &[Run], command: &str) -> Vec<Page> {
+        let plots = plots::plots(&self.scenario, runs);
+        let mut files = vec![
+            ("runs.jsonl".to_owned(), to_json_lines(runs)),
+            ("runs.csv".to_owned(), to_csv(runs)),
+            ("summary.csv".to_owned(), rows::summary_csv(runs)),
+            ("report.md".to_owned(), report::report(&self.scenario, runs, command, &plots)),
+        ];
+        files.extend(plots.into_iter().map(|(name, plot)| (format!("{name}.svg"), plot.svg())));
+        files
+    }
 }
 
 /// Somebody who follows many runs.
@@ -158,29 +174,6 @@ impl Follow for () {
         true
     }
     fn ended(&self, _: usize, _: &Run) {}
-}
-
-/// All that is written of many runs.
-#[derive(Clone, Debug)]
-pub struct Outputs {
-    /// File names and what is in them.
-    pub files: Vec<(String, String)>,
-}
-
-impl Outputs {
-    /// Rows, summary, report and plots. `command` is what gives the same again.
-    #[must_use]
-    pub fn new(scenario: &Scenario, runs: &[Run], command: &str) -> Self {
-        let plots = plots::plots(scenario, runs);
-        let mut files = vec![
-            ("runs.jsonl".to_owned(), to_json_lines(runs)),
-            ("runs.csv".to_owned(), to_csv(runs)),
-            ("summary.csv".to_owned(), rows::summary_csv(runs)),
-            ("report.md".to_owned(), report::report(scenario, runs, command, &plots)),
-        ];
-        files.extend(plots.into_iter().map(|(name, plot)| (format!("{name}.svg"), plot.svg())));
-        Self { files }
-    }
 }
 
 /// A scenario that is followed through an `Arc`, for hosts that share it.

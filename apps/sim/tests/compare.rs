@@ -3,7 +3,7 @@
 
 use core::fmt::Write;
 
-use kadlet_sim::compare::{Comparison, Group, Row, System, Timeline};
+use kadlet_sim::compare::{Answers, Comparison, Group, Row, System, Timeline, Upkeep};
 use kadlet_sim::snapshot;
 
 fn comparison(size: u32) -> Comparison {
@@ -59,4 +59,28 @@ fn one_seed_one_result_for_any_number_of_threads() {
     assert_eq!(lines(&one), lines(&three));
     comparison.seed = 2;
     assert_ne!(lines(&one), lines(&run(&comparison, 2)));
+}
+
+/// Whoever stops it early has a report of what there is: no number stands below another system's name,
+/// and what is not there yet is drawn nowhere.
+#[test]
+fn a_report_of_a_part_names_what_is_missing() {
+    let none = Answers::default;
+    let row = Row {
+        system: System::Kademlia,
+        nodes: 100,
+        steady: none(),
+        upkeep: Upkeep::default(),
+        one: none(),
+        random: none(),
+        best: none(),
+        server_busy: None,
+    };
+    for (name, page) in comparison(100).report(&[row]) {
+        assert!(!page.contains("NaN") && !page.contains("inf\""), "{name}: {page}");
+        if name == "report.md" {
+            let upkeep = "bytes per machine and hour | Napster | Gnutella | Kademlia |\n| ---: | ---: | ---: | ---: |\n| n = 100 | – | – | 0 B |\n";
+            assert!(page.contains(upkeep), "{page}");
+        }
+    }
 }

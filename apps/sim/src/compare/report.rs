@@ -6,10 +6,8 @@ use super::figures::{Answers, Tally};
 use super::plot::{Bars, Line, Plot, Unit};
 use super::script::Group;
 use super::{Comparison, Row, System};
+use crate::page::{self, Page, RIGHT, picture};
 use crate::quality::quantile;
-
-/// A file of the report: its name and what is in it.
-pub type Page = (String, String);
 
 /// What a table or a line of a plot shows of a row.
 type Value<'a> = &'a dyn Fn(&Row) -> f64;
@@ -200,10 +198,10 @@ impl Comparison {
             // Writing into a string never fails.
             let _ = writeln!(text, "\n## {title}\n\n{words}");
             for (file, alt) in plots {
-                let _ = writeln!(text, "\n![{alt}]({file}.svg)");
+                let _ = write!(text, "\n{}", picture(file, alt));
             }
             for (caption, unit, value) in tables {
-                let _ = writeln!(text, "\n{}", table(rows, caption, *unit, value));
+                let _ = write!(text, "\n{}", table(rows, caption, *unit, value));
             }
         };
         section(
@@ -361,17 +359,22 @@ Files: as many different ones as there are machines and two copies per machine o
 
 /// A table: a row for each size, a column for each system.
 fn table(rows: &[Row], caption: &str, unit: Unit, value: Value<'_>) -> String {
-    let mut text =
-        format!("| {caption} | Napster | Gnutella | Kademlia |\n| ---: | ---: | ---: | ---: |");
-    let mut last = None;
-    for row in rows {
-        if last != Some(row.nodes) {
-            let _ = write!(text, "\n| n = {} |", Unit::Count.write(f64::from(row.nodes)));
-            last = Some(row.nodes);
-        }
-        let _ = write!(text, " {} |", unit.write(value(row)));
-    }
-    text
+    let mut columns = vec![(caption, RIGHT)];
+    columns.extend(System::ALL.map(|system| (system.name(), RIGHT)));
+    // They come by size.
+    let mut sizes: Vec<u32> = rows.iter().map(|row| row.nodes).collect();
+    sizes.dedup();
+    let cells = |nodes: u32| {
+        let of = |system| {
+            // One that has not ended yet has no row.
+            let row = rows.iter().find(|row| (row.nodes, row.system) == (nodes, system));
+            unit.write(row.map_or(f64::NAN, value))
+        };
+        let mut cells = vec![format!("n = {}", Unit::Count.write(f64::from(nodes)))];
+        cells.extend(System::ALL.map(of));
+        cells
+    };
+    page::table(&columns, sizes.into_iter().map(cells))
 }
 
 /// Lines of every system over the number of nodes.

@@ -1,11 +1,10 @@
 //! The numbers of a comparison, by name: what JSON lines carry and what tests hold fast.
 
-use core::fmt::Write;
-
 use super::figures::Tally;
 use super::script::Group;
 use super::{Row, System};
 use crate::experiment::figures::Figure;
+use crate::page::{json_number, json_object, json_string};
 use crate::quality::quantile;
 
 /// The names of what is measured of one group of queries.
@@ -105,21 +104,16 @@ impl Row {
     /// One JSON object in one line, without its end.
     #[must_use]
     pub fn json(&self, seed: u64) -> String {
-        let mut json = format!(
-            r#"{{"scenario":"compare","seed":{seed},"system":"{}","nodes":{}"#,
-            self.system.name(),
-            self.nodes
-        );
+        let mut members = vec![
+            ("scenario".to_owned(), json_string("compare")),
+            ("seed".to_owned(), seed.to_string()),
+            ("system".to_owned(), json_string(self.system.name())),
+            ("nodes".to_owned(), self.nodes.to_string()),
+        ];
         for Figure { name, value, of, .. } in self.figures() {
-            // JSON has no word for what is not a number.
-            let value = if value.is_finite() { value.to_string() } else { "null".to_owned() };
-            // Writing into a string never fails.
-            let _ = write!(json, r#","{name}":{value}"#);
-            if let Some(of) = of {
-                let _ = write!(json, r#","{name}_of":{of}"#);
-            }
+            members.push((name.to_owned(), json_number(value)));
+            members.extend(of.map(|of| (format!("{name}_of"), of.to_string())));
         }
-        json.push('}');
-        json
+        json_object(members)
     }
 }

@@ -1,9 +1,8 @@
 //! The report: what was run, what came of it, and how to see it again.
 
-use core::fmt::Write;
-
 use super::Run;
 use super::rows::{groups, names, over};
+use crate::page::{LEFT, RIGHT, picture, table};
 use crate::plot::Plot;
 use crate::scenario::Scenario;
 
@@ -13,69 +12,48 @@ pub(super) fn report(
     command: &str,
     plots: &[(String, Plot)],
 ) -> String {
-    let mut out = String::new();
-    // A string takes everything.
-    let _ = write(&mut out, scenario, runs, command, plots);
-    out
-}
-
-fn write(
-    out: &mut String,
-    scenario: &Scenario,
-    runs: &[Run],
-    command: &str,
-    plots: &[(String, Plot)],
-) -> core::fmt::Result {
-    writeln!(out, "# {}\n\n{}\n", scenario.name, scenario.about)?;
-    writeln!(out, "`{command}`\n")?;
-    writeln!(
-        out,
-        "{} runs of unmodified nodes that exchange real datagrams in virtual time. The same seed gives the same numbers on every machine.\n",
+    let mut out = format!(
+        "# {}\n\n{}\n\n`{command}`\n\n{} runs of unmodified nodes that exchange real datagrams in virtual time. The same seed gives the same numbers on every machine.\n\n",
+        scenario.name,
+        scenario.about,
         runs.len()
-    )?;
+    );
     for (settings, of) in groups(runs) {
         let named: Vec<_> =
             settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         if !named.is_empty() {
-            writeln!(out, "## {}\n", named.join(", "))?;
+            out += &format!("## {}\n\n", named.join(", "));
         }
-        writeln!(
-            out,
-            "Median of {} runs, and the interval in which it lies with 95 % confidence{}.\n",
+        out += &format!(
+            "Median of {} runs, and the interval in which it lies with 95 % confidence{}.\n\n",
             of.len(),
             if of.len() < 6 { " (of fewer than six runs: least and greatest)" } else { "" }
-        )?;
-        writeln!(
-            out,
-            "| figure | median | interval | unit | of |\n| --- | ---: | --- | --- | --- |"
-        )?;
-        for (name, unit) in names(runs) {
-            let Some(it) = over(&of, name) else { continue };
-            let count = of
-                .iter()
-                .flat_map(|run| &run.figures.0)
-                .filter(|figure| figure.name == name)
-                .map(|figure| figure.of.unwrap_or(0))
-                .sum::<u64>();
-            let count = if count == 0 { String::new() } else { count.to_string() };
-            writeln!(
-                out,
-                "| {name} | {} | {} to {} | {unit} | {count} |",
-                short(it.median),
-                short(it.low),
-                short(it.high)
-            )?;
-        }
-        out.push('\n');
+        );
+        out += &(figures(runs, &of) + "\n");
     }
     for (file, plot) in plots {
-        writeln!(out, "![{}]({file}.svg)\n", plot.title)?;
+        out += &(picture(file, &plot.title) + "\n");
     }
-    writeln!(out, "## Settings\n\n| key | value |\n| --- | --- |")?;
-    for (key, value) in scenario.values() {
-        writeln!(out, "| {key} | {value} |")?;
-    }
-    Ok(())
+    let settings =
+        scenario.values().into_iter().map(|(key, value)| vec![key.to_owned(), value.to_string()]);
+    out + "## Settings\n\n" + &table(&[("key", LEFT), ("value", LEFT)], settings)
+}
+
+/// What came of runs with the same settings.
+fn figures(all: &[Run], of: &[&Run]) -> String {
+    let row = |(name, unit): (&str, &str)| {
+        let it = over(of, name)?;
+        let figures = of.iter().flat_map(|run| &run.figures.0).filter(|it| it.name == name);
+        let count = match figures.map(|figure| figure.of.unwrap_or(0)).sum::<u64>() {
+            0 => String::new(),
+            count => count.to_string(),
+        };
+        let interval = format!("{} to {}", short(it.low), short(it.high));
+        Some(vec![name.to_owned(), short(it.median), interval, unit.to_owned(), count])
+    };
+    let columns =
+        [("figure", LEFT), ("median", RIGHT), ("interval", LEFT), ("unit", LEFT), ("of", LEFT)];
+    table(&columns, names(all).into_iter().filter_map(row))
 }
 
 /// Four digits are enough to read.

@@ -1,9 +1,9 @@
 //! Rows: one a run, one column a figure; and medians over seeds.
 
 use alloc::collections::BTreeMap;
-use core::fmt::Write;
 
 use super::Run;
+use crate::page::{json_number, json_object, json_string, number};
 
 /// A median and where it lies with 95 % confidence.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -81,9 +81,9 @@ pub(super) fn over(runs: &[&Run], name: &str) -> Option<Interval> {
     interval(&values)
 }
 
-/// A number as the same program reads it again; nothing for none.
-fn number(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map(|value| value.to_string()).unwrap_or_default()
+/// A number; nothing for none.
+fn cell(value: Option<f64>) -> String {
+    value.and_then(number).unwrap_or_default()
 }
 
 fn field(text: &str) -> String {
@@ -110,7 +110,7 @@ pub fn to_csv(runs: &[Run]) -> String {
     for run in runs {
         let mut fields = vec![field(&run.scenario), run.seed.to_string()];
         fields.extend(run.settings.iter().map(|(_, value)| field(value)));
-        fields.extend(names.iter().map(|(name, _)| number(run.figures.value(name))));
+        fields.extend(names.iter().map(|(name, _)| cell(run.figures.value(name))));
         out += &fields.join(",");
         out.push('\n');
     }
@@ -127,7 +127,7 @@ pub(super) fn summary_csv(runs: &[Run]) -> String {
             let Some(it) = over(&runs_of, name) else { continue };
             let mut fields: Vec<String> = settings.iter().map(|(_, value)| field(value)).collect();
             fields.extend([name.to_owned(), field(unit)]);
-            fields.extend([it.median, it.low, it.high].map(|value| number(Some(value))));
+            fields.extend([it.median, it.low, it.high].map(|value| cell(Some(value))));
             fields.push(it.of.to_string());
             out += &fields.join(",");
             out.push('\n');
@@ -139,56 +139,26 @@ pub(super) fn summary_csv(runs: &[Run]) -> String {
 /// JSON lines: one object a run; what is not a number is null.
 #[must_use]
 pub fn to_json_lines(runs: &[Run]) -> String {
-    let mut out = String::new();
-    for run in runs {
-        // A string takes everything.
-        let _ = line(&mut out, run);
-    }
-    out
+    runs.iter().map(|run| json(run) + "\n").collect()
 }
 
-fn line(out: &mut String, run: &Run) -> core::fmt::Result {
-    write!(out, "{{\"scenario\":{},\"seed\":{},\"settings\":{{", quoted(&run.scenario), run.seed)?;
-    for (number, (key, value)) in run.settings.iter().enumerate() {
-        let comma = if number > 0 { "," } else { "" };
-        write!(out, "{comma}{}:{}", quoted(key), quoted(value))?;
-    }
-    out.push_str("},\"figures\":[");
-    for (at, figure) in run.figures.0.iter().enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        let value = match number(Some(figure.value)) {
-            value if value.is_empty() => "null".to_owned(),
-            value => value,
-        };
-        write!(
-            out,
-            "{comma}{{\"name\":{},\"unit\":{},\"value\":{value}",
-            quoted(figure.name),
-            quoted(figure.unit)
-        )?;
-        if let Some(of) = figure.of {
-            write!(out, ",\"of\":{of}")?;
-        }
-        out.push('}');
-    }
-    writeln!(out, "]}}")
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            control if control < ' ' => {
-                // A string takes everything.
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+fn json(run: &Run) -> String {
+    let settings = run.settings.iter().map(|(key, value)| (key, json_string(value)));
+    let figures = run.figures.0.iter().map(|figure| {
+        let mut members = vec![
+            ("name", json_string(figure.name)),
+            ("unit", json_string(figure.unit)),
+            ("value", json_number(figure.value)),
+        ];
+        members.extend(figure.of.map(|of| ("of", of.to_string())));
+        json_object(members)
+    });
+    json_object([
+        ("scenario", json_string(&run.scenario)),
+        ("seed", run.seed.to_string()),
+        ("settings", json_object(settings)),
+        ("figures", format!("[{}]", figures.collect::<Vec<_>>().join(","))),
+    ])
 }
 
 #[cfg(test)]

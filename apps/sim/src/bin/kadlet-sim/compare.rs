@@ -1,17 +1,15 @@
 //! `kadlet-sim compare`: runs the comparison and writes its report, anew whenever a size is done, so
 //! that whoever stops it early has what there is.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use kadlet_sim::compare::{Comparison, Progress, Row};
+use kadlet_sim::compare::{Comparison, Progress};
 use kadlet_sim::{AddressPlan, estimate_memory};
 
-use crate::run::{prepare, unwritable};
-use crate::{Failure, memory, say};
+use crate::{Failure, folder, memory, say};
 
 /// Bytes of records and their bookkeeping at one node, as measured with 3,000 nodes.
 const RECORDS: u64 = 160_000;
@@ -46,9 +44,9 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
     comparison.sizes = sizes;
     let threads = usize::from(threads);
     if !force {
-        fits_into_memory(&comparison, threads)?;
+        memory::fits(most_memory(&comparison, threads), "smaller --sizes")?;
     }
-    prepare(&out)?;
+    folder::prepare(&out)?;
     let start = Instant::now();
     let told = |progress: &Progress<'_>| {
         let seconds = start.elapsed().as_secs();
@@ -56,7 +54,8 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
             Progress::Begins(what) => note(&format!("{seconds:>6} s  begins: {what}")),
             Progress::Ended(what, rows) => {
                 note(&format!("{seconds:>6} s  ended:  {what}"));
-                if let Err(Failure { message, .. }) = write(&out, &comparison, rows) {
+                if let Err(Failure { message, .. }) = folder::write(&out, &comparison.report(rows))
+                {
                     note(&message);
                 }
             }
@@ -65,7 +64,7 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
     let rows = comparison
         .run(threads, &told)
         .map_err(|why| Failure { code: 1, message: why.to_string() })?;
-    write(&out, &comparison, &rows)?;
+    folder::write(&out, &comparison.report(&rows))?;
     say(&format!("Written to {}.\n", out.join("report.md").display()))
 }
 
@@ -74,27 +73,10 @@ fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn write(out: &Path, comparison: &Comparison, rows: &[Row]) -> Result<(), Failure> {
-    for (name, text) in comparison.report(rows) {
-        let path = out.join(name);
-        fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
-    }
-    Ok(())
-}
-
-/// Refuses what would not fit, where the system says how much there is.
-fn fits_into_memory(comparison: &Comparison, threads: usize) -> Result<(), Failure> {
+/// Bytes of the networks that run at once: the largest size is run twice.
+fn most_memory(comparison: &Comparison, threads: usize) -> u64 {
     let nodes = comparison.sizes.iter().copied().max().unwrap_or(0);
     let network = estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
         + u64::from(nodes) * RECORDS;
-    // The largest size is run twice.
-    let most = network * threads.min(2) as u64;
-    match memory::available() {
-        Some(available) if most > available => Err(Failure::usage(format!(
-            "this would take about {} of memory and {} are free: run with smaller --sizes, with fewer --threads, or with --force",
-            memory::size(most),
-            memory::size(available),
-        ))),
-        _ => Ok(()),
-    }
+    network * threads.min(2) as u64
 }

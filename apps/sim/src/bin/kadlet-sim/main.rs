@@ -3,6 +3,7 @@
 extern crate alloc;
 
 mod compare;
+mod folder;
 mod follow;
 mod memory;
 mod run;

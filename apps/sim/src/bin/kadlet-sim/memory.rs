@@ -2,8 +2,23 @@
 
 use std::fs;
 
+use crate::Failure;
+
+/// Refuses what would take more bytes than are free, where the system says how many these are.
+/// `smaller` is what would take fewer.
+pub(super) fn fits(most: u64, smaller: &str) -> Result<(), Failure> {
+    match available() {
+        Some(available) if most > available => Err(Failure::usage(format!(
+            "this would take about {} of memory and {} are free: run with {smaller}, with fewer --threads, or with --force",
+            size(most),
+            size(available),
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Bytes that are free, or could be; none where the system does not say.
-pub(super) fn available() -> Option<u64> {
+fn available() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     kilobytes(&text, "MemAvailable:")
 }

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kadlet_sim::results::{Outputs, Plan, to_csv, to_json_lines};
+use kadlet_sim::results::{Plan, to_csv, to_json_lines};
 use kadlet_sim::{Scenario, estimate_memory};
 
 use crate::follow::{Followed, Progress};
-use crate::{Failure, STOPPED, memory, say};
+use crate::{Failure, STOPPED, folder, memory, say};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -58,17 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .max()
         .unwrap_or(0)
         .saturating_mul(threads.min(runs.len()) as u64);
-    if let Some(available) =
-        memory::available().filter(|available| most > *available && !arguments.force)
-    {
-        return Err(Failure::usage(format!(
-            "this would take about {} of memory and {} are free: run with fewer nodes, with fewer --threads, or with --force",
-            memory::size(most),
-            memory::size(available),
-        )));
+    if !arguments.force {
+        memory::fits(most, "fewer nodes")?;
     }
     if let Some(dir) = &arguments.out {
-        prepare(dir)?;
+        folder::prepare(dir)?;
     }
 
     let followed = Followed::new(runs.len());
@@ -86,15 +80,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let written = match (&arguments.out, arguments.json) {
         (Some(dir), json) => {
-            let outputs = Outputs::new(&plan.scenario, &rows, &command(arguments));
-            for (name, text) in &outputs.files {
-                let path = dir.join(name);
-                fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
-            }
+            let pages = plan.report(&rows, &command(arguments));
+            folder::write(dir, &pages)?;
             if json {
                 say(&to_json_lines(&rows))?;
             } else {
-                let report = outputs.files.iter().find(|(name, _)| name == "report.md");
+                let report = pages.iter().find(|(name, _)| name == "report.md");
                 let table =
                     report.map_or("", |(_, text)| text.split("\n![").next().unwrap_or(text));
                 say(&format!("{}\n\nWritten to {}.\n", table.trim_end(), dir.display()))?;
@@ -162,19 +153,6 @@ fn scenario(named: &str) -> Result<Scenario, Failure> {
     })?;
     let name = path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     Scenario::parse(&name, &text, named).map_err(Failure::usage)
-}
-
-/// Makes the folder, and sees before the runs whether it can be written to.
-pub(super) fn prepare(dir: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
-    let probe = dir.join(".kadlet-sim");
-    fs::write(&probe, "")
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| unwritable(dir, &error))
-}
-
-pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("--out: {} cannot be written: {error}", path.display()))
 }
 
 /// What gives the same again.
