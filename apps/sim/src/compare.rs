@@ -8,7 +8,6 @@
 mod classics;
 mod figures;
 mod kademlia;
-mod plot;
 mod report;
 mod rows;
 mod script;

@@ -47,6 +47,7 @@ pub mod results;
 pub mod scenario;
 pub mod snapshot;
 mod trace;
+pub mod unit;
 mod watch;
 
 pub use address::AddressPlan;

@@ -3,11 +3,12 @@
 use core::fmt::Write;
 
 use super::figures::{Answers, Tally};
-use super::plot::{Bars, Line, Plot, Unit};
 use super::script::Group;
 use super::{Comparison, Row, System};
 use crate::page::{self, Page, RIGHT, picture};
+use crate::plot::{Axis, Bars, Line, Look, Plot, Scale};
 use crate::quality::quantile;
+use crate::unit::Unit;
 
 /// What a table or a line of a plot shows of a row.
 type Value<'a> = &'a dyn Fn(&Row) -> f64;
@@ -30,14 +31,15 @@ impl Comparison {
     }
 
     /// What stands below every plot.
-    fn method(&self, what: &str) -> Vec<String> {
+    fn method(&self, what: &str) -> String {
         let sizes = self.sizes_text();
         let session = "machines stay 10,000 s on average (Weibull, shape 0.5)";
-        vec![
-            what.to_owned(),
-            format!("Simulation with seed {}: n = {sizes}; round trips 156 ms at the median; {session}.", self.seed),
-            "Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real Kadlet nodes.".to_owned(),
-        ]
+        format!(
+            "{what}
+Simulation with seed {}: n = {sizes}; round trips 156 ms at the median; {session}.
+Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real Kadlet nodes.",
+            self.seed
+        )
     }
 
     fn sizes_text(&self) -> String {
@@ -62,11 +64,16 @@ impl Comparison {
             |group: Group, value: fn(&Tally) -> f64| move |row: &Row| value(&row.steady.of(group));
         let mixed =
             "one query of any user: files drawn by popularity, half by key and half by words";
-        let two = |a: Value<'_>, b: Value<'_>, names: [&'static str; 2]| {
-            lines(rows, &[(names[0], false, a), (names[1], true, b)])
+        let two = |a: Value<'_>, b: Value<'_>, names: [&str; 2]| {
+            lines(rows, &[(names[0], a), (names[1], b)])
         };
-        let plot = |title, axis, unit, log, lines, method: String| {
-            Plot { title, axis, unit, log, lines, method: self.method(&method) }.svg()
+        let nodes = Axis {
+            at: sizes(rows).into_iter().map(f64::from).collect(),
+            ..Axis::new("nodes in the network, n (logarithmic)", Scale::Log)
+        };
+        let plot = |title: &str, axis, unit, scale, lines, method: String| {
+            let (title, method, x) = (title.to_owned(), self.method(&method), nodes.clone());
+            Plot { title, method, x, y: Axis { unit, ..Axis::new(axis, scale) }, lines }.svg()
         };
         let keys = ["by key", "by words"];
         let hour = "What joining, publishing and keeping in touch sends in an hour in which nobody asks for anything";
@@ -75,7 +82,7 @@ impl Comparison {
                 "Rare files: how often is one found?",
                 "queries that found the file meant",
                 Unit::Share,
-                false,
+                Scale::Linear,
                 two(&of(Group::RareKey, Tally::success), &of(Group::RareWords, Tally::success), keys),
                 success("for files that at most 2 machines have"),
             )),
@@ -83,7 +90,7 @@ impl Comparison {
                 "Popular files: how often is one found?",
                 "queries that found the file meant",
                 Unit::Share,
-                false,
+                Scale::Linear,
                 two(&of(Group::PopularKey, Tally::success), &of(Group::PopularWords, Tally::success), keys),
                 success("for files that 1 % of the machines have (8 at least)"),
             )),
@@ -91,23 +98,23 @@ impl Comparison {
                 "What does one question cost, in messages?",
                 "messages a query (each step: ten times as many)",
                 Unit::Count,
-                true,
-                lines(rows, &[("", false, &of(Group::Mixed, Tally::messages))]),
+                Scale::Decades,
+                lines(rows, &[("", &of(Group::Mixed, Tally::messages))]),
                 format!("All messages of all machines for {mixed}; mean of {queries}."),
             )),
             ("query-bytes", plot(
                 "What does one question cost, in bytes?",
                 "bytes a query (each step: ten times as many)",
                 Unit::Bytes,
-                true,
-                lines(rows, &[("", false, &of(Group::Mixed, Tally::bytes))]),
+                Scale::Decades,
+                lines(rows, &[("", &of(Group::Mixed, Tally::bytes))]),
                 format!("With headers of IP and TCP or UDP, for {mixed}; mean of {queries}."),
             )),
             ("first-result", plot(
                 "How long until the first useful answer?",
                 "time to the first address to fetch from",
                 Unit::Milliseconds,
-                false,
+                Scale::Linear,
                 two(
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 500),
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 950),
@@ -119,7 +126,7 @@ impl Comparison {
                 "How long do answers keep coming?",
                 "time to the last result",
                 Unit::Milliseconds,
-                false,
+                Scale::Linear,
                 two(
                     &|row| quantile(&row.steady.of(Group::Mixed).last, 500),
                     &|row| quantile(&row.steady.of(Group::Mixed).last, 950),
@@ -131,23 +138,23 @@ impl Comparison {
                 "What does it cost just to be there?",
                 "bytes per machine and hour (each step: ten times)",
                 Unit::Bytes,
-                true,
-                lines(rows, &[("", false, &|row| row.upkeep.bytes)]),
+                Scale::Decades,
+                lines(rows, &[("", &|row| row.upkeep.bytes)]),
                 format!("{hour}; mean over all machines."),
             )),
             ("busiest", plot(
                 "How much must the busiest machine bear?",
                 "bytes in and out in an hour (each step: ten times)",
                 Unit::Bytes,
-                true,
-                lines(rows, &[("", false, &Row::busiest_bytes)]),
+                Scale::Decades,
+                lines(rows, &[("", &Row::busiest_bytes)]),
                 "Upkeep of the busiest machine (Napster: the server) and one query an hour from everybody.".to_owned(),
             )),
             ("state", plot(
                 "How much must a machine remember?",
                 "bytes (each step: ten times as many)",
                 Unit::Bytes,
-                true,
+                Scale::Decades,
                 two(&|row| row.upkeep.state, &|row| row.upkeep.state_most, ["on average", "the most"]),
                 "What the protocol makes it keep: contacts, records, index entries, GUIDs of 10 minutes; own files not.".to_owned(),
             )),
@@ -158,30 +165,32 @@ impl Comparison {
     fn misfortune(&self, rows: &[Row]) -> String {
         let n = rows.iter().map(|row| row.nodes).max().unwrap_or(0);
         let largest: Vec<&Row> = rows.iter().filter(|row| row.nodes == n).collect();
-        let bars = |value: Value<'_>| largest.iter().map(|row| (row.system, value(row))).collect();
+        let bars = |value: Value<'_>| {
+            let row = |system| largest.iter().find(|row| row.system == system);
+            System::ALL.map(|system| row(system).map_or(f64::NAN, |row| value(row))).to_vec()
+        };
         let after = |answers: &Answers| answers.of(Group::Aftermath).success();
         let asked = |answers: fn(&Row) -> &Answers| {
             largest.iter().map(|row| answers(row).of(Group::Aftermath).asked).min().unwrap_or(0)
         };
         let least = asked(|row| &row.random).min(asked(|row| &row.best)).min(asked(|row| &row.one));
+        let lost = Unit::Share.write(self.lost);
+        let method = self.method(&format!(
+            "n = {}; at least {least} queries a bar, asked within {} s of the loss, for files that somebody still has.",
+            Unit::Count.write(f64::from(n)),
+            self.timeline.aftermath.as_secs(),
+        ));
         Bars {
-            title: "When machines vanish: how often is a file still found?",
-            axis: "queries that found the file meant",
+            title: "When machines vanish: how often is a file still found?".to_owned(),
+            method: method + "\nOne machine: Napster's server; Gnutella's best-connected; in Kademlia the node closest to the most popular key.",
+            axis: "queries that found the file meant".to_owned(),
+            names: System::ALL.map(|system| (system.name().to_owned(), look(system, 0))).to_vec(),
             groups: vec![
-                (["all is well", ""], bars(&|row| row.steady.of(Group::Mixed).success())),
-                (["one machine, of an", "attacker's choice"], bars(&|row| after(&row.one))),
-                (["30 % of all,", "at random"], bars(&|row| after(&row.random))),
-                (["30 % of all,", "best-connected first"], bars(&|row| after(&row.best))),
+                ("all is well".to_owned(), bars(&|row| row.steady.of(Group::Mixed).success())),
+                ("one machine, of an\nattacker's choice".to_owned(), bars(&|row| after(&row.one))),
+                (format!("{lost} of all,\nat random"), bars(&|row| after(&row.random))),
+                (format!("{lost} of all,\nbest-connected first"), bars(&|row| after(&row.best))),
             ],
-            method: {
-                let mut method = self.method(&format!(
-                    "n = {}; at least {least} queries a bar, asked within {} s of the loss, for files that somebody still has.",
-                    Unit::Count.write(f64::from(n)),
-                    self.timeline.aftermath.as_secs(),
-                ));
-                method.push("One machine: Napster's server; Gnutella's best-connected; in Kademlia the node closest to the most popular key.".to_owned());
-                method
-            },
         }
         .svg()
     }
@@ -361,9 +370,6 @@ Files: as many different ones as there are machines and two copies per machine o
 fn table(rows: &[Row], caption: &str, unit: Unit, value: Value<'_>) -> String {
     let mut columns = vec![(caption, RIGHT)];
     columns.extend(System::ALL.map(|system| (system.name(), RIGHT)));
-    // They come by size.
-    let mut sizes: Vec<u32> = rows.iter().map(|row| row.nodes).collect();
-    sizes.dedup();
     let cells = |nodes: u32| {
         let of = |system| {
             // One that has not ended yet has no row.
@@ -374,17 +380,39 @@ fn table(rows: &[Row], caption: &str, unit: Unit, value: Value<'_>) -> String {
         cells.extend(System::ALL.map(of));
         cells
     };
-    page::table(&columns, sizes.into_iter().map(cells))
+    page::table(&columns, sizes(rows).into_iter().map(cells))
 }
 
-/// Lines of every system over the number of nodes.
-fn lines(rows: &[Row], of: &[(&'static str, bool, Value<'_>)]) -> Vec<Line> {
+/// In ascending order, as rows come.
+fn sizes(rows: &[Row]) -> Vec<u32> {
+    let mut sizes: Vec<u32> = rows.iter().map(|row| row.nodes).collect();
+    sizes.dedup();
+    sizes
+}
+
+/// Each system has its colour and mark in all plots.
+const fn look(system: System, dash: usize) -> Look {
+    let colour = match system {
+        System::Gnutella => 0,
+        System::Napster => 1,
+        System::Kademlia => 2,
+    };
+    Look { colour, dash }
+}
+
+/// Lines of every system over the number of nodes; what tells a system's lines apart is dashed from the
+/// second on.
+fn lines(rows: &[Row], of: &[(&str, Value<'_>)]) -> Vec<Line> {
     let mut lines = Vec::new();
     for system in System::ALL {
-        for (variant, dashed, value) in of {
+        for (dash, (variant, value)) in of.iter().enumerate() {
             let rows = rows.iter().filter(|row| row.system == system);
             let points = rows.map(|row| (f64::from(row.nodes), value(row))).collect();
-            lines.push(Line { system, variant, dashed: *dashed, points });
+            let name = match *variant {
+                "" => system.name().to_owned(),
+                variant => format!("{}, {variant}", system.name()),
+            };
+            lines.push(Line { look: Some(look(system, dash)), ..Line::new(name, points) });
         }
     }
     lines

@@ -2,7 +2,7 @@
 //! time.
 
 use super::Run;
-use super::rows::{groups, names, over};
+use super::rows::{Interval, groups, names, over};
 use crate::plot::{Axis, Line, Plot, Scale};
 use crate::scenario::{Quantity, Scenario, find_key};
 
@@ -116,6 +116,24 @@ fn position(key: &str, value: &str) -> Option<f64> {
     })
 }
 
+/// One point more of the line with this name, which begins with its first.
+fn extend(lines: &mut Vec<Line>, name: String, place: f64, it: Interval) {
+    let known = lines.iter().position(|line| line.name == name);
+    let at = known.unwrap_or_else(|| {
+        lines.push(Line::new(name, Vec::new()));
+        lines.len() - 1
+    });
+    lines[at].points.push((place, it.median));
+    lines[at].interval.push((it.low, it.high));
+}
+
+/// With the name of its file, if there is something to be seen. Of more lines than eight none could be
+/// told from the others.
+fn shown(file: &str, mut plot: Plot) -> Option<(String, Plot)> {
+    plot.lines.truncate(8);
+    (!plot.lines.is_empty()).then(|| (file.to_owned(), plot))
+}
+
 fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
     let groups = groups(runs);
     let Some(first) = groups.first().map(|(settings, _)| *settings) else { return Vec::new() };
@@ -136,9 +154,7 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
     let known = find_key(&key);
     let title = known.map_or(key.as_str(), |key| key.about).trim_end_matches('.');
     let x = match known.map(|key| key.takes) {
-        Some(crate::scenario::Takes::Share) => {
-            Axis { title: format!("{key}: {title}"), scale: Scale::Linear, percent: true }
-        }
+        Some(crate::scenario::Takes::Share) => Axis::percent(format!("{key}: {title}")),
         Some(crate::scenario::Takes::Time) => Axis::new(format!("{key}: {title} (s)"), scale),
         _ => Axis::new(format!("{key}: {title}"), scale),
     };
@@ -154,22 +170,8 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
                 };
                 let others = varying(runs, settings, Some(at));
                 let label = [vec![words(name)], others].concat().join(", ");
-                let line = match lines.iter().position(|line| line.name == label) {
-                    Some(found) => &mut lines[found],
-                    None => {
-                        lines.push(Line::new(label, Vec::new()));
-                        let last = lines.len() - 1;
-                        &mut lines[last]
-                    }
-                };
-                line.points.push((place, it.median));
-                line.interval.push((it.low, it.high));
+                extend(&mut lines, label, place, it);
             }
-        }
-        // More than eight cannot be told apart.
-        lines.truncate(8);
-        if lines.is_empty() {
-            continue;
         }
         let y = match unit {
             "share" => Axis::percent("share"),
@@ -178,11 +180,8 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
             unit => Axis::new(unit, Scale::Linear),
         };
         let what = "Median of the runs; the shade is its 95 % interval.";
-        let method = method(scenario, runs, what);
-        plots.push((
-            file.to_owned(),
-            Plot { title: format!("{title}, by {key}"), method, x: x.clone(), y, lines },
-        ));
+        let (title, method) = (format!("{title}, by {key}"), method(scenario, runs, what));
+        plots.extend(shown(file, Plot { title, method, x: x.clone(), y, lines }));
     }
     plots
 }
@@ -215,19 +214,16 @@ fn distributions(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
             lines.push(Line::new(label, points.collect()));
         }
     }
-    lines.truncate(8);
-    (!lines.is_empty()).then(|| {
-        let what =
-            "All lookups of all runs. Ideal tables: the same lookup where every table is perfect.";
-        let plot = Plot {
-            title: "Lookups that are over by then".to_owned(),
-            method: method(scenario, runs, what),
-            x: Axis::new("time since the lookup began (ms)", Scale::Log),
-            y: Axis::percent("share of all lookups"),
-            lines,
-        };
-        ("latency".to_owned(), plot)
-    })
+    let what =
+        "All lookups of all runs. Ideal tables: the same lookup where every table is perfect.";
+    let plot = Plot {
+        title: "Lookups that are over by then".to_owned(),
+        method: method(scenario, runs, what),
+        x: Axis::new("time since the lookup began (ms)", Scale::Log),
+        y: Axis::percent("share of all lookups"),
+        lines,
+    };
+    shown("latency", plot)
 }
 
 /// Figures named `what_5_min_after`: the same at several moments.
@@ -253,29 +249,18 @@ fn over_time(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
                 continue;
             };
             let label = [vec![what.replace('_', " ")], named.clone()].concat().join(", ");
-            if lines.last().is_none_or(|line| line.name != label)
-                && !lines.iter().any(|line| line.name == label)
-            {
-                lines.push(Line::new(label.clone(), Vec::new()));
-            }
-            if let Some(line) = lines.iter_mut().find(|line| line.name == label) {
-                line.points.push((minutes, it.median));
-                line.interval.push((it.low, it.high));
-            }
+            extend(&mut lines, label, minutes, it);
         }
     }
-    lines.truncate(8);
-    (!lines.is_empty()).then(|| {
-        let what = "Median of the runs at each moment; the shade is its 95 % interval.";
-        let plot = Plot {
-            title: "What has healed, by the time that has passed".to_owned(),
-            method: method(scenario, runs, what),
-            x: Axis::new("minutes since everything was well again", Scale::Log),
-            y: Axis::percent("share"),
-            lines,
-        };
-        ("healing".to_owned(), plot)
-    })
+    let what = "Median of the runs at each moment; the shade is its 95 % interval.";
+    let plot = Plot {
+        title: "What has healed, by the time that has passed".to_owned(),
+        method: method(scenario, runs, what),
+        x: Axis::new("minutes since everything was well again", Scale::Log),
+        y: Axis::percent("share"),
+        lines,
+    };
+    shown("healing", plot)
 }
 
 #[cfg(test)]

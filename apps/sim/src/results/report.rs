@@ -5,6 +5,7 @@ use super::rows::{groups, names, over};
 use crate::page::{LEFT, RIGHT, picture, table};
 use crate::plot::Plot;
 use crate::scenario::Scenario;
+use crate::unit::significant;
 
 pub(super) fn report(
     scenario: &Scenario,
@@ -48,23 +49,11 @@ fn figures(all: &[Run], of: &[&Run]) -> String {
             0 => String::new(),
             count => count.to_string(),
         };
-        let interval = format!("{} to {}", short(it.low), short(it.high));
-        Some(vec![name.to_owned(), short(it.median), interval, unit.to_owned(), count])
+        // Four digits are enough to read.
+        let [median, low, high] = [it.median, it.low, it.high].map(|it| significant(it, 4));
+        Some(vec![name.to_owned(), median, format!("{low} to {high}"), unit.to_owned(), count])
     };
     let columns =
         [("figure", LEFT), ("median", RIGHT), ("interval", LEFT), ("unit", LEFT), ("of", LEFT)];
     table(&columns, names(all).into_iter().filter_map(row))
-}
-
-/// Four digits are enough to read.
-pub(super) fn short(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { "0".to_owned() } else { "–".to_owned() };
-    }
-    let digits = (3.0 - libm::floor(libm::log10(libm::fabs(value)))).clamp(0.0, 6.0) as usize;
-    let text = format!("{value:.digits$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
 }
