@@ -4,7 +4,8 @@
 //! pings and is pinged, so that others take it in like any good one; questions that matter are
 //! answered by its [`Conspiracy`] instead, as the [`Strategy`] says. All members share what they
 //! know at once, which is more than a real attacker could (it has the network's delays too): the
-//! figures err to the attacker's side. (And the machines of one attacker belong on one thread.)
+//! figures err to the attacker's side. It also makes what they say depend on the order of questions
+//! everywhere: a network with an attacker is run by one thread, event by event (`network/run.rs`).
 //!
 //! What the native wire lets an attacker do, it does: ids are free, so a member may be named and
 //! answer under an id that was made up for one lookup; what it may not do is answer at an address

@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use kadlet_core::Config;
+use kadlet_sim::experiment::sybil::public;
+use kadlet_sim::hostile::{Conspiracy, Strategy};
 use kadlet_sim::{
-    Bandwidth, Counters, LinkModel, NatModel, Network, NodeOptions, Rtt, Sessions, SimConfig,
-    Weibull,
+    AddressPlan, Bandwidth, Counters, LinkModel, NatModel, Network, NodeOptions, Rtt, Sessions,
+    SimConfig, Weibull,
 };
 
 use crate::MINUTE;
@@ -55,5 +57,35 @@ fn threads_change_nothing() {
             assert_eq!(one.0, several.0, "{threads} threads, {rtt:?}");
             assert_eq!((&one.1, &one.2), (&several.1, &several.2), "{threads} threads, {rtt:?}");
         }
+    }
+}
+
+/// What can be seen of a network in which a third of the nodes knows at once what one of them knows,
+/// and what lookups tell them comes from several sides at a time.
+fn attacked(threads: usize, strategy: Strategy) -> (u64, Counters) {
+    let mut config = SimConfig::with_seed(91);
+    (config.threads, config.trace, config.addresses) = (threads, true, AddressPlan::Public);
+    let mut net = Network::new(config);
+    let settings = public();
+    let conspiracy = Conspiracy::new(strategy, &settings, 60, [92; 32]);
+    let honest = net.grow(40, &settings).expect("all nodes join");
+    let mut options = NodeOptions::new(settings);
+    options.hostile = Some(conspiracy.clone());
+    net.grow_with(20, &options).expect("all nodes join");
+    conspiracy.wake();
+    for _ in 0..2 {
+        let target = net.random_id();
+        for node in &honest {
+            net.with(*node, |node, now| node.find_node(now, target));
+        }
+        net.run_for(MINUTE / 6);
+    }
+    (net.trace_hash(), net.counters())
+}
+
+#[test]
+fn threads_change_nothing_for_an_attacker() {
+    for strategy in [Strategy::ForgedLies, Strategy::Poison] {
+        assert_eq!(attacked(1, strategy), attacked(3, strategy), "{strategy:?}");
     }
 }
