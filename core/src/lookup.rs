@@ -19,7 +19,8 @@
 //!   ones name is asked when nobody else is left, until k of them on a path were silent. Inventing
 //!   contacts next to the target holds no lookup up.
 //! - d paths share no contact once it is asked, so a liar misleads the path that asked it and no
-//!   other. The lookup is done when all paths are; what they found is united.
+//!   other; but one that is silent at an address another path may ask at another, which may be the
+//!   true one. The lookup is done when all paths are; what they found is united.
 //! - An id counts once, at the first address that answers; an address is asked under one id at a
 //!   time, and under none any more once it answered.
 

@@ -150,17 +150,20 @@ impl Group<'_> {
 
     /// How `path` stands to the id, and what the id says, or is said, to be capable of.
     pub(super) fn standing(&self, path: PathNumber) -> (Standing, Capabilities) {
+        // Two paths may have asked an id at two addresses: what one was answered is its own.
+        let own = self.entries.iter().find(|entry| entry.state == State::Answered(path));
+        if let Some(own) = own {
+            return (Standing::Answered, own.contact.capabilities);
+        }
         let mut best = (Standing::Absent, Capabilities::NONE);
         for entry in self.entries {
             let capabilities = entry.contact.capabilities;
             let standing = match entry.state {
-                // Somebody silent it may be whom a liar put there: that takes the id from nobody.
-                State::Asked(owner) | State::Slow(owner) | State::Answered(owner)
-                    if owner != path =>
-                {
+                State::Answered(_) => return (Standing::Absent, Capabilities::NONE),
+                // Somebody silent may be whom a liar put there: that takes the id from nobody.
+                State::Asked(owner) | State::Slow(owner) if owner != path => {
                     return (Standing::Absent, Capabilities::NONE);
                 }
-                State::Answered(_) => return (Standing::Answered, capabilities),
                 State::Asked(_) => Standing::Asked,
                 State::Slow(_) => Standing::Slow,
                 State::Heard if entry.is_heard_by(path) => Standing::Open,
@@ -388,13 +391,28 @@ impl Candidates {
         let (address, family) = (contact.addr(), contact.path.family());
         let distance = self.target.distance(contact.id);
         let group = self.group(&distance, family);
-        if let Some(index) = self.at(group.clone(), address) {
-            return self.hear_again(index, contact.capabilities, path, namer);
-        }
-        if self.is_somebody_else(address, contact.id) {
+        let known = self.at(group.clone(), address);
+        if let Some(index) = known {
+            let Some(entry) = self.list.get(index) else { return false };
+            if entry.state != State::Heard || entry.is_heard_by(path) {
+                self.vouch(index, contact.capabilities, namer);
+                return false;
+            }
+        } else if self.is_somebody_else(address, contact.id) {
             return false;
         }
-        let Some(place) = self.make_room(group, path, namer) else { return false };
+        let Some(place) = self.make_room(group, known, path, namer) else { return false };
+        if known.is_some() {
+            // Found anew: one before it may have gone.
+            let Some(index) = self.find(contact.id, address) else { return false };
+            self.vouch(index, contact.capabilities, namer);
+            if let Some(entry) = self.list.get_mut(index) {
+                entry.heard |= bit(path);
+                self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
+            }
+            self.trim(path, family);
+            return true;
+        }
         if self.count_waiting(path, family) >= self.waiting
             && self.farthest(path, family) < Some(place)
         {
@@ -416,18 +434,11 @@ impl Candidates {
         true
     }
 
-    /// The same address once more, from `namer`; true if that is news to `path`.
-    fn hear_again(
-        &mut self,
-        index: usize,
-        capabilities: Capabilities,
-        path: PathNumber,
-        namer: u16,
-    ) -> bool {
+    /// Somebody else names an entry that waits.
+    fn vouch(&mut self, index: usize, capabilities: Capabilities, namer: u16) {
         let Some(entry) = self.list.get_mut(index).filter(|it| it.state == State::Heard) else {
-            return false;
+            return;
         };
-        let (family, news) = (entry.family(), !entry.is_heard_by(path));
         let [first, second] = &mut entry.namers;
         let is_poor = |namer| {
             let known = self.namers.get(usize::from(namer));
@@ -436,27 +447,28 @@ impl Candidates {
         if *second == *first || is_poor(*second) {
             *second = namer;
         }
-        entry.heard |= bit(path);
         // Each bit somebody vouches for is a hint; none can be taken back by another.
         entry.contact.capabilities = entry.contact.capabilities.union(capabilities);
-        if news {
-            self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
-            self.trim(path, family);
-        }
-        news
     }
 
-    /// Where in the list another address of an id goes that `namer` gives `path`, if that takes it in.
-    /// Where it has as many as it may, one that is given by those with less credit gives way, or else a
-    /// liar that gives a true id false addresses could keep the true one out.
-    fn make_room(&mut self, group: Range<usize>, path: PathNumber, namer: u16) -> Option<usize> {
+    /// Where in the list another address of an id goes, or one that is `known` by other paths, that
+    /// `namer` gives `path`, if that takes it in. Where it has as many as it may, one gives way that is
+    /// given by those of whom nothing good has come, to one who named somebody that answered: or else
+    /// liars that give a true id false addresses could keep the true one out, or drive it out.
+    fn make_room(
+        &mut self,
+        group: Range<usize>,
+        known: Option<usize>,
+        path: PathNumber,
+        namer: u16,
+    ) -> Option<usize> {
         let entries = self.list.get(group.clone())?;
-        let bars = |entry: &Candidate| {
+        let bars = |(index, entry): (usize, &Candidate)| {
             // An honest table has one address for an id: what is given beside that is a lie or old.
             let is_second = namer != UNNAMED && entry.namers.contains(&namer);
-            is_second || matches!(entry.state, State::Answered(_))
+            is_second && Some(index) != known || matches!(entry.state, State::Answered(_))
         };
-        if entries.iter().any(bars) {
+        if group.clone().zip(entries).any(bars) {
             return None;
         }
         let end = group.end;
@@ -467,7 +479,8 @@ impl Candidates {
         let worth =
             |entry: &Candidate| entry.namers.map(|namer| self.credit_of(namer)).into_iter().max();
         let (index, poorest) = waiting.min_by_key(|(_, entry)| worth(entry))?;
-        if worth(poorest) >= Some(self.credit_of(namer)) {
+        let is_better = worth(poorest) <= Some(self.credit) && self.credit_of(namer) > self.credit;
+        if !is_better {
             return None;
         }
         let is_gone = self.forget(index, path);

@@ -294,6 +294,7 @@ impl Node {
                 && let Some(token) = response.token
             {
                 operation.tokens.insert((sender.id, sender.addr()), token.to_vec());
+                operation.hasten_store();
             }
             node.take_results(now, id, operation, sender, 0, response);
         });

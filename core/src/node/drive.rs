@@ -212,6 +212,7 @@ impl Node {
         operation.target = target;
         operation.tokens.clear();
         operation.stage = Stage::Looking;
+        operation.stored_before = operation.totals.stored;
         operation.beside.clear();
         operation.looked_around = false;
         operation.region = self.region(&operation.kind);
@@ -307,7 +308,9 @@ impl Node {
             Purpose::Bootstrap { .. } if operation.stage == Stage::Contacting => {
                 Query::about(self.id(), Method::FindNode)
             }
-            Purpose::Step { contact, .. } if self.may_ask(now, operation, contact) => {
+            Purpose::Step { contact, .. }
+                if operation.stage == Stage::Looking && self.may_ask(now, operation, contact) =>
+            {
                 self.lookup_query(operation, 0)
             }
             Purpose::Page { page, .. } => self.lookup_query(operation, *page),
@@ -455,7 +458,8 @@ impl Node {
     /// their time is up the table is to know.
     fn abandon(&mut self, id: u64, operation: &Operation) {
         let lookup = &operation.lookup;
-        if operation.pending == 0 && lookup.progress().in_flight == 0 {
+        let waits_beside = operation.beside.iter().any(|aside| aside.waits);
+        if operation.pending == 0 && lookup.progress().in_flight == 0 && !waits_beside {
             return;
         }
         self.requests.cancel(|purpose| {

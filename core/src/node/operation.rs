@@ -240,6 +240,10 @@ pub(super) struct Operation {
     /// When its time is next looked at: at its deadline, or before it when its lookup is to end so
     /// that time is left to store.
     pub(super) alarm: Instant,
+    /// Whether it is time to store with the first who can be.
+    pub(super) hurries: bool,
+    /// Records stored under the keys before the present one.
+    pub(super) stored_before: u32,
     /// Whether the caller chose the deadline.
     pub(super) has_own_deadline: bool,
     /// The keys that are still to come after the present one.
@@ -300,6 +304,8 @@ impl Operation {
             started: now,
             deadline,
             alarm: deadline,
+            hurries: false,
+            stored_before: 0,
             has_own_deadline: false,
             targets: VecDeque::new(),
             lookup,
@@ -406,8 +412,9 @@ impl Operation {
         }
     }
 
-    /// Gives it this much time for its present key. What stores looks for holders in three quarters of
-    /// that: kept by those found so far a record is better kept than by nobody.
+    /// Gives it this much time: all of it for the present key, or if the caller chose it, for all keys
+    /// that are left. What stores looks for holders in three quarters of a key's time: kept by those
+    /// found so far a record is better kept than by nobody.
     pub(super) fn give_time(
         &mut self,
         id: u64,
@@ -417,13 +424,27 @@ impl Operation {
     ) {
         alarms.remove(&(self.alarm, id));
         self.deadline = now + time;
-        self.alarm = if self.kind.stores() { now + time / 4 * 3 } else { self.deadline };
+        self.hurries = false;
+        let keys = if self.has_own_deadline { 1 + self.targets.len() } else { 1 };
+        // A name has some dozens of words at most.
+        let share = time / u32::try_from(keys).unwrap_or(u32::MAX);
+        self.alarm = if self.kind.stores() { now + share / 4 * 3 } else { self.deadline };
         alarms.insert((self.alarm, id));
     }
 
-    /// How it ended at its deadline: what is stored is stored, whoever else was still to store it.
+    /// Ends the lookup once it is time to store and somebody is known who can.
+    pub(super) fn hasten_store(&mut self) {
+        if self.hurries && self.stage == Stage::Looking && !self.tokens.is_empty() {
+            self.lookup.finish_early();
+        }
+    }
+
+    /// How it ended at its deadline: what is stored under its last key is stored, whoever else was
+    /// still to store it.
     pub(super) fn overdue(&self) -> Outcome {
-        let is_stored = self.kind.stores() && self.totals.stored > 0 && self.targets.is_empty();
+        let is_stored = self.kind.stores()
+            && self.targets.is_empty()
+            && self.totals.stored > self.stored_before;
         if is_stored { self.outcome() } else { Outcome::DeadlineExceeded }
     }
 

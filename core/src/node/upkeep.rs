@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::Node;
-use super::operation::{Kind, ONLY_TOKEN, Purpose, Stage, Whose};
+use super::operation::{Kind, ONLY_TOKEN, Purpose, Whose};
 use crate::config::Role;
 use crate::contact::{Contact, Family};
 use crate::record::Item;
@@ -81,10 +81,9 @@ impl Node {
             }
             operation.alarm = operation.deadline;
             self.alarms.insert((operation.alarm, id));
-            if operation.stage == Stage::Looking {
-                operation.lookup.finish_early();
-                self.drive(now, id);
-            }
+            operation.hurries = true;
+            operation.hasten_store();
+            self.drive(now, id);
         }
     }
 

@@ -1,14 +1,15 @@
 //! What a node does of its own accord, and with more to do than it may do at once.
 
 use alloc::collections::BTreeSet;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::record::{Item, SearchEntry, Value};
 use kadlet_core::wire::native::Native;
 use kadlet_core::wire::{Body, Message, Method, Query};
 use kadlet_core::{
-    Announcement, Config, Event, Families, Family, Id, Instant, LinkId, Node, OperationId, Outcome,
-    Path, Prefix, PutOptions, Role,
+    Announcement, Config, Event, Families, Family, GetQuery, Id, Instant, LinkId, Node,
+    OperationId, Outcome, Path, Prefix, PutOptions, Role,
 };
 
 use crate::net::{Net, STEP};
@@ -268,14 +269,88 @@ fn a_store_leaves_itself_time_to_store() {
     let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
     assert_eq!((outcome, stored), (Outcome::Success, 1));
     // Words share the time they are given together.
-    let entry = SearchEntry::new("one two", 1, [1; 32]).expect("a name");
+    let entry = SearchEntry::new("one two three four five six", 1, [1; 32]).expect("a name");
+    let start = net.now;
     let (outcome, events) = net.run(publisher, |node, now| {
         let operation = node.publish(now, entry, false).expect("words");
         node.set_deadline(now, operation, Duration::from_millis(800));
         operation
     });
     let stored = events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
-    assert_eq!((outcome, stored), (Outcome::Success, 2));
+    assert_eq!((outcome, stored), (Outcome::Success, 6));
+    assert!(net.now.since(start) <= Duration::from_millis(800));
+}
+
+/// A publisher and two holders that know each other.
+fn two_holders() -> (Net, SocketAddr, [SocketAddr; 2]) {
+    let mut net = Net::new(37);
+    let [publisher, first, second] =
+        [1, 2, 3].map(|port| net.add(&format!("127.0.0.1:{port}"), Config::default()));
+    for node in [publisher, second] {
+        net.run(node, |node, now| node.bootstrap(now, &[Path::direct(first)]));
+    }
+    net.run_for(Duration::from_secs(1));
+    (net, publisher, [first, second])
+}
+
+/// Gives an operation of the publisher 800 ms, and lets nothing of the second holder, or of both,
+/// arrive once somebody has stored something: how it ends, how many stored, and after how long.
+fn cut_off(
+    both: bool,
+    command: impl FnOnce(&mut Node, Instant) -> OperationId,
+) -> (Outcome, u32, Duration) {
+    let (mut net, publisher, [first, second]) = two_holders();
+    let now = net.now;
+    let operation = command(net.node(publisher), now);
+    net.node(publisher).set_deadline(now, operation, Duration::from_millis(800));
+    for _ in 0..10_000 {
+        while let Some(event) = net.node(publisher).poll_event() {
+            match event {
+                Event::Stored { peer, .. } if both || peer.path.remote == first => {
+                    net.cut = Some((second, publisher));
+                    if both {
+                        net.nodes.remove(&first);
+                    }
+                }
+                Event::Done { operation: done, outcome, totals, .. } if done == operation => {
+                    return (outcome, totals.stored, net.now.since(now));
+                }
+                _ => {}
+            }
+        }
+        net.step();
+    }
+    panic!("it does not end");
+}
+
+/// One of two holders acknowledged: what is stored is stored. A word that nobody stored is not.
+#[test]
+fn what_is_stored_by_the_deadline_counts() {
+    let time = Duration::from_millis(800);
+    let item = Item::Immutable(Value::new(*b"in time").expect("it is short"));
+    let put = cut_off(false, |node, now| node.put(now, item, PutOptions::default()).expect("room"));
+    assert_eq!(put, (Outcome::Success, 1, time));
+    let entry = SearchEntry::new("one two", 1, [1; 32]).expect("a name");
+    let (outcome, _, after) =
+        cut_off(true, |node, now| node.publish(now, entry, false).expect("words"));
+    assert_eq!((outcome, after), (Outcome::DeadlineExceeded, time));
+}
+
+/// With nobody to store with there is no reason to hurry: somebody may answer yet.
+#[test]
+fn a_store_without_a_holder_has_all_the_time() {
+    let (mut net, publisher, holders) = two_holders();
+    for holder in holders {
+        net.nodes.remove(&holder);
+    }
+    let (start, time) = (net.now, Duration::from_millis(800));
+    let item = Item::Immutable(Value::new(*b"in time").expect("it is short"));
+    let (outcome, _) = net.run(publisher, |node, now| {
+        let operation = node.put(now, item, PutOptions::default()).expect("it has room");
+        node.set_deadline(now, operation, time);
+        operation
+    });
+    assert_eq!((outcome, net.now.since(start)), (Outcome::DeadlineExceeded, time));
 }
 
 /// A name of many words is a lookup and its stores for each: the deadline is for one of them.
@@ -389,10 +464,8 @@ fn a_client_gets_the_answer_to_its_signal() {
     assert_eq!(outcome, Outcome::Absent);
 }
 
-/// Where contacts die, whom they kept out of the answers is looked for while they are waited for,
-/// and not after.
-#[test]
-fn what_the_dead_crowded_out_is_looked_for_meanwhile() {
+/// A network of which every second node has died, and a node of it that has noticed.
+fn half_dead() -> (Net, SocketAddr, Config) {
     let mut config = Config::default();
     (config.table.k, config.lookup.k) = (8, 8);
     let (mut net, addrs) = Net::joined_with(41, 80, |i| format!("127.0.0.1:{}", 1000 + i), &config);
@@ -400,11 +473,50 @@ fn what_the_dead_crowded_out_is_looked_for_meanwhile() {
         net.nodes.remove(dead);
     }
     let asker = addrs[0];
+    for _ in 0..6 {
+        let target = Id::random(&mut net.rng);
+        net.run(asker, |node, now| node.find_node(now, target));
+    }
+    (net, asker, config)
+}
+
+/// Gaps beside the key are of no interest any more.
+#[test]
+fn a_found_value_ends_its_lookup_at_once() {
+    let (mut net, asker, _) = half_dead();
+    let holders: Vec<_> = net.nodes.keys().copied().filter(|addr| *addr != asker).collect();
+    for (number, writer) in (0_u8..).zip(holders.into_iter().take(12)) {
+        let item = Item::Immutable(Value::new([number; 9]).expect("it is short"));
+        let key = item.key();
+        net.run(writer, |node, now| node.put(now, item, PutOptions::default()).expect("room"));
+        let now = net.now;
+        let operation = net.node(asker).get(now, GetQuery::new(key));
+        let (mut found, mut is_over) = (None, false);
+        while !is_over {
+            net.step();
+            let now = net.now;
+            while let Some(event) = net.node(asker).poll_event() {
+                match event {
+                    Event::Value { .. } => found = Some(now),
+                    Event::Done { operation: done, .. } => is_over |= done == operation,
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(found, Some(net.now), "value {number}");
+    }
+}
+
+/// Where contacts die, whom they kept out of the answers is looked for while they are waited for,
+/// and not after.
+#[test]
+fn what_the_dead_crowded_out_is_looked_for_meanwhile() {
+    let (mut net, asker, config) = half_dead();
     let wire = Native::new("kadlet");
     // Before the first silent one is given up, which takes three more repetitions.
     let soon = 2 * config.requests.short_min + 5 * STEP;
     let mut in_time = Vec::new();
-    for lookup in 0..12 {
+    for _ in 0..6 {
         let (target, start) = (Id::random(&mut net.rng), net.now);
         let operation = net.node(asker).find_node(start, target);
         let is_end = |event| matches!(event, Event::Done { operation: it, .. } if it == operation);
@@ -418,10 +530,7 @@ fn what_the_dead_crowded_out_is_looked_for_meanwhile() {
             });
             beside = beside.or(about_others.map(|(at, ..)| at.since(start)));
         }
-        // The first six tell the node how many are dead.
-        if lookup >= 6 {
-            in_time.extend(beside.map(|after| after <= soon));
-        }
+        in_time.extend(beside.map(|after| after <= soon));
     }
     assert!(in_time.len() >= 4 && in_time.iter().all(|it| *it), "{in_time:?}");
 }

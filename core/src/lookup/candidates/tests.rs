@@ -30,8 +30,25 @@ fn as_many_are_counted_as_wait() {
             // Nobody stays barred, or all would be before long.
             5 => candidates.settled.clear(),
             _ => {
-                let id = Id::new([rng.below(60) as u8; Id::LEN]);
-                candidates.hear(&Contact::new(id, address), path, 1, UNNAMED);
+                let id = Id::new([rng.below(20) as u8; Id::LEN]);
+                let by = rng.below(12) as u8;
+                let namer =
+                    if by == 0 { UNNAMED } else { candidates.place_of(([10, 1, 0, by], 1).into()) };
+                candidates.hear(&Contact::new(id, address), path, 1, namer);
+            }
+        }
+        let sorted = candidates.list.is_sorted_by(|a, b| a.order(b.distance, b.family()).is_le());
+        assert!(
+            sorted
+                && candidates
+                    .list
+                    .iter()
+                    .map(|it| it.distance.high_bits())
+                    .eq(candidates.high.iter().copied())
+        );
+        for group in candidates.groups() {
+            for path in 0..3 {
+                assert!(group.open(path).count() <= 2, "addresses of an id wait per path");
             }
         }
         for (path, family) in (0..3).flat_map(|path| Family::ALL.map(|family| (path, family))) {

@@ -113,11 +113,46 @@ fn an_address_of_those_with_less_credit_gives_way() {
     }
     answer(&mut lookup, 504, [110]);
     assert_eq!(asked(&mut lookup), [103, 110]);
+    lookup.heard(Some((id(504), addr(504))), [at(1)]);
+    assert!(!lookup.waiting().any(|it| it == addr(1)), "nothing good has come of 504 either");
     answer(&mut lookup, 110, []);
     lookup.heard(Some((id(504), addr(504))), [at(1)]);
     let waiting: Vec<_> = lookup.waiting().collect();
-    assert_eq!(waiting.len(), 3, "{waiting:?}");
-    assert!(waiting.contains(&addr(1)));
+    assert_eq!(waiting, [addr(202), addr(203), addr(1)], "201 gave way");
+}
+
+/// A liar who has just come is worth no more than an honest one of whom some were dead.
+#[test]
+fn nobody_new_drives_a_true_address_out() {
+    let at = |port| Contact::new(id(50), addr(port));
+    let mut lookup = lookup(config(5, 5), (500..505).map(contact));
+    assert_eq!(asked(&mut lookup), [500, 501, 502, 503, 504]);
+    let near = (10..15).map(contact);
+    lookup.answered(id(500), addr(500), Capabilities::NONE, near.chain([at(50)]));
+    for n in [501, 502] {
+        lookup.answered(id(n), addr(n), Capabilities::NONE, [at(n - 300), contact(n - 481)]);
+    }
+    assert_eq!(asked(&mut lookup), [10, 11, 12]);
+    for n in [10, 11] {
+        lookup.failed(id(n), addr(n));
+    }
+    lookup.answered(id(503), addr(503), Capabilities::NONE, [at(203)]);
+    assert!(lookup.waiting().any(|it| it == addr(50)));
+    assert!(!lookup.waiting().any(|it| it == addr(203)));
+}
+
+/// What was named on other paths is no way around the number of addresses that an id may have.
+#[test]
+fn addresses_of_an_id_are_counted_on_each_path() {
+    let at = |port| Contact::new(id(1), addr(port));
+    let mut lookup = lookup(LookupConfig { paths: 8, ..config(8, 1) }, (500..508).map(contact));
+    assert_eq!(asked(&mut lookup), [500, 501, 502, 503, 504, 505, 506, 507]);
+    for n in 501..508 {
+        lookup.answered(id(n), addr(n), Capabilities::NONE, [at(n - 300)]);
+    }
+    lookup.answered(id(500), addr(500), Capabilities::NONE, (201..208).map(at));
+    let waiting = lookup.candidates.groups().map(|group| group.open(0).count()).max();
+    assert_eq!(waiting, Some(1), "of one namer one address");
 }
 
 /// A false address that one path asked and got no answer from bars no other path from the true one.
