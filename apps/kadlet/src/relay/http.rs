@@ -92,10 +92,9 @@ impl Relay {
     /// # Errors
     /// What is wrong with the settings, or with the machine; nothing is left behind.
     pub async fn start(settings: Settings) -> Result<Self, RelayError> {
-        let acceptor = match &settings.tls {
-            Some((certificate, key)) => Some(tls::acceptor(certificate, key)?),
-            None => None,
-        };
+        let tls = settings.tls.clone().map(|files| tls::watched(files, settings.tls_reread));
+        let tls = tls.transpose()?;
+        let (acceptor, renewal) = tls.unzip();
         let web = settings.web.as_deref().map(Web::read).transpose()?;
         let locals = locals(&settings)?;
         let (listeners, stun_sockets) = open(&settings.listen, &locals)?;
@@ -127,6 +126,7 @@ impl Relay {
             tasks.spawn(stun::serve(port.udp, shared.limits.clone(), tally));
         }
         tasks.spawn(tidy(Arc::clone(&shared)));
+        renewal.map(|renewal| tasks.spawn(renewal));
         let mut listening = Vec::new();
         for listener in listeners {
             listening.push(listener.local_addr().map_err(|error| StartError::Socket {
@@ -280,7 +280,11 @@ async fn tidy(shared: Arc<Shared>) {
 }
 
 /// Takes connections until the relay stops, and keeps those it has until they end.
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<watch::Receiver<TlsAcceptor>>,
+    shared: Arc<Shared>,
+) {
     let mut connections = JoinSet::new();
     let mut stopping = shared.stopping.clone();
     loop {
@@ -298,7 +302,8 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Ar
         let slot = Slot { _permit: permit, _counted: counted };
         // Datagrams do not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
-        let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
+        let shared = Arc::clone(&shared);
+        let acceptor = acceptor.as_ref().map(|current| current.borrow().clone());
         connections.spawn(async move {
             let Some(acceptor) = acceptor else { return serve(stream, peer, slot, shared).await };
             let secured = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await;

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::str::FromStr;
+use core::time::Duration;
 use std::path::PathBuf;
 
 use super::limits::Limits;
@@ -28,6 +29,9 @@ pub struct Settings {
     pub token: Option<String>,
     /// Files of a certificate chain and its key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// How often it is looked whether these files have changed; connections made after that have the
+    /// new certificate. Default: a minute.
+    pub tls_reread: Duration,
     /// Pages that may connect. Empty: those that the relay serves at an address or `localhost`.
     /// Whoever is no page says no origin, and is not asked for one.
     pub origins: Vec<Origin>,
@@ -51,6 +55,7 @@ impl Settings {
             web: None,
             token: None,
             tls: None,
+            tls_reread: Duration::from_secs(60),
             origins: Vec::new(),
             proxies: Vec::new(),
             allow_private: false,

@@ -2,14 +2,18 @@
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Client, Door, upgrade, within};
 use super::{peer, program, received, relay};
@@ -31,18 +35,7 @@ async fn a_client_comes_in_by_tls() {
     let files = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let (relay, address) = relay(|settings| settings.tls = Some(files)).await;
     assert_eq!(relay.scheme(), "https");
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
-    let connect = async || {
-        let stream = TcpStream::connect(address).await.unwrap();
-        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
-    };
+    let connect = async || connect(address, &trusted).await;
     let stream = within(connect()).await.expect("the certificate is the one that was given");
     let door = Door::new("x");
     let client = Client::over(Box::new(stream), "wss://localhost", &door).await;
@@ -52,6 +45,49 @@ async fn a_client_comes_in_by_tls() {
     let plain = within(upgrade(Box::new(plain), "ws://localhost", &door)).await;
     assert!(plain.is_err());
     within(connect()).await.expect("others come in still");
+}
+
+/// By TLS, if the relay has this certificate.
+async fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// Renewed, as certificates are every few weeks; and what cannot be used harms nobody.
+#[tokio::test]
+async fn a_certificate_is_read_again_when_it_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = certificate(dir.path());
+    let files = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let certificate_file = files.0.clone();
+    let (_relay, address) = relay(|settings| {
+        settings.tls = Some(files);
+        settings.tls_reread = Duration::from_millis(5);
+    })
+    .await;
+    let stream = within(connect(address, &old)).await.expect("the one that was given");
+    let mut early = Client::over(Box::new(stream), "wss://localhost", &Door::new("x")).await;
+    fs::write(&certificate_file, "half of").unwrap();
+    for _ in 0..20 {
+        within(connect(address, &old)).await.expect("the one of before is kept");
+    }
+    let new = certificate(dir.path());
+    within(async { while connect(address, &new).await.is_err() {} }).await;
+    within(connect(address, &old)).await.expect_err("it has been replaced");
+    early.socket.send(Message::Ping(Vec::new().into())).await.unwrap();
+    let pong = within(early.socket.next()).await;
+    assert!(matches!(pong, Some(Ok(Message::Pong(_)))), "connections of before go on: {pong:?}");
 }
 
 #[test]
