@@ -47,8 +47,8 @@ pub enum Strategy {
     /// victim's, good nodes under ids that are not theirs, machines of the asker's own network. As
     /// providers it names the victim. Acknowledges stores and forgets them.
     Poison,
-    /// Names the good nodes next to whatever is looked for, by their true ids, each at three addresses
-    /// where nobody is. Acknowledges stores and forgets them.
+    /// Names the good nodes next to whatever is looked for, by their true ids, each at an address where
+    /// nobody is. Acknowledges stores and forgets them.
     Misplaced,
     /// Honest until the store: names whom a good node names, acknowledges what it is to keep, and
     /// has nothing when asked.

@@ -75,17 +75,17 @@ impl HalfDead {
         let mut begun = Vec::new();
         for number in 0..self.setting.lookups {
             let (asker, target) = (askers[number % askers.len()], net.random_id());
-            begun.push((asker, Begun::new(&mut net, asker, target, &beside)));
+            let reached = reached(&net, asker);
+            begun.push((reached, Begun::new(&mut net, asker, target, &beside)));
             net.run_for(self.setting.pace);
         }
         let (mut samples, mut named, mut named_dead) = (Vec::new(), 0, 0);
-        for (asker, lookup) in begun {
-            let live = reached(&net, asker);
+        for (reached, lookup) in begun {
             let (sample, report) = lookup.end(&mut net)?;
             for (_, event) in report.events() {
                 if let Event::Answered { named: contacts, .. } = event {
                     named += contacts.len();
-                    named_dead += contacts.iter().filter(|it| !live.contains(&it.id)).count();
+                    named_dead += contacts.iter().filter(|it| !reached.contains(&it.id)).count();
                 }
             }
             samples.push(sample);
@@ -108,7 +108,7 @@ fn random_open(net: &mut Network) -> NodeIndex {
     net.random_live()
 }
 
-/// The ids of those who live and whom the asker can reach.
+/// The ids of those who live and whom the asker can reach now: gates close after a while.
 fn reached(net: &Network, asker: NodeIndex) -> BTreeSet<Id> {
     let live = net.live().iter().filter(|node| net.reaches(asker, **node));
     live.map(|node| net.node(*node).id()).collect()

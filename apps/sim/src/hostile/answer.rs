@@ -119,12 +119,13 @@ impl Conspiracy {
         self.say(sender, message, query, response)
     }
 
-    /// The good ones of these contacts, each at three addresses where nobody is.
+    /// The good ones of these contacts, each at an address where nobody is: one, for no more are
+    /// believed of one namer, and another than fellows give.
     fn misplace(&self, known: &[Contact]) -> Vec<NodeInfo> {
         let mut shared = self.shared();
         let super::Shared { addresses, rng, .. } = &mut *shared;
         let good = known.iter().filter(|it| !addresses.contains(&it.addr()));
-        let false_ones = good.flat_map(|contact| [contact; 3]).map(|contact| NodeInfo {
+        let false_ones = good.map(|contact| NodeInfo {
             id: contact.id,
             address: nowhere(rng),
             capabilities: contact.capabilities,
