@@ -94,7 +94,8 @@ pub struct Config {
     /// What we keep for others.
     pub store: Shared<StoreConfig>,
     /// An operation that was given no deadline of its own ends after this. Default: 60 s, which
-    /// even a lookup among silent contacts does not need.
+    /// even a lookup among silent contacts does not need. What stores looks for holders in three
+    /// quarters of it at most, once somebody is known who can keep the record.
     pub deadline: Duration,
     /// Operations at once; one more ends the oldest refresh, or else is refused. Default: 4,096:
     /// each holds about 8 kB while it lasts.

@@ -157,8 +157,9 @@ def _item(item: Item, limit: int) -> None:
 class RunningNode:
     """A node that runs. `open_node` makes them.
 
-    Every operation takes `timeout`, in seconds; without one `Config.deadline` is it. `QueryTimeout`
-    is a `TimeoutError`. Without contacts operations raise `NoPeersError` at once, and after
+    Every operation takes `timeout`, in seconds; without one `Config.deadline` is it. What stores
+    looks for holders in three quarters of it, so that time is left to store. `QueryTimeout` is a
+    `TimeoutError`. Without contacts operations raise `NoPeersError` at once, and after
     `aclose` everything raises `ClosedError`.
     """
 

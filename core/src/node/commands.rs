@@ -259,8 +259,9 @@ impl Node {
         published || running
     }
 
-    /// Gives an operation this much time from now on. What stores looks for holders in three quarters
-    /// of it, and stores with those that it knows by then. False if it is not running.
+    /// Gives an operation this much time from now on; the words of a name that are left share it. What
+    /// stores looks for holders in three quarters of a key's time, and then stores with those that it
+    /// knows, or with the first one that answers. False if it is not running.
     pub fn set_deadline(&mut self, now: Instant, operation: OperationId, after: Duration) -> bool {
         let now = self.advance(now);
         let Some(running) = self.operations.get_mut(&operation.0) else { return false };
