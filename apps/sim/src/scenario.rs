@@ -193,6 +193,12 @@ impl Scenario {
                 return Err("sessions need a session_scale of at least 1 s and a session_shape from 0.2 to 10: shorter ones end as they begin".to_owned());
             }
         }
+        for (key, most) in [("questionable_after", 9), ("refresh_after", 24)] {
+            let time = self.time(key);
+            if !(Duration::from_mins(1)..=Duration::from_hours(most)).contains(&time) {
+                return Err(format!("{key} is to be from 1 min to {most} h"));
+            }
+        }
         match self.kind {
             Kind::SybilRandom => {
                 let hostile = nodes * u64::from(self.share("hostile_share")) / 1_000_000;
@@ -232,6 +238,7 @@ impl Scenario {
             match name {
                 "k" => return Quantity::Count(config.lookup.k as u64),
                 "alpha" => return Quantity::Count(config.lookup.alpha as u64),
+                "refresh_after" => return Quantity::Time(config.table.refresh_after),
                 _ => {}
             }
         }
@@ -408,6 +415,14 @@ mod tests {
                 "test.toml: sessions need",
             ),
             ("kind = \"flash-crowd\"\nwithin = \"0 s\"", "test.toml: within is too short"),
+            (
+                "kind = \"lookups\"\nquestionable_after = \"10 h\"",
+                "test.toml: questionable_after is to be from 1 min to 9 h",
+            ),
+            (
+                "kind = \"lookups\"\nrefresh_after = \"0 s\"",
+                "test.toml: refresh_after is to be from 1 min to 24 h",
+            ),
         ] {
             let error = error(text);
             assert!(error.starts_with(expected), "{error}");

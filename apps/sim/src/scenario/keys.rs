@@ -139,6 +139,20 @@ pub const KEYS: &[Key] = &[
     ),
     key("paths", Takes::Count(1, 16), "1", ALL, "d: disjoint paths of a lookup."),
     key(
+        "questionable_after",
+        Takes::Time,
+        "15 min",
+        ALL,
+        "A contact not heard of for so long is pinged; where many are found dead, after a third of it.",
+    ),
+    key(
+        "refresh_after",
+        Takes::Time,
+        "1 h",
+        ALL,
+        "A bucket that saw no lookup for so long is refreshed; on Mainline after 15 min without it.",
+    ),
+    key(
         "lookups",
         Takes::Count(1, 10_000_000),
         "200",

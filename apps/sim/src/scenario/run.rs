@@ -104,6 +104,8 @@ impl Scenario {
         config.lookup.alpha = self.size("alpha");
         config.table.b = u32::try_from(self.count("b")).unwrap_or(1);
         config.lookup.paths = self.size("paths");
+        config.table.questionable_after = self.time("questionable_after");
+        config.table.refresh_after = self.time("refresh_after");
         config
     }
 
