@@ -28,7 +28,7 @@ pub struct Sample {
     /// Bytes sent and received.
     pub bytes: u64,
     /// Whether it ended with the true k closest: with all that were there from its beginning to its
-    /// end, and with nobody else but those that came or went meanwhile.
+    /// end, but for those whom others drove out that answered and came or went meanwhile.
     pub exact: bool,
     /// Those of the k closest that were found.
     pub found: usize,
@@ -105,6 +105,12 @@ impl Begun {
         Self { operation, started, target, k, settled, before, ideal, one_round, others }
     }
 
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_done(&self, net: &Network) -> bool {
+        net.is_done(self.operation)
+    }
+
     /// Waits for its end: what became of it, and everything the node said.
     ///
     /// # Errors
@@ -116,12 +122,10 @@ impl Begun {
         let after = Picture::of(net).settled(settled).closest(target, k, operation.node);
         let got = report.closest_ids();
         let after: Vec<Id> = after.iter().map(|it| it.0).collect();
-        // Somebody who came just now is no mistake either.
-        let verdict =
-            Verdict::of(target, k, &got, [&before, &after], |id| net.is_newcomer(id, settled));
+        let Verdict { found, wanted } = Verdict::of(target, k, &got, [&before, &after]);
         let totals = report.totals();
         let answers: Vec<Instant> = answers_of(&report, &before).collect();
-        let last = answers.last().filter(|_| verdict.found == verdict.wanted);
+        let last = answers.last().filter(|_| found == wanted);
         let sample = Sample {
             first: answers.first().map(|at| at.since(started)),
             all: last.map_or(totals.elapsed, |at| at.since(started)),
@@ -130,9 +134,9 @@ impl Begun {
             asked: totals.asked,
             datagrams: totals.datagrams,
             bytes: totals.bytes_sent + totals.bytes_received,
-            exact: verdict.found == verdict.wanted && verdict.strangers == 0,
-            found: verdict.found,
-            wanted: verdict.wanted,
+            exact: found == wanted,
+            found,
+            wanted,
             ideal,
             one_round,
             others,
@@ -141,39 +145,27 @@ impl Begun {
     }
 }
 
-/// What a lookup found, held against who was there.
+/// Of the k closest that were there from a lookup's beginning to its end, how many it found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Verdict {
-    /// Those found, of those wanted.
     found: usize,
-    /// Those of the k closest that were there from its beginning to its end.
     wanted: usize,
-    /// Those it ended with that were not among the closest at either time, and are no newcomers.
-    strangers: usize,
 }
 
 impl Verdict {
-    /// Of a lookup that ended with `got`, when the `k` closest at its beginning and its end were
-    /// these two. Whoever came or went meanwhile need not be found; but if it was, it has its
-    /// place, and whom it drives out of the k closest need not be found either.
-    fn of(
-        target: Id,
-        k: usize,
-        got: &[Id],
-        [before, after]: [&[Id]; 2],
-        is_newcomer: impl Fn(Id) -> bool,
-    ) -> Self {
-        let stayed = |id: &Id| before.contains(id) && after.contains(id);
-        let (known, unknown): (Vec<Id>, Vec<Id>) = got
-            .iter()
-            .partition(|id| before.contains(id) || after.contains(id) || is_newcomer(**id));
-        let missed = before.iter().filter(|id| stayed(id) && !got.contains(id));
-        let mut closest: Vec<Id> = known.iter().chain(missed).copied().collect();
+    /// Of a lookup that ended with `got`, when the `k` closest at its beginning and at its end were
+    /// these two. Whoever came, went, or was within reach only meanwhile need not be found; but if
+    /// it answered it has its place, and whom it drives out of the k closest need not be found
+    /// either.
+    fn of(target: Id, k: usize, got: &[Id], [before, after]: [&[Id]; 2]) -> Self {
+        let stayed = |id: &&Id| before.contains(id) && after.contains(id);
+        let missed = before.iter().filter(stayed).filter(|id| !got.contains(id));
+        let mut closest: Vec<Id> = got.iter().chain(missed).copied().collect();
         closest.sort_unstable_by_key(|id| id.distance(target));
         closest.truncate(k);
-        let wanted = closest.iter().filter(|id| stayed(id));
+        let wanted = closest.iter().filter(stayed);
         let found = wanted.clone().filter(|id| got.contains(id)).count();
-        Self { found, wanted: wanted.count(), strangers: unknown.len() }
+        Self { found, wanted: wanted.count() }
     }
 }
 
@@ -226,23 +218,22 @@ mod tests {
     fn who_came_or_went_need_not_be_found_and_may_drive_others_out() {
         let (target, before) = (Id::new([0; Id::LEN]), ids([1, 3, 5]));
         let judge = |got: &[Id], after: &[Id]| {
-            let newcomers = ids([2, 9]);
-            Verdict::of(target, 3, got, [&before, after], |id| newcomers.contains(&id))
+            let Verdict { found, wanted } = Verdict::of(target, 3, got, [&before, after]);
+            (found, wanted)
         };
-        let verdict = |found, wanted, strangers| Verdict { found, wanted, strangers };
-        assert_eq!(judge(&before, &before), verdict(3, 3, 0));
-        assert_eq!(judge(&ids([1, 5, 7]), &before), verdict(2, 3, 1), "7 stands where 3 should");
-        assert_eq!(judge(&ids([1, 3]), &before), verdict(2, 3, 0), "5 is missing");
+        assert_eq!(judge(&before, &before), (3, 3));
+        assert_eq!(judge(&ids([1, 5, 7]), &before), (2, 3), "7 stands where 3 should");
+        assert_eq!(judge(&ids([1, 3]), &before), (2, 3), "5 is missing");
         // 3 went, 7 moved up: it may be found or not.
         let after = ids([1, 5, 7]);
-        assert_eq!(judge(&ids([1, 5, 7]), &after), verdict(2, 2, 0));
-        assert_eq!(judge(&ids([1, 5]), &after), verdict(2, 2, 0));
-        assert_eq!(judge(&ids([1, 7]), &after), verdict(1, 2, 0), "5 is missing");
+        assert_eq!(judge(&ids([1, 5, 7]), &after), (2, 2));
+        assert_eq!(judge(&ids([1, 5]), &after), (2, 2));
+        assert_eq!(judge(&ids([1, 7]), &after), (1, 2), "5 is missing");
         // 3 answered before it went, so that it has its place.
-        assert_eq!(judge(&ids([1, 3, 5]), &after), verdict(2, 2, 0));
+        assert_eq!(judge(&ids([1, 3, 5]), &after), (2, 2));
         // A newcomer drives the farthest out, but nobody who is nearer than itself.
-        assert_eq!(judge(&ids([1, 2, 3]), &before), verdict(2, 2, 0));
-        assert_eq!(judge(&ids([1, 2, 5]), &before), verdict(1, 2, 0), "3 is missing");
-        assert_eq!(judge(&ids([1, 3, 9]), &before), verdict(2, 3, 0), "9 is farther than 5");
+        assert_eq!(judge(&ids([1, 2, 3]), &before), (2, 2));
+        assert_eq!(judge(&ids([1, 2, 5]), &before), (1, 2), "3 is missing");
+        assert_eq!(judge(&ids([1, 3, 9]), &before), (2, 3), "5 is missing, and 9 is farther");
     }
 }

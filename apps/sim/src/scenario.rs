@@ -193,10 +193,9 @@ impl Scenario {
                 return Err("sessions need a session_scale of at least 1 s and a session_shape from 0.2 to 10: shorter ones end as they begin".to_owned());
             }
         }
-        for (key, most) in [("questionable_after", 9), ("refresh_after", 24)] {
-            let time = self.time(key);
-            if !(Duration::from_mins(1)..=Duration::from_hours(most)).contains(&time) {
-                return Err(format!("{key} is to be from 1 min to {most} h"));
+        for (key, hours) in [("questionable_after", 9), ("refresh_after", 24)] {
+            if !(60..=3_600 * hours).contains(&self.time(key).as_secs()) {
+                return Err(format!("{key} is to be from 1 min to {hours} h"));
             }
         }
         match self.kind {

@@ -72,23 +72,32 @@ impl HalfDead {
         figures.share("dead_own", dead, entries);
         let policies: Vec<Policy> = self.setting.policies.iter().map(|(_, it)| *it).collect();
         let beside = Beside { policies: &policies, settled: Duration::ZERO };
-        let mut begun = Vec::new();
-        for number in 0..self.setting.lookups {
-            let (asker, target) = (askers[number % askers.len()], net.random_id());
-            let reached = reached(&net, asker);
-            begun.push((reached, Begun::new(&mut net, asker, target, &beside)));
-            net.run_for(self.setting.pace);
-        }
+        let mut under_way = Vec::new();
         let (mut samples, mut named, mut named_dead) = (Vec::new(), 0, 0);
-        for (reached, lookup) in begun {
-            let (sample, report) = lookup.end(&mut net)?;
-            for (_, event) in report.events() {
-                if let Event::Answered { named: contacts, .. } = event {
-                    named += contacts.len();
-                    named_dead += contacts.iter().filter(|it| !reached.contains(&it.id)).count();
-                }
+        let mut begun = 0;
+        // Each is held against who is there when it ends: gates open and close.
+        while begun < self.setting.lookups || !under_way.is_empty() {
+            if begun < self.setting.lookups {
+                let (asker, target) = (askers[begun % askers.len()], net.random_id());
+                let reached = reached(&net, asker);
+                under_way.push((reached, Begun::new(&mut net, asker, target, &beside)));
+                begun += 1;
             }
-            samples.push(sample);
+            net.run_for(self.setting.pace);
+            let (over, still) = under_way.into_iter().partition(|(_, it)| it.is_done(&net));
+            under_way = still;
+            let over: Vec<(BTreeSet<Id>, Begun)> = over;
+            for (reached, lookup) in over {
+                let (sample, report) = lookup.end(&mut net)?;
+                for (_, event) in report.events() {
+                    if let Event::Answered { named: contacts, .. } = event {
+                        named += contacts.len();
+                        let dead = contacts.iter().filter(|it| !reached.contains(&it.id));
+                        named_dead += dead.count();
+                    }
+                }
+                samples.push(sample);
+            }
         }
         figures.share("dead_named", named_dead, named);
         let names: Vec<_> = self.setting.policies.iter().map(|(name, _)| *name).collect();

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::{Family, Id};
+use kadlet_core::Family;
 
 use super::{Network, SimConfig};
 use crate::host::{Machine, NodeIndex};
@@ -65,12 +65,6 @@ impl Network {
     #[must_use]
     pub fn is_new(&self, node: NodeIndex, than: Duration) -> bool {
         self.now.since(self.host(node).born) < than
-    }
-
-    /// Whether a node with this id came less than so long ago and still runs.
-    #[must_use]
-    pub fn is_newcomer(&self, id: Id, than: Duration) -> bool {
-        self.find(id).is_some_and(|node| self.is_new(node, than))
     }
 
     /// Whether a node has left.
