@@ -26,11 +26,13 @@ use crate::watch::Watch;
 mod build;
 mod ground;
 mod look;
+mod pace;
 mod passage;
 mod run;
 mod shard;
 mod windows;
 
+use pace::Pace;
 use passage::Ground;
 use shard::Shard;
 
@@ -50,8 +52,8 @@ pub struct SimConfig {
     pub patience: Duration,
     /// Whether [`Network::trace_hash`] is kept; costs some microseconds an event.
     pub trace: bool,
-    /// How many threads run the nodes. The results do not depend on it; small networks are not
-    /// faster by more than one.
+    /// How many threads may run the nodes. The results do not depend on it; where one is quicker,
+    /// in small networks or beside other work, the others rest.
     pub threads: usize,
     /// Who follows the run, and may stop it.
     pub watch: Option<Watch>,
@@ -143,6 +145,7 @@ pub struct Network {
     rng: Rng,
     now: Instant,
     shards: Vec<Shard>,
+    pace: Pace,
     /// Who leaves when: only while no thread runs.
     leaving: BinaryHeap<Reverse<(Instant, NodeIndex)>>,
     /// Running nodes that answer others or not: from here come random choices.

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use kadlet_core::{Config, Families, Family, Id, Instant, LinkId, Node, Path, Rng};
 
+use super::pace::Pace;
 use super::shard::Shard;
 use super::{Churn, Network, NodeOptions, SimConfig};
 use crate::churn::Sessions;
@@ -34,6 +35,7 @@ impl Network {
             rng: Rng::from_seed(seed),
             now: Instant::EPOCH,
             shards: (0..shards).map(|number| Shard::new(number, shards)).collect(),
+            pace: Pace::default(),
             leaving: BinaryHeap::new(),
             live: Vec::new(),
             machines: 0,

@@ -162,7 +162,7 @@ impl Network {
             Some(((at, _), shard)) if at <= end && leaves.is_none_or(|leaves| at < leaves) => {
                 let (ground, shards) = self.parts();
                 shards[shard].step_before(&ground, at + Duration::from_micros(1));
-                self.deliver();
+                windows::deliver(shards);
                 self.now = self.now.max(at);
             }
             _ => match leaves.filter(|leaves| *leaves <= end) {
@@ -182,16 +182,18 @@ impl Network {
     /// Lets everything happen at the nodes that happens before `end`; nobody leaves before.
     fn run_before(&mut self, end: Instant) {
         let attacked = self.attacked;
+        let mut pace = core::mem::take(&mut self.pace);
         let (ground, shards) = self.parts();
         if let [shard] = &mut **shards {
             shard.run_before(&ground, end);
-        } else if attacked || !windows::run_before(shards, &ground, end) {
+        } else if attacked || !windows::run_before(shards, &ground, &mut pace, end) {
             // An attacker's machines know at once what one of them knows, or links leave no time in
             // which threads could work apart.
             while let Some(last) = end.as_micros().checked_sub(1)
                 && self.step(Instant::from_micros(last))
             {}
         }
+        self.pace = pace;
     }
 
     fn next_leave(&self) -> Option<Instant> {
@@ -223,23 +225,7 @@ impl Network {
         let (ground, shards) = self.parts();
         let shard = node.0 as usize % shards.len();
         act(&mut shards[shard], &ground);
-        self.deliver();
-    }
-
-    /// Hands the shards what others have for them, while no thread does.
-    fn deliver(&mut self) {
-        if self.shards.len() == 1 {
-            return;
-        }
-        for from in 0..self.shards.len() {
-            for to in 0..self.shards.len() {
-                let mut letters = core::mem::take(&mut self.shards[from].out.letters[to]);
-                for letter in letters.drain(..) {
-                    self.shards[to].receive(letter);
-                }
-                self.shards[from].out.letters[to] = letters;
-            }
-        }
+        windows::deliver(shards);
     }
 
     fn watched(&self, operation: Operation) -> Option<&Watched> {

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kadlet_core::Instant;
 
+use super::pace::{Pace, Way};
 use super::passage::Ground;
 use super::shard::{Letter, Shard};
 
@@ -20,12 +21,67 @@ const SHORTEST: Duration = Duration::from_micros(200);
 /// How often a thread that waits looks before it lets others have the processor.
 const LOOKS: u32 = 200;
 
+/// Windows until it is asked again whether threads are worth their meetings.
+const STRETCH: u64 = 256;
+
 /// Lets everything happen that happens before `end`; whether windows long enough are possible.
-pub(super) fn run_before(shards: &mut [Shard], ground: &Ground<'_>, end: Instant) -> bool {
+pub(super) fn run_before(
+    shards: &mut [Shard],
+    ground: &Ground<'_>,
+    pace: &mut Pace,
+    end: Instant,
+) -> bool {
     let window = ground.config.link.least_delay();
     if window < SHORTEST {
         return false;
     }
+    let sent = |shards: &[Shard]| shards.iter().map(|shard| shard.counters.sent).sum::<u64>();
+    loop {
+        let (begun, before) = (std::time::Instant::now(), sent(shards));
+        let is_over = match pace.way() {
+            Way::Alone => alone(shards, ground, window, end),
+            Way::Together => together(shards, ground, window, end),
+        };
+        pace.note(begun.elapsed(), sent(shards) - before);
+        if is_over {
+            return true;
+        }
+    }
+}
+
+/// A stretch of windows, all shards by this thread; whether the last reached the end.
+fn alone(shards: &mut [Shard], ground: &Ground<'_>, window: Duration, end: Instant) -> bool {
+    for _ in 0..STRETCH {
+        let starts = shards.iter_mut().filter_map(|shard| shard.queue.next());
+        let Some(start) = starts.map(|(at, _)| at).min().filter(|start| *start < end) else {
+            return true;
+        };
+        for shard in &mut *shards {
+            shard.run_before(ground, end.min(start + window));
+        }
+        deliver(shards);
+    }
+    false
+}
+
+/// Hands the shards what others have for them, while no thread does.
+pub(super) fn deliver(shards: &mut [Shard]) {
+    if shards.len() == 1 {
+        return;
+    }
+    for from in 0..shards.len() {
+        for to in 0..shards.len() {
+            let mut letters = core::mem::take(&mut shards[from].out.letters[to]);
+            for letter in letters.drain(..) {
+                shards[to].receive(letter);
+            }
+            shards[from].out.letters[to] = letters;
+        }
+    }
+}
+
+/// A stretch of windows, each shard by a thread of its own; whether the last reached the end.
+fn together(shards: &mut [Shard], ground: &Ground<'_>, window: Duration, end: Instant) -> bool {
     let meeting = Meeting::new(shards.len());
     std::thread::scope(|scope| {
         let meeting = &meeting;
@@ -34,11 +90,9 @@ pub(super) fn run_before(shards: &mut [Shard], ground: &Ground<'_>, end: Instant
         for (number, shard) in shards {
             scope.spawn(move || meeting.work(number, shard, ground, window, end));
         }
-        if let Some((number, shard)) = first {
-            meeting.work(number, shard, ground, window, end);
-        }
-    });
-    true
+        // Without a shard there is nothing to run.
+        first.is_none_or(|(number, shard)| meeting.work(number, shard, ground, window, end))
+    })
 }
 
 /// Where threads meet between windows.
@@ -67,6 +121,7 @@ impl Meeting {
         }
     }
 
+    /// A stretch of a shard's windows; whether the last reached the end.
     fn work(
         &self,
         number: usize,
@@ -74,24 +129,28 @@ impl Meeting {
         ground: &Ground<'_>,
         window: Duration,
         end: Instant,
-    ) {
+    ) -> bool {
         let _alarm = Alarm(&self.broken);
-        for round in 0.. {
+        for round in 0..=STRETCH {
             let earliest = &self.earliest[round as usize % 2];
             let posted = self.post(number, shard);
             let own = shard.queue.next().map_or(u64::MAX, |(at, _)| at.as_micros());
             earliest[number].store(own.min(posted), Ordering::SeqCst);
             if !self.meet(round) {
-                return;
+                return true;
             }
             self.collect(number, shard);
             let start = earliest.iter().map(|at| at.load(Ordering::SeqCst)).min();
             let start = Instant::from_micros(start.unwrap_or(u64::MAX));
             if start >= end {
-                return;
+                return true;
+            }
+            if round == STRETCH {
+                return false;
             }
             shard.run_before(ground, end.min(start + window));
         }
+        true
     }
 
     /// Lays out what is for others; when the first of it arrives.
