@@ -9,6 +9,10 @@ use crate::network::Network;
 use crate::oracle::{Picture, Policy, Tables, Timing};
 use crate::report::{NotAtRest, Operation, Report};
 
+/// Of so many times k nodes around a target it is written down who was there when a lookup began
+/// and when it ended: those beyond the k closest move up when others leave.
+const AROUND: usize = 2;
+
 /// One lookup of a running network.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -73,7 +77,7 @@ pub struct Begun {
     target: Id,
     k: usize,
     settled: Duration,
-    /// Who was closest when it began.
+    /// Who was closest when it began, [`AROUND`] times k.
     before: Vec<Id>,
     ideal: Timing,
     one_round: Timing,
@@ -98,17 +102,18 @@ impl Begun {
         let ideal = picture.lookup(Tables::Ideal, &own, asker, target, number);
         let one_round = picture.one_round(target, k, asker, number);
         let others = beside.policies.iter().map(try_one).collect();
-        let before = picture.closest(target, k, asker).into_iter().map(|it| it.0).collect();
+        let before = picture.closest(target, AROUND * k, asker);
+        let before = before.into_iter().map(|it| it.0).collect();
         drop(picture);
         let operation = net.command(asker, |node, now| node.find_node(now, target));
         let (started, settled) = (net.now(), beside.settled);
         Self { operation, started, target, k, settled, before, ideal, one_round, others }
     }
 
-    /// Whether it is over.
+    /// Whether it is over, or should have been long ago.
     #[must_use]
-    pub fn is_done(&self, net: &Network) -> bool {
-        net.is_done(self.operation)
+    pub fn is_due(&self, net: &Network) -> bool {
+        net.is_done(self.operation) || net.now().since(self.started) > net.config().patience
     }
 
     /// Waits for its end: what became of it, and everything the node said.
@@ -119,12 +124,14 @@ impl Begun {
         let Self { operation, started, target, k, settled, before, ideal, one_round, others } =
             self;
         let report = net.wait(operation)?;
-        let after = Picture::of(net).settled(settled).closest(target, k, operation.node);
+        let after = Picture::of(net).settled(settled).closest(target, AROUND * k, operation.node);
+        let after: Vec<Id> = after.into_iter().map(|it| it.0).collect();
+        let is_client = |id| net.find(id).is_some_and(|node| !net.node(node).health().server);
         let got = report.closest_ids();
-        let after: Vec<Id> = after.iter().map(|it| it.0).collect();
-        let Verdict { found, wanted } = Verdict::of(target, k, &got, [&before, &after]);
+        let Verdict { found, wanted } = Verdict::of(target, k, &got, [&before, &after], is_client);
         let totals = report.totals();
-        let answers: Vec<Instant> = answers_of(&report, &before).collect();
+        let answers: Vec<Instant> =
+            answers_of(&report, before.get(..k).unwrap_or(&before)).collect();
         let last = answers.last().filter(|_| found == wanted);
         let sample = Sample {
             first: answers.first().map(|at| at.since(started)),
@@ -153,14 +160,22 @@ struct Verdict {
 }
 
 impl Verdict {
-    /// Of a lookup that ended with `got`, when the `k` closest at its beginning and at its end were
-    /// these two. Whoever came, went, or was within reach only meanwhile need not be found; but if
-    /// it answered it has its place, and whom it drives out of the k closest need not be found
-    /// either.
-    fn of(target: Id, k: usize, got: &[Id], [before, after]: [&[Id]; 2]) -> Self {
+    /// Of a lookup that ended with `got`, when those closest at its beginning and at its end were
+    /// these, nearest first: more than `k`, since others move up when somebody leaves. Whoever came,
+    /// went, or was within reach only meanwhile need not be found; but if it answered it has its
+    /// place, and whom it drives out of the k closest need not be found either. No client drives
+    /// anybody out.
+    fn of(
+        target: Id,
+        k: usize,
+        got: &[Id],
+        [before, after]: [&[Id]; 2],
+        is_client: impl Fn(Id) -> bool,
+    ) -> Self {
         let stayed = |id: &&Id| before.contains(id) && after.contains(id);
         let missed = before.iter().filter(stayed).filter(|id| !got.contains(id));
-        let mut closest: Vec<Id> = got.iter().chain(missed).copied().collect();
+        let servers = got.iter().filter(|id| !is_client(**id));
+        let mut closest: Vec<Id> = servers.chain(missed).copied().collect();
         closest.sort_unstable_by_key(|id| id.distance(target));
         closest.truncate(k);
         let wanted = closest.iter().filter(stayed);
@@ -216,24 +231,32 @@ mod tests {
 
     #[test]
     fn who_came_or_went_need_not_be_found_and_may_drive_others_out() {
-        let (target, before) = (Id::new([0; Id::LEN]), ids([1, 3, 5]));
+        let (target, before) = (Id::new([0; Id::LEN]), ids([1, 3, 5, 7]));
+        let client = ids([4]);
         let judge = |got: &[Id], after: &[Id]| {
-            let Verdict { found, wanted } = Verdict::of(target, 3, got, [&before, after]);
+            let is_client = |id| client.contains(&id);
+            let Verdict { found, wanted } =
+                Verdict::of(target, 3, got, [&before, after], is_client);
             (found, wanted)
         };
-        assert_eq!(judge(&before, &before), (3, 3));
+        assert_eq!(judge(&ids([1, 3, 5]), &before), (3, 3));
         assert_eq!(judge(&ids([1, 5, 7]), &before), (2, 3), "7 stands where 3 should");
         assert_eq!(judge(&ids([1, 3]), &before), (2, 3), "5 is missing");
-        // 3 went, 7 moved up: it may be found or not.
-        let after = ids([1, 5, 7]);
-        assert_eq!(judge(&ids([1, 5, 7]), &after), (2, 2));
-        assert_eq!(judge(&ids([1, 5]), &after), (2, 2));
-        assert_eq!(judge(&ids([1, 7]), &after), (1, 2), "5 is missing");
-        // 3 answered before it went, so that it has its place.
+        assert_eq!(judge(&ids([1, 3, 4]), &before), (2, 3), "a client stands where 5 should");
+        // 3 went: 7 moves up, unless 3 answered before it went.
+        let after = ids([1, 5, 7, 9]);
+        assert_eq!(judge(&ids([1, 5, 7]), &after), (3, 3));
         assert_eq!(judge(&ids([1, 3, 5]), &after), (2, 2));
-        // A newcomer drives the farthest out, but nobody who is nearer than itself.
+        assert_eq!(judge(&ids([1, 5]), &after), (2, 3), "7 is missing");
+        assert_eq!(judge(&ids([1, 5, 9]), &after), (2, 3), "9 stands where 7 should");
+        // 2 came, and need not be found; if it is, it drives the farthest out and nobody else.
+        let after = ids([1, 2, 3, 5]);
+        assert_eq!(judge(&ids([1, 3, 5]), &after), (3, 3));
+        assert_eq!(judge(&ids([1, 2, 3]), &after), (2, 2));
+        assert_eq!(judge(&ids([1, 2, 5]), &after), (1, 2), "3 is missing");
+        assert_eq!(judge(&ids([1, 3]), &after), (2, 3), "5 is missing, and 2 drives nobody out");
+        // So with somebody who was there only meanwhile.
         assert_eq!(judge(&ids([1, 2, 3]), &before), (2, 2));
-        assert_eq!(judge(&ids([1, 2, 5]), &before), (1, 2), "3 is missing");
         assert_eq!(judge(&ids([1, 3, 9]), &before), (2, 3), "5 is missing, and 9 is farther");
     }
 }

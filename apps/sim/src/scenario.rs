@@ -194,7 +194,8 @@ impl Scenario {
             }
         }
         for (key, hours) in [("questionable_after", 9), ("refresh_after", 24)] {
-            if !(60..=3_600 * hours).contains(&self.time(key).as_secs()) {
+            let (least, most) = (Duration::from_secs(60), Duration::from_secs(3_600 * hours));
+            if !(least..=most).contains(&self.time(key)) {
                 return Err(format!("{key} is to be from 1 min to {hours} h"));
             }
         }

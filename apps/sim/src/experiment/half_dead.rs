@@ -75,7 +75,7 @@ impl HalfDead {
         let mut under_way = Vec::new();
         let (mut samples, mut named, mut named_dead) = (Vec::new(), 0, 0);
         let mut begun = 0;
-        // Each is held against who is there when it ends: gates open and close.
+        // Each is held against who is there at the next beginning after its end: gates open and close.
         while begun < self.setting.lookups || !under_way.is_empty() {
             if begun < self.setting.lookups {
                 let (asker, target) = (askers[begun % askers.len()], net.random_id());
@@ -83,8 +83,12 @@ impl HalfDead {
                 under_way.push((reached, Begun::new(&mut net, asker, target, &beside)));
                 begun += 1;
             }
+            let then = net.now();
             net.run_for(self.setting.pace);
-            let (over, still) = under_way.into_iter().partition(|(_, it)| it.is_done(&net));
+            // Without a pace, or when the run was stopped, no time passes between them.
+            let stands = net.now() == then;
+            let (over, still) =
+                under_way.into_iter().partition(|(_, it)| stands || it.is_due(&net));
             under_way = still;
             let over: Vec<(BTreeSet<Id>, Begun)> = over;
             for (reached, lookup) in over {

@@ -26,9 +26,12 @@ impl Way {
 }
 
 /// A stretch in which less than this passed says nothing yet.
-const TRIAL: Duration = Duration::from_millis(10);
-/// The longest until the other way is tried again, in trials.
-const LONGEST: u32 = 64;
+const TRIAL: Duration = Duration::from_nanos(TRIAL_NANOS);
+const TRIAL_NANOS: u64 = 10_000_000;
+/// The longest until the other way is tried again, in trials of the better one.
+const LONGEST: u32 = 1_024;
+/// For one part of the time that goes into a trial that is lost, so many go into the better way.
+const WORTH: u32 = 16;
 
 /// Which way is the quicker one.
 #[derive(Debug)]
@@ -60,6 +63,12 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// One way for ever.
+    #[cfg(test)]
+    pub(super) fn only(way: Way) -> Self {
+        Self { best: way, left: u32::MAX, ..Self::default() }
+    }
+
     /// How to run the next stretch.
     pub(super) const fn way(&self) -> Way {
         if self.trying { self.best.other() } else { self.best }
@@ -74,6 +83,7 @@ impl Pace {
         }
         let nanos = u64::try_from(self.spent.as_nanos()).unwrap_or(u64::MAX);
         let cost = nanos / self.datagrams.max(1);
+        let trials = u32::try_from(nanos / TRIAL_NANOS).unwrap_or(u32::MAX);
         (self.spent, self.datagrams) = (Duration::ZERO, 0);
         if !self.trying {
             self.cost = cost;
@@ -85,7 +95,7 @@ impl Pace {
         if cost < self.cost {
             (self.best, self.cost, self.pause) = (self.best.other(), cost, 1);
         } else {
-            self.pause = (self.pause * 2).min(LONGEST);
+            self.pause = (self.pause * 2).max(trials.saturating_mul(WORTH)).min(LONGEST);
         }
         self.left = self.pause;
     }
@@ -110,10 +120,10 @@ mod tests {
     fn the_quicker_way_is_kept_and_the_other_tried_now_and_then() {
         let quick_together = |_, way| if way == Way::Together { 1_000 } else { 2_000 };
         let share = together(quick_together);
-        assert!((970..990).contains(&share), "{share}");
+        assert!((980..1_000).contains(&share), "{share}");
         let slow_together = |_, way| if way == Way::Together { 50_000 } else { 2_000 };
         let share = together(slow_together);
-        assert!((10..30).contains(&share), "{share}");
+        assert!((1..20).contains(&share), "{share}");
     }
 
     #[test]

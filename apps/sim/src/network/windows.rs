@@ -4,7 +4,8 @@
 //! Within a window nothing that leaves one shard can arrive at another, so each thread runs its
 //! shard alone. At the border of the window they hand each other what is to arrive later, agree on
 //! the earliest thing that happens anywhere, and open the next window there (conservative
-//! synchronisation: Chandy and Misra 1979; bounded lag: Lubachevsky 1989).
+//! synchronisation: Chandy and Misra 1979; bounded lag: Lubachevsky 1989). Where meeting costs more
+//! than it brings, one thread runs all shards, window by window ([`Pace`]).
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -84,6 +85,8 @@ pub(super) fn deliver(shards: &mut [Shard]) {
 fn together(shards: &mut [Shard], ground: &Ground<'_>, window: Duration, end: Instant) -> bool {
     let meeting = Meeting::new(shards.len());
     std::thread::scope(|scope| {
+        // Should a thread not begin, those that have are not to wait for it.
+        let _alarm = Alarm(&meeting.broken);
         let meeting = &meeting;
         let mut shards = shards.iter_mut().enumerate();
         let first = shards.next();
@@ -131,12 +134,14 @@ impl Meeting {
         end: Instant,
     ) -> bool {
         let _alarm = Alarm(&self.broken);
-        for round in 0..=STRETCH {
+        let mut round = 0;
+        loop {
             let earliest = &self.earliest[round as usize % 2];
             let posted = self.post(number, shard);
             let own = shard.queue.next().map_or(u64::MAX, |(at, _)| at.as_micros());
             earliest[number].store(own.min(posted), Ordering::SeqCst);
             if !self.meet(round) {
+                // The panic goes on when all have returned.
                 return true;
             }
             self.collect(number, shard);
@@ -149,8 +154,8 @@ impl Meeting {
                 return false;
             }
             shard.run_before(ground, end.min(start + window));
+            round += 1;
         }
-        true
     }
 
     /// Lays out what is for others; when the first of it arrives.
@@ -203,5 +208,34 @@ impl Drop for Alarm<'_> {
         if std::thread::panicking() {
             self.0.store(true, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kadlet_core::Config;
+
+    use super::*;
+    use crate::network::{Network, NodeOptions, SimConfig};
+    use crate::{Sessions, report::NotAtRest};
+
+    fn run(threads: usize, way: Way) -> Result<(u64, u64), NotAtRest> {
+        let mut config = SimConfig::with_seed(3);
+        (config.threads, config.trace) = (threads, true);
+        let mut net = Network::new(config);
+        net.pace = Pace::only(way);
+        net.grow(60, &Config::default())?;
+        net.start_churn(Sessions::MEASURED, NodeOptions::new(Config::default()), &[]);
+        // Several stretches.
+        net.run_for(Duration::from_secs(600));
+        Ok((net.trace_hash(), net.counters().sent))
+    }
+
+    #[test]
+    fn either_way_gives_what_one_shard_gives() -> Result<(), NotAtRest> {
+        let one = run(1, Way::Alone)?;
+        assert_eq!(run(3, Way::Alone)?, one);
+        assert_eq!(run(3, Way::Together)?, one);
+        Ok(())
     }
 }
