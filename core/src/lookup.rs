@@ -349,6 +349,16 @@ impl Lookup {
         true
     }
 
+    /// A contact that answered turns out to be a client: what it named counts, but it has no place
+    /// among the closest, since others do not reach it. Unless it is the very one looked for.
+    pub(crate) fn is_client(&mut self, id: Id, address: SocketAddr) {
+        if id != self.target
+            && let Some(index) = self.candidates.find(id, address)
+        {
+            self.candidates.leave_out(index);
+        }
+    }
+
     /// Reports that the short timeout passed: the slot is free, the answer still welcome. False, and
     /// nothing changes, if the contact holds no slot.
     pub fn slow(&mut self, id: Id, address: SocketAddr) -> bool {

@@ -310,6 +310,13 @@ impl Candidates {
         }
     }
 
+    /// It answered and has no place all the same. Whoever named it is not to blame.
+    pub(super) fn leave_out(&mut self, index: usize) {
+        if let Some(entry) = self.list.get_mut(index) {
+            entry.state = State::Out;
+        }
+    }
+
     pub(super) fn remove(&mut self, index: usize) {
         if index < self.list.len() {
             let entry = self.list.remove(index);

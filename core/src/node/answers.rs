@@ -41,7 +41,13 @@ impl Node {
                 if response.short && !with_cookie && message.cookie.is_some() {
                     self.ask_again_with_cookie(now, operation, sender, contact, response);
                 } else {
-                    self.step_answered(now, operation, sender, &answered, response);
+                    self.step_answered(
+                        now,
+                        operation,
+                        sender,
+                        &answered,
+                        (message.client, response),
+                    );
                 }
             }
             Purpose::Beside { operation, point } => {
@@ -270,7 +276,7 @@ impl Node {
         id: u64,
         sender: Contact,
         answered: &Answered<Purpose>,
-        response: &Response<'_>,
+        (is_client, response): (bool, &Response<'_>),
     ) {
         let named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
@@ -288,9 +294,13 @@ impl Node {
                 named: named.clone(),
             });
             operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
+            if is_client {
+                operation.lookup.is_client(sender.id, sender.addr());
+            }
             operation.hasten_signal();
             let copies = node.config.path_copies && response.item.is_none();
             if (operation.kind.stores() || copies)
+                && !is_client
                 && let Some(token) = response.token
             {
                 operation.tokens.insert((sender.id, sender.addr()), token.to_vec());

@@ -3,6 +3,7 @@
 extern crate alloc;
 
 mod asked;
+mod clients;
 mod keeping_up;
 mod liars;
 #[cfg(feature = "mainline")]
