@@ -107,6 +107,12 @@ impl Limits {
         }
     }
 
+    /// Whether limits by source are held against `source`.
+    #[must_use]
+    pub(crate) fn hold_for(&self, source: SocketAddr) -> bool {
+        self.config.enforce.holds_for(source.ip())
+    }
+
     /// Spends `cost` on `source`, if every limit that it touches has room for it; otherwise spends
     /// nothing, counts it as dropped and returns false.
     #[must_use]

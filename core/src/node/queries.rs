@@ -3,7 +3,9 @@
 //! A question never inserts its sender into a table: it may be a forgery. At most it makes the
 //! sender a candidate, to be pinged when there is room for it. Whatever a question costs is
 //! limited by source, and no answer to an address that has not shown to receive our datagrams is
-//! longer than three times the question.
+//! longer than three times the question; on Mainline, which has no cookies by which it could be
+//! shown at once, not longer than five and a half times, beyond which stored data is paid for from
+//! a budget of the address's prefix.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -28,6 +30,10 @@ use crate::wire::{
 /// An answer to an unproven address is at most this many times as long as its question.
 const AMPLIFICATION: usize = 3;
 
+/// The same on a wire without cookies, in halves, as far as it is not paid for: eight contacts and 28
+/// peers fit, or eight contacts of either family.
+const HALVES_WITHOUT_COOKIES: usize = 11;
+
 /// The most contacts one answer carries: k of either family.
 pub(super) const MAX_NODES: usize = 40;
 
@@ -46,10 +52,20 @@ const SIGNALLERS: usize = 64;
 pub(super) struct Asker {
     pub(super) path: Path,
     pub(super) id: Id,
-    /// The most bytes the answer may have.
+    /// The most bytes the answer may have, unless more is paid for.
     room: usize,
-    /// Whether the address has shown that it receives our datagrams.
+    /// Whether it is answered like somebody who has shown to receive our datagrams: on a wire without
+    /// cookies everybody is.
     pub(super) proven: bool,
+    /// Whether its address has shown that.
+    shown: bool,
+}
+
+impl Asker {
+    /// What its answer has for a list: half of it at least is kept for contacts.
+    const fn list_room(self) -> usize {
+        self.room / 2
+    }
 }
 
 impl Node {
@@ -70,11 +86,17 @@ impl Node {
         {
             self.proofs.prove(now, path.remote);
         }
-        let proven = !self.config.amplification.holds_for(path.remote.ip())
-            || self.proofs.is_proven(now, &path.remote);
-        let most = self.max_datagram(path);
-        let room = if proven { most } else { most.min(AMPLIFICATION * len) };
-        let asker = Asker { path, id, room, proven };
+        let shown = self.proofs.is_proven(now, &path.remote);
+        let proven = shown || !self.config.amplification.holds_for(path.remote.ip());
+        let bound = if !proven {
+            AMPLIFICATION * len
+        } else if shown || self.wire.has_cookies() || !self.limits.hold_for(path.remote) {
+            usize::MAX
+        } else {
+            HALVES_WITHOUT_COOKIES * len / 2
+        };
+        let room = self.max_datagram(path).min(bound);
+        let asker = Asker { path, id, room, proven, shown };
         if !message.client {
             self.meet(now, id, path);
         }
@@ -175,10 +197,24 @@ impl Node {
         }
     }
 
+    /// Whether so many bytes of stored data may go to an address that may be somebody else's: what is
+    /// stored for a few bytes could be asked for a thousand times. Makes room for them.
+    pub(super) fn pay(&mut self, now: Instant, asker: &mut Asker, bytes: usize) -> bool {
+        if asker.shown {
+            return true;
+        }
+        // No datagram has more than 2^16.
+        let paid = self.limits.allow(now, Cost::StoredBytes(bytes as u32), asker.path.remote);
+        if paid {
+            asker.room = self.max_datagram(asker.path).min(asker.room + bytes);
+        }
+        paid
+    }
+
     fn answer_providers(
         &mut self,
         now: Instant,
-        asker: Asker,
+        mut asker: Asker,
         message: &Message<'_>,
         query: &Query<'_>,
         page: u32,
@@ -213,7 +249,15 @@ impl Node {
                 cursors.push(cursor);
             }
         }
-        let fitting = self.wire.fit_peers(&peers, self.list_room(asker));
+        let most = self.max_datagram(asker.path);
+        let more = most - asker.room;
+        let mut fitting = self.wire.fit_peers(&peers, asker.list_room());
+        if asker.proven
+            && self.wire.fit_peers(&peers, most / 2) > fitting
+            && self.pay(now, &mut asker, more)
+        {
+            fitting = self.wire.fit_peers(&peers, asker.list_room());
+        }
         let next_page = last_of(&cursors, fitting);
         peers.truncate(fitting);
         let token = self.token_for(now, asker, key);
@@ -235,7 +279,7 @@ impl Node {
     fn answer_get(
         &mut self,
         now: Instant,
-        asker: Asker,
+        mut asker: Asker,
         message: &Message<'_>,
         query: &Query<'_>,
         newer_than: Option<u64>,
@@ -244,12 +288,7 @@ impl Node {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
         let held = if asker.proven { self.held_item(now, key) } else { None };
-        // Whoever has not answered us may be somebody else's address: what is stored for a few
-        // bytes could be asked for a thousand times (Mainline has no cookies).
-        let held = held.filter(|item| {
-            let (bytes, to) = (item.as_bytes().len() as u32, asker.path.remote);
-            self.proofs.is_proven(now, &to) || self.limits.allow(now, Cost::StoredBytes(bytes), to)
-        });
+        let held = held.filter(|item| self.pay(now, &mut asker, item.as_bytes().len()));
         let token = self.token_for(now, asker, key);
         let token = token.as_ref().map(|token| &token[..]);
         let mut response = Response { token, ..Response::default() };
@@ -291,7 +330,7 @@ impl Node {
             }
         }
         let mut hits: ArrayVec<Hit<'_>, MAX_HITS> = found.iter().map(hit).collect();
-        let fitting = self.wire.fit_hits(&hits, self.list_room(asker));
+        let fitting = self.wire.fit_hits(&hits, asker.list_room());
         let next_page = last_of(&cursors, fitting);
         hits.truncate(fitting);
         let response = Response {
@@ -308,11 +347,6 @@ impl Node {
         let signed = || self.store.signed(now, key).cloned().map(Item::Signed);
         let held = self.store.value(now, key);
         held.map(|held| Item::Immutable(held.value.clone())).or_else(signed)
-    }
-
-    /// What an answer has for a list: half of it at least is kept for contacts.
-    const fn list_room(&self, asker: Asker) -> usize {
-        asker.room / 2
     }
 
     /// A signal for us is an event; one for a contact of ours goes on to it, once.

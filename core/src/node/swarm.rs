@@ -14,11 +14,10 @@ use super::queries::Asker;
 use crate::contact::Contact;
 use crate::event::{Asked, Event, OperationId};
 use crate::id::Id;
-use crate::limit::Cost;
 use crate::record::Transports;
 use crate::sorted::Map;
 use crate::time::Instant;
-use crate::wire::mainline::bep33::Filter;
+use crate::wire::mainline::bep33::{Filter, LEN};
 use crate::wire::{ErrorCode, Failure, List, Message, Query, Response, Samples};
 
 /// Providers that are looked at for one scrape: two hashes each, 200 µs in all. A filter says no
@@ -55,7 +54,7 @@ impl Node {
     pub(super) fn answer_scrape(
         &mut self,
         now: Instant,
-        asker: Asker,
+        mut asker: Asker,
         message: &Message<'_>,
         query: &Query<'_>,
     ) {
@@ -63,9 +62,7 @@ impl Node {
             return self.reply_error(asker, message, Failure::new(ErrorCode::Protocol));
         };
         let mut swarm = Swarm::default();
-        // 512 bytes of stored data, to whoever claims to have this address.
-        let held = self.limits.allow(now, Cost::StoredBytes(512), asker.path.remote)
-            && self.count_held(now, key, &mut swarm);
+        let held = self.pay(now, &mut asker, 2 * LEN) && self.count_held(now, key, &mut swarm);
         let token = self.token_for(now, asker, key);
         let mut response =
             Response { token: token.as_ref().map(|token| &token[..]), ..Response::default() };
@@ -91,7 +88,7 @@ impl Node {
     pub(super) fn answer_sample(
         &mut self,
         now: Instant,
-        asker: Asker,
+        mut asker: Asker,
         message: &Message<'_>,
         query: &Query<'_>,
     ) {
@@ -101,7 +98,10 @@ impl Node {
             self.sampling.until = now + SAMPLE_INTERVAL;
         }
         let interval = self.sampling.until.since(now).as_secs();
-        let drawn = self.sampling.drawn.clone();
+        let mut drawn = self.sampling.drawn.clone();
+        if !self.pay(now, &mut asker, drawn.len() * Id::LEN) {
+            drawn.clear();
+        }
         let samples = Samples {
             keys: List::new(&drawn),
             total: self.sampling.total,

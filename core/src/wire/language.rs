@@ -180,6 +180,16 @@ impl Wire {
         }
     }
 
+    /// Whether an address can show with its question that it receives our datagrams.
+    #[must_use]
+    pub const fn has_cookies(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
+        }
+    }
+
     /// The highest sequence number of a signed value: bencode's integers have a sign.
     #[must_use]
     pub const fn max_sequence(&self) -> u64 {

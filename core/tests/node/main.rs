@@ -2,6 +2,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "mainline")]
+mod amplification;
 mod asked;
 mod clients;
 mod keeping_up;

@@ -180,6 +180,11 @@ impl Asked {
         Self { node, from: Path::direct(from.parse().expect("an address")), now: NOW }
     }
 
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
     /// What is answered to a datagram, if anything is.
     pub(crate) fn say(&mut self, datagram: &[u8]) -> (Result<(), Rejected>, Option<Vec<u8>>) {
         let result = self.node.handle_datagram(self.now, self.from, datagram);

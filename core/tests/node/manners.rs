@@ -12,10 +12,10 @@ use kadlet_core::{Config, Families, Family, Id, Instant, LinkId, Node, Path, Rol
 use crate::mainline::{Asked, code, response};
 
 const NOW: Instant = Instant::from_secs(1);
-const HASH: Id = Id::new([0x42; 20]);
+pub(crate) const HASH: Id = Id::new([0x42; 20]);
 
 /// One of many addresses of IPv6, each in a network of its own.
-fn v6(n: u8) -> SocketAddr {
+pub(crate) fn v6(n: u8) -> SocketAddr {
     SocketAddr::from(([0x2600, u16::from(n), 0, 0, 0, 0, 0, 1], 6881))
 }
 
@@ -36,8 +36,11 @@ fn meet(node: &mut Node, at: SocketAddr, id: Id) {
 }
 
 /// A node with nine contacts of either family, which a stranger asks.
-fn crowded() -> Asked {
-    let mut config = Config::mainline();
+pub(crate) fn crowded() -> Asked {
+    crowded_with(Config::mainline())
+}
+
+pub(crate) fn crowded_with(mut config: Config) -> Asked {
     config.role = Role::Server;
     config.limits.questions_per_host = None;
     let mut asked = Asked::at(config, "9.9.9.9:7");
