@@ -107,6 +107,8 @@ pub struct Lookup {
     families: Families,
     mask: Capabilities,
     bound: Option<Distance>,
+    /// See [`Lookup::around`].
+    crowded: Option<Id>,
     config: Shared<LookupConfig>,
     candidates: Candidates,
     paths: Vec<Progression>,
@@ -213,6 +215,7 @@ impl Lookup {
             families,
             mask: Capabilities::NONE,
             bound: None,
+            crowded: None,
             candidates: Candidates::new(target, &config),
             paths: alloc::vec![Progression::default(); config.paths],
             turn: 0,
@@ -231,6 +234,15 @@ impl Lookup {
     #[must_use]
     pub fn with_mask(mut self, mask: Capabilities) -> Self {
         self.mask = mask;
+        self
+    }
+
+    /// Asks nobody who shares more bits with `key` than the target does. Where a crowd sits at `key`,
+    /// whoever is nearer to it than the target belongs to the crowd or is known to those that do not;
+    /// and the crowd, which stands between, would name only itself.
+    #[must_use]
+    pub(crate) const fn around(mut self, key: Id) -> Self {
+        self.crowded = Some(key);
         self
     }
 
@@ -682,11 +694,14 @@ impl Lookup {
         brought_closer
     }
 
-    /// Whether a contact may be asked at all: not ourselves (mistake 6), of a family we reach, at an
-    /// address that is one, and that somebody in `namer`'s place can speak of.
+    /// Whether a contact may be asked at all: not ourselves (mistake 6), not of the crowd that we look
+    /// around, of a family we reach, at an address that is one, and that somebody in `namer`'s place
+    /// can speak of.
     fn admits(&self, contact: &Contact, namer: Option<Scope>) -> bool {
         let scope = Scope::of(contact.addr().ip());
+        let apart = |key: Id| key.common_prefix(contact.id) <= key.common_prefix(self.target);
         contact.id != self.own
+            && self.crowded.is_none_or(apart)
             && self.families.contains(contact.path.family())
             && contact.addr().port() != 0
             && scope.is_some_and(|scope| namer.is_none_or(|namer| scope.may_be_named_by(namer)))

@@ -1,7 +1,7 @@
 //! What a large network costs: grows it, runs it with churn and lookups, and says how many
 //! datagrams were handled a second, and how much memory that took.
 //!
-//! `cargo run --release -p kadlet-sim --example scale -- NODES [MINUTES [SEED [THREADS]]]`
+//! `cargo run --release -p kadlet-sim --example scale -- NODES [MINUTES [SEED [THREADS [K]]]]`
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
 use core::time::Duration;
@@ -28,7 +28,11 @@ fn main() {
     let threads = args.next().unwrap_or(1);
 
     let start = Instant::now();
-    let options = NodeOptions::new(Config::default());
+    let mut settings = Config::default();
+    if let Some(k) = args.next() {
+        (settings.table.k, settings.lookup.k) = (k as usize, k as usize);
+    }
+    let options = NodeOptions::new(settings);
     let mut config = SimConfig::with_seed(seed);
     config.threads = threads as usize;
     let mut net = Network::new(config);

@@ -371,6 +371,18 @@ fn a_widened_lookup_asks_the_whole_region() {
     assert_eq!(lookup.closest_of(Family::V4).count(), 5);
 }
 
+/// Who crowds a key would name nobody else to those who look for what the crowd hides.
+#[test]
+fn a_crowd_is_asked_nothing_about_what_it_surrounds() {
+    // 16 to 31 share more bits with 16 than the target 0 does.
+    let mut lookup =
+        Lookup::new(TARGET, Id::new([0xff; 20]), Families::BOTH, config(3, 9)).around(id(16));
+    lookup.start([17, 31, 40].map(contact));
+    assert_eq!(asked(&mut lookup), [40]);
+    answer(&mut lookup, 40, [16, 20, 5, 33]);
+    assert_eq!(asked(&mut lookup), [5, 33]);
+}
+
 /// Rule: address diversity in lookups; loopback and private networks are spared.
 #[test]
 fn one_prefix_does_not_fill_the_lookup() {

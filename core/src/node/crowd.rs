@@ -5,8 +5,9 @@
 //! the network, are such a crowd. The rest of the region is then looked up by targets of its own:
 //! the region is the part of the key space that shares a prefix with the key, and the crowd sits
 //! deep in it, so each of the parts beside it (a half, a quarter, an eighth …) has a target for
-//! which its own nodes are the closest. Who answers there and lies within the region joins the
-//! lookup of the key, to be asked about the key itself.
+//! which its own nodes are the closest. Nobody deeper in the region is asked about it: the crowd would
+//! name itself. Who answers there and lies within the region joins the lookup of the key, to be asked
+//! about the key itself.
 
 use alloc::vec::Vec;
 
@@ -64,8 +65,9 @@ impl Node {
             if self.operations.len() >= self.config.max_operations {
                 return;
             }
-            let target = operation.target.random_beside(prefix, &mut self.rng);
-            let kind = Kind::Part { of: id };
+            let key = operation.target;
+            let target = key.random_beside(prefix, &mut self.rng);
+            let kind = Kind::Part { of: id, key };
             let part = self.begin(now, kind, Whose::Upkeep, target, Default::default(), families);
             operation.parts.push(part);
             // Its first step, which may be its last, has to find this operation in its place.

@@ -398,6 +398,9 @@ impl Node {
         let k = config.k;
         let mask = self.mask(kind);
         let mut lookup = Lookup::new(target, self.id(), families, config).with_mask(mask);
+        if let Kind::Part { key, .. } = kind {
+            lookup = lookup.around(*key);
+        }
         lookup.presume_dead(self.requests.deaths());
         if let Some(bound) = region {
             lookup.widen(bound);
@@ -440,7 +443,7 @@ impl Node {
         }
         self.end_parts(now, &mut operation);
         match operation.kind {
-            Kind::Part { of } => self.part_done(now, id, &operation, of),
+            Kind::Part { of, .. } => self.part_done(now, id, &operation, of),
             Kind::Bootstrap if outcome != Outcome::Cancelled => {
                 self.joined(now, operation.totals.answered > 0);
             }

@@ -28,7 +28,7 @@ pub(super) enum Kind {
     /// Ask these addresses for contacts, then look up our own id.
     Bootstrap,
     /// Who is in a part of the region that a crowd hides from operation `of`?
-    Part { of: u64 },
+    Part { of: u64, key: Id },
     /// The contacts closest to an id.
     FindNode,
     /// The same, to keep a bucket fresh.

@@ -225,37 +225,29 @@ impl<'a> Trial<'a> {
         let mut net = Network::new(config);
         let secret = net.rng().bytes();
         let conspiracy = Conspiracy::new(plan.strategy, &plan.config, plan.nodes as u64, secret);
-        let harm = Harm::default();
-        let (honest, askers, members) = (Vec::new(), Vec::new(), 0);
-        let mut trial = Self { plan, net, honest, askers, conspiracy, members, harm };
         let hostile = if plan.place == Place::Random { plan.hostile } else { 0 };
         let mut common = plan.config.clone();
         common.lookup.paths = 1;
         let others = plan.nodes - plan.askers;
-        for number in 0..others {
-            // Spread evenly over the time of growing.
-            let is_hostile = (number + 1) * hostile / others > number * hostile / others;
-            let options =
-                if is_hostile { trial.member(None) } else { NodeOptions::new(common.clone()) };
-            let nodes = trial.net.grow_with(1, &options)?;
-            if !is_hostile {
-                trial.honest.extend(nodes);
+        // The hostile are spread evenly over the time of growing.
+        let hostile_before = |number: usize| number * hostile / others;
+        let is_hostile = |number: usize| hostile_before(number + 1) > hostile_before(number);
+        let nodes = net.grow_each((0..others).map(|number| {
+            if is_hostile(number) {
+                // No more than there are nodes, whose indices have 32 bits.
+                member(plan, &conspiracy, hostile_before(number) as u32, None)
+            } else {
+                NodeOptions::new(common.clone())
             }
-        }
-        trial.askers = trial.net.grow(plan.askers, &plan.config)?;
-        trial.honest.extend(trial.askers.iter().copied());
-        trial.net.run_for(SETTLE);
-        Ok(trial)
-    }
-
-    fn member(&mut self, id: Option<Id>) -> NodeOptions {
-        let mut options = NodeOptions::new(self.plan.config.clone());
-        options.config.lookup.paths = 1;
-        options.id = id;
-        options.hostile = Some(self.conspiracy.clone());
-        options.address = self.plan.addresses.of(self.members);
-        self.members += 1;
-        options
+        }))?;
+        let askers = net.grow(plan.askers, &plan.config)?;
+        let numbered = nodes.into_iter().enumerate();
+        let mut honest: Vec<_> =
+            numbered.filter(|(number, _)| !is_hostile(*number)).map(|(_, node)| node).collect();
+        honest.extend(askers.iter().copied());
+        net.run_for(SETTLE);
+        let (members, harm) = (hostile as u32, Harm::default());
+        Ok(Self { plan, net, honest, askers, conspiracy, members, harm })
     }
 
     fn run(mut self) -> Result<Harm, NotAtRest> {
@@ -300,7 +292,8 @@ impl<'a> Trial<'a> {
             };
             let mut members = Vec::new();
             for id in ids {
-                let options = self.member(Some(id));
+                let options = member(self.plan, &self.conspiracy, self.members, Some(id));
+                self.members += 1;
                 members.extend(self.net.grow_with(1, &options)?);
             }
             self.net.run_for(SETTLE);
@@ -431,6 +424,16 @@ impl<'a> Trial<'a> {
         ids.truncate(k);
         ids
     }
+}
+
+/// How an attacker's `number`-th machine joins.
+fn member(plan: &Sybil, conspiracy: &Arc<Conspiracy>, number: u32, id: Option<Id>) -> NodeOptions {
+    let mut options = NodeOptions::new(plan.config.clone());
+    options.config.lookup.paths = 1;
+    options.id = id;
+    options.hostile = Some(conspiracy.clone());
+    options.address = plan.addresses.of(number);
+    options
 }
 
 fn one_of(nodes: &[NodeIndex], rng: &mut Rng) -> NodeIndex {

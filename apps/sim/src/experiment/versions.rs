@@ -67,11 +67,11 @@ impl Versions {
         let mut later = today.clone();
         later.rewrite = Some(later_version);
         later.config.capabilities = today.config.capabilities.union(NEW_CAPABILITIES);
-        for number in 0..self.nodes {
+        net.grow_each((0..self.nodes).map(|number| {
             // Spread evenly: every hundredth step lands on either side of the share.
             let is_later = number * 37 % 100 < self.later_percent;
-            net.grow_with(1, if is_later { &later } else { &today })?;
-        }
+            if is_later { later.clone() } else { today.clone() }
+        }))?;
         net.run_for(core::time::Duration::from_secs(60));
         let (mut harmony, k) = (Harmony::default(), self.config.lookup.k);
         for number in 0..self.operations {

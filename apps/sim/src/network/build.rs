@@ -127,10 +127,21 @@ impl Network {
         count: usize,
         options: &NodeOptions,
     ) -> Result<Vec<NodeIndex>, NotAtRest> {
-        let mut nodes = Vec::with_capacity(count);
+        self.grow_each(core::iter::repeat_with(|| options.clone()).take(count))
+    }
+
+    /// [`Self::grow`] with a node for each of these.
+    ///
+    /// # Errors
+    /// If one of them does not end its joining.
+    pub fn grow_each(
+        &mut self,
+        options: impl Iterator<Item = NodeOptions>,
+    ) -> Result<Vec<NodeIndex>, NotAtRest> {
+        let mut nodes = Vec::with_capacity(options.size_hint().0);
         let mut joining = VecDeque::new();
-        for _ in 0..count {
-            let (node, join) = self.add_newcomer(options.clone());
+        for options in options {
+            let (node, join) = self.add_newcomer(options);
             nodes.push(node);
             if let Some(join) = join {
                 self.watch_end(join);
