@@ -77,6 +77,7 @@ fn sybil_targeted() {
             let harm = sybil.run(1).expect("it ends");
             row(&mut table, &format!("{}, {addresses:?}", strategy.name()), &harm);
             assert!(harm.eclipsed.value() <= 0.2, "{}: {harm:?}", strategy.name());
+            assert_eq!(harm.held.value(), 1.0, "{}: nobody honest has it", strategy.name());
         }
     }
     snapshot::check("hostile-sybil-targeted.txt", &table);
