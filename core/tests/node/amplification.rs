@@ -6,11 +6,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use kadlet_core::config::Rate;
+use kadlet_core::wire::Item;
 use kadlet_core::wire::mainline::bep44;
-use kadlet_core::wire::{Item, Method, Query};
 use kadlet_core::{Config, Id, Path};
 
-use crate::mainline::{Asked, code};
+use crate::mainline::Asked;
 use crate::manners::{HASH, crowded_with, v6};
 
 /// An address of `prefix` that asks or announces.
@@ -29,14 +29,7 @@ fn full() -> (Asked, Id) {
     let announce = |asked: &mut Asked, from: SocketAddr, hash: Id| {
         asked.from = Path::direct(from);
         let token = asked.token(hash).expect("a token");
-        let method = Method::Announce {
-            token: &token,
-            port: Some(6881),
-            implied_port: false,
-            transports: 0,
-            seed: false,
-        };
-        assert_eq!(code(&asked.ask(Query::about(hash, method))), None);
+        asked.announce(hash, &token, false);
     };
     for n in 0..100 {
         announce(&mut asked, of(12, n), HASH);

@@ -214,6 +214,13 @@ impl Asked {
         response(&answer).token.map(<[u8]>::to_vec)
     }
 
+    /// Announces itself as a peer, which must be taken.
+    pub(crate) fn announce(&mut self, hash: Id, token: &[u8], seed: bool) {
+        let (port, implied_port, transports) = (Some(6881), false, 0);
+        let method = Method::Announce { token, port, implied_port, transports, seed };
+        assert_eq!(code(&self.ask(Query::about(hash, method))), None);
+    }
+
     /// The error by which a put is refused, if it is.
     pub(crate) fn put(
         &mut self,
@@ -434,14 +441,7 @@ fn answers_are_short_and_stored_data_has_a_budget() {
     for n in 0..100_u8 {
         asked.from = Path::direct(SocketAddr::new(IpAddr::from([9, 9, n, 1]), 6881));
         let token = asked.token(hash).expect("a token");
-        let method = Method::Announce {
-            token: &token,
-            port: Some(6881),
-            implied_port: false,
-            transports: 0,
-            seed: n < 30,
-        };
-        assert_eq!(code(&asked.ask(Query::about(hash, method))), None);
+        asked.announce(hash, &token, n < 30);
     }
     asked.from = Path::direct("8.8.8.8:7".parse().expect("an address"));
     let peers = |no_seeds| Method::GetProviders { page: 0, scrape: false, no_seeds };

@@ -9,7 +9,7 @@ use kadlet_core::wire::mainline::{Mainline, bep44};
 use kadlet_core::wire::{Body, Item, Message, Method, Query, Response};
 use kadlet_core::{Config, Families, Family, Id, Instant, LinkId, Node, Path, Role};
 
-use crate::mainline::{Asked, code, response};
+use crate::mainline::{Asked, response};
 
 const NOW: Instant = Instant::from_secs(1);
 pub(crate) const HASH: Id = Id::new([0x42; 20]);
@@ -74,14 +74,7 @@ fn answers_fit_into_a_kilobyte() {
         asked.from = Path::direct(v6(n));
         let token = response(&ask(&mut asked)).token.expect("a token").to_vec();
         assert!(token.len() <= 20);
-        let announce = Method::Announce {
-            token: &token,
-            port: Some(6881),
-            implied_port: false,
-            transports: 0,
-            seed: false,
-        };
-        assert_eq!(code(&asked.ask(Query::about(HASH, announce))), None);
+        asked.announce(HASH, &token, false);
     }
     let answer = ask(&mut asked);
     assert!((900..=1_024).contains(&answer.len()), "{}", answer.len());
