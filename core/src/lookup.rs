@@ -701,9 +701,9 @@ impl Lookup {
         let scope = Scope::of(contact.addr().ip());
         let apart = |key: Id| key.common_prefix(contact.id) <= key.common_prefix(self.target);
         contact.id != self.own
-            && self.crowded.is_none_or(apart)
             && self.families.contains(contact.path.family())
             && contact.addr().port() != 0
+            && self.crowded.is_none_or(apart)
             && scope.is_some_and(|scope| namer.is_none_or(|namer| scope.may_be_named_by(namer)))
     }
 
