@@ -1,7 +1,7 @@
-//! Whether threads are worth their meetings: measured while they run.
+//! Whether threads are worth what they cost: measured while they run.
 //!
 //! What two threads bring depends on how much happens in a window, on the caches, and on who else
-//! wants the processors: beside other work a run with meetings took ten times as long as one thread
+//! wants the processors: beside other work a run of two threads took ten times as long as one thread
 //! alone. So both ways are tried in turn, and the quicker one is kept for a while. The results are
 //! those of one thread either way; only the time until they are there differs.
 
@@ -10,7 +10,7 @@ use core::time::Duration;
 /// How a stretch of windows is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
-    /// Each shard by a thread of its own; they meet between windows.
+    /// Each shard by a thread of its own; they wait for each other.
     Together,
     /// All shards by the thread that was called.
     Alone,
