@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 
-use kadlet_sim::results::{Follow, Plan, Run};
+use kadlet_sim::results::{Executed, Follow, Plan, Run};
 use kadlet_sim::scenario::LIBRARY;
 use kadlet_sim::{Scenario, Watch};
 use pyo3::prelude::*;
@@ -66,7 +66,8 @@ pub(crate) fn sim_run<'py>(
             });
             loop {
                 match ended.recv_timeout(Duration::from_millis(50)) {
-                    Ok(done) => break done.map_err(invalid),
+                    Ok(Executed { rows, failure: None }) => break Ok(rows),
+                    Ok(Executed { failure: Some(failure), .. }) => break Err(invalid(failure)),
                     Err(RecvTimeoutError::Disconnected) => break Err(invalid("a run has failed")),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(error) = Python::attach(|py| py.check_signals()) {

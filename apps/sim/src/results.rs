@@ -5,6 +5,7 @@ mod report;
 mod rows;
 
 use alloc::sync::Arc;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,6 @@ pub use rows::{Interval, interval, to_csv, to_json_lines};
 
 use crate::experiment::figures::Figures;
 use crate::page::Page;
-use crate::report::NotAtRest;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::watch::Watch;
 
@@ -40,6 +40,30 @@ pub struct Run {
     pub figures: Figures,
 }
 
+/// What came of many runs.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// Those that ended.
+    pub rows: Vec<Run>,
+    /// The first that did not, which was the end of them all.
+    pub failure: Option<Failure>,
+}
+
+/// A run that did not come to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Its settings and its seed, as they are typed.
+    pub run: String,
+    /// Why.
+    pub why: String,
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the run with {} failed: {}", self.run, self.why)
+    }
+}
+
 /// One run that is to be done.
 #[derive(Clone, Debug)]
 pub struct Todo {
@@ -49,6 +73,14 @@ pub struct Todo {
     pub settings: Vec<(String, String)>,
     /// Its seed.
     pub seed: u64,
+}
+
+impl Todo {
+    /// Its settings and its seed, as they are typed.
+    fn typed(&self) -> String {
+        let sets = self.settings.iter().map(|(key, value)| format!("--set \"{key}={value}\""));
+        sets.chain([format!("--seed {}", self.seed)]).collect::<Vec<_>>().join(" ")
+    }
 }
 
 impl Plan {
@@ -61,9 +93,17 @@ impl Plan {
         for (key, values) in &self.sets {
             let mut next = Vec::with_capacity(combinations.len() * values.len());
             for (scenario, settings) in &combinations {
+                let mut seen = Vec::with_capacity(values.len());
                 for value in values {
                     let (mut scenario, mut settings) = (scenario.clone(), settings.clone());
                     scenario.set(key, value)?;
+                    // Runs that are counted twice would make figures look surer than they are.
+                    if seen.contains(&scenario) {
+                        let origin = format!("--set {key}={}", values.join(","));
+                        let what = format!("{value} is there twice");
+                        return Err(ScenarioError { origin, line: None, what });
+                    }
+                    seen.push(scenario.clone());
                     settings.push((key.clone(), value.clone()));
                     next.push((scenario, settings));
                 }
@@ -91,23 +131,16 @@ impl Plan {
 
     /// Does them on so many threads; rows come in the order of [`Self::runs`] for any number of
     /// them. `follow` is given every run's [`Watch`] when it begins, with its number, and its row
-    /// when it has ended. A run that is stopped gives no row.
-    ///
-    /// # Errors
-    /// The first run that did not come to rest of itself.
-    pub fn execute(
-        &self,
-        runs: &[Todo],
-        threads: usize,
-        follow: &(dyn Follow + Sync),
-    ) -> Result<Vec<Run>, NotAtRest> {
+    /// when it has ended. A run that is stopped gives no row; after one that fails no other begins.
+    pub fn execute(&self, runs: &[Todo], threads: usize, follow: &(dyn Follow + Sync)) -> Executed {
         let threads = threads.max(1);
         // Runs side by side; what is left of the threads goes into the runs themselves.
         let beside = threads.min(runs.len().max(1));
         let each = (threads / beside).max(1);
         let next = AtomicUsize::new(0);
-        let rows: Vec<Mutex<Option<Result<Run, NotAtRest>>>> =
-            runs.iter().map(|_| Mutex::new(None)).collect();
+        let rows: Vec<Mutex<Option<Run>>> = runs.iter().map(|_| Mutex::new(None)).collect();
+        let failure: Mutex<Option<(usize, Failure)>> = Mutex::new(None);
+        let failed = || failure.lock().unwrap_or_else(PoisonError::into_inner);
         std::thread::scope(|scope| {
             for _ in 0..beside {
                 scope.spawn(|| {
@@ -117,43 +150,80 @@ impl Plan {
                             break;
                         };
                         let watch = Watch::default();
-                        if !follow.begins(number, &watch) {
+                        if failed().is_some() || !follow.begins(number, &watch) {
                             break;
                         }
-                        let done = todo.scenario.run(todo.seed, each, &watch);
-                        let row = match done {
-                            _ if watch.is_stopped() => None,
-                            Ok(figures) => Some(Ok(Run {
-                                scenario: todo.scenario.name.clone(),
-                                settings: todo.settings.clone(),
-                                seed: todo.seed,
-                                figures,
-                            })),
-                            Err(error) => Some(Err(error)),
+                        // What the runs before have given is worth keeping even if this one panics;
+                        // nothing of it is used again.
+                        let run = || todo.scenario.run(todo.seed, each, &watch);
+                        let done = std::panic::catch_unwind(AssertUnwindSafe(run));
+                        let why = match done {
+                            _ if watch.is_stopped() => continue,
+                            Ok(Ok(figures)) => {
+                                let run = Run {
+                                    scenario: todo.scenario.name.clone(),
+                                    settings: todo.settings.clone(),
+                                    seed: todo.seed,
+                                    figures,
+                                };
+                                follow.ended(number, &run);
+                                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+                                continue;
+                            }
+                            Ok(Err(error)) => error.to_string(),
+                            Err(_) => "it panicked, which is a bug of the simulator".to_owned(),
                         };
-                        if let Some(Ok(run)) = &row {
-                            follow.ended(number, run);
+                        let mut first = failed();
+                        if first.as_ref().is_none_or(|(earlier, _)| number < *earlier) {
+                            *first = Some((number, Failure { run: todo.typed(), why }));
                         }
-                        *place.lock().unwrap_or_else(PoisonError::into_inner) = row;
                     }
                 });
             }
         });
-        rows.into_iter()
-            .filter_map(|row| row.into_inner().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        let ended = rows
+            .into_iter()
+            .filter_map(|row| row.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Executed { rows: ended.collect(), failure: failure.map(|(_, failure)| failure) }
+    }
+
+    /// The plan whose scenario has the values that do not change from run to run.
+    fn as_run(&self) -> Self {
+        let mut plan = self.clone();
+        for (key, values) in &self.sets {
+            if let [value] = &values[..] {
+                // It has been set so before the runs.
+                let _ = plan.scenario.set(key, value);
+            }
+        }
+        plan
+    }
+
+    /// The value of a key, or all that it takes in turn.
+    fn value(&self, key: &str) -> String {
+        let swept = self.sets.iter().find(|(set, values)| set == key && values.len() > 1);
+        match swept {
+            Some((_, values)) => values.join(", "),
+            None => {
+                let values = self.scenario.values();
+                let found = values.iter().find(|(name, _)| *name == key);
+                found.map(|(_, value)| value.to_string()).unwrap_or_default()
+            }
+        }
     }
 
     /// The files that say what came of it: rows, summary, report and plots. `command` is what gives
     /// the same again.
     #[must_use]
     pub fn report(&self, runs: &[Run], command: &str) -> Vec<Page> {
-        let plots = plots::plots(&self.scenario, runs);
+        let plan = &self.as_run();
+        let plots = plots::plots(plan, runs);
         let mut files = vec![
             ("runs.jsonl".to_owned(), to_json_lines(runs)),
             ("runs.csv".to_owned(), to_csv(runs)),
             ("summary.csv".to_owned(), rows::summary_csv(runs)),
-            ("report.md".to_owned(), report::report(&self.scenario, runs, command, &plots)),
+            ("report.md".to_owned(), report::report(plan, runs, command, &plots)),
         ];
         files.extend(plots.into_iter().map(|(name, plot)| (format!("{name}.svg"), plot.svg())));
         files

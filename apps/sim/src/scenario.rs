@@ -130,6 +130,10 @@ impl Scenario {
             let at = Some(value.span().start);
             let text: Cow<'_, str> = match value.get_ref() {
                 DeValue::String(text) => text.as_ref().into(),
+                DeValue::Integer(number) if number.radix() != 10 => {
+                    let what = format!("{name}: expected a number with the digits 0 to 9 alone");
+                    return Err(error(at, what));
+                }
                 DeValue::Integer(number) => number.as_str().to_owned().into(),
                 DeValue::Float(number) => number.as_str().to_owned().into(),
                 _ => {
@@ -199,10 +203,31 @@ impl Scenario {
                 return Err(format!("{key} is to be from 1 min to {hours} h"));
             }
         }
+        let some = |key: &str, count: u64, least: u64, most: u64| {
+            (least..=most).contains(&count).then_some(()).ok_or_else(|| {
+                format!(
+                    "{key} is {count} of {nodes} nodes: it is to be from {least} to {most} of them"
+                )
+            })
+        };
         match self.kind {
-            Kind::SybilRandom => {
+            Kind::SybilRandom | Kind::SybilTargeted => {
+                let askers = self.count("askers");
+                fits("askers", askers, nodes.saturating_sub(2))?;
+                if self.kind == Kind::SybilTargeted {
+                    return Ok(());
+                }
                 let hostile = nodes * u64::from(self.share("hostile_share")) / 1_000_000;
-                fits("hostile_share", hostile, nodes.saturating_sub(2))
+                // Those who ask are honest, and come last.
+                fits("hostile_share", hostile, nodes - askers - 1)
+            }
+            Kind::Partition => {
+                let part = nodes * u64::from(self.share("part")) / 1_000_000;
+                some("part", part, 1, nodes - 1)
+            }
+            Kind::OfflineAndBack => {
+                let gone = nodes * u64::from(self.share("gone")) / 1_000_000;
+                some("gone", gone, 1, nodes - 1)
             }
             Kind::FlashCrowd
                 if self.time("within").as_micros() < u128::from(self.count("newcomers")) =>
@@ -210,6 +235,12 @@ impl Scenario {
                 Err("within is too short for so many newcomers: give each a microsecond".to_owned())
             }
             Kind::HalfDead => {
+                if self.share("own") > self.share("dead") {
+                    return Err(
+                        "own is more than dead: of a table no more can be dead than of all nodes"
+                            .to_owned(),
+                    );
+                }
                 let left = nodes - nodes * u64::from(self.share("dead")) / 1_000_000;
                 (left >= 2).then_some(()).ok_or_else(|| {
                     format!("dead leaves {left} of {nodes} nodes: at least 2 must live")
@@ -392,8 +423,8 @@ mod tests {
             ),
             ("kind = \"lookups\"\nnodes = 10\nnodes = 20", "test.toml, line 3: not TOML: "),
             (
-                "kind = \"sybil-random\"\nnodes = 10\nhostile_share = \"100 %\"",
-                "test.toml: hostile_share is 10, but of 10 nodes at most 8 can be",
+                "kind = \"sybil-random\"\nnodes = 30\nhostile_share = \"100 %\"",
+                "test.toml: hostile_share is 30, but of 30 nodes at most 9 can be",
             ),
         ] {
             let error = error(text);
@@ -415,6 +446,35 @@ mod tests {
                 "test.toml: sessions need",
             ),
             ("kind = \"flash-crowd\"\nwithin = \"0 s\"", "test.toml: within is too short"),
+            (
+                "kind = \"flash-crowd\"\nsessions = \"weibull\"",
+                "test.toml, line 2: sessions means nothing in",
+            ),
+            ("kind = \"lookups\"\nk = 21", "test.toml, line 2: k: expected a whole number"),
+            (
+                "kind = \"lookups\"\nnodes = 0x60",
+                "test.toml, line 2: nodes: expected a number with the digits 0 to 9",
+            ),
+            (
+                "kind = \"sybil-targeted\"\nnodes = 10\naskers = 9",
+                "test.toml: askers is 9, but of 10 nodes at most 8",
+            ),
+            (
+                "kind = \"sybil-random\"\nnodes = 24\naskers = 20\nhostile_share = \"20 %\"",
+                "test.toml: hostile_share is 4, but of 24 nodes at most 3",
+            ),
+            (
+                "kind = \"half-dead\"\ndead = \"50 %\"\nown = \"80 %\"",
+                "test.toml: own is more than dead",
+            ),
+            (
+                "kind = \"partition\"\nnodes = 50\npart = \"1 %\"",
+                "test.toml: part is 0 of 50 nodes: it is to be from 1 to 49",
+            ),
+            (
+                "kind = \"offline-and-back\"\nnodes = 4\ngone = \"20 %\"",
+                "test.toml: gone is 0 of 4 nodes: it is to be from 1 to 3",
+            ),
             (
                 "kind = \"lookups\"\nquestionable_after = \"10 h\"",
                 "test.toml: questionable_after is to be from 1 min to 9 h",

@@ -42,7 +42,12 @@ impl Unit {
         match self {
             Self::Count => number(value),
             Self::Milliseconds => format!("{} ms", number(value)),
-            Self::Share => format!("{:.0} %", value * 100.0),
+            // Whole percents, unless those would say all or nothing of what is not.
+            Self::Share => {
+                let almost = (value > 0.0 && value < 0.005) || (0.995..1.0).contains(&value);
+                let decimals = usize::from(almost);
+                format!("{:.decimals$} %", value * 100.0)
+            }
             Self::Bytes => {
                 let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
                 let fits = |(size, _): &(f64, &str)| value >= 0.9995 * size;
@@ -104,6 +109,9 @@ mod tests {
             (Unit::Bytes, 30e6, "30 MB", "30 MB"),
             (Unit::Milliseconds, 1_500.0, "1,500 ms", "1,500 ms"),
             (Unit::Share, 0.25, "25 %", "25 %"),
+            (Unit::Share, 0.995, "99.5 %", "99.5 %"),
+            (Unit::Share, 0.002, "0.2 %", "0.2 %"),
+            (Unit::Share, 1.0, "100 %", "100 %"),
             (Unit::Share, f64::NAN, "–", "–"),
         ] {
             assert_eq!(written(unit, value), (number.to_owned(), tick.to_owned()), "{value}");

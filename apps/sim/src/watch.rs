@@ -14,6 +14,7 @@ pub struct Watch(Arc<State>);
 #[derive(Default, Debug)]
 struct State {
     now: AtomicU64,
+    end: AtomicU64,
     datagrams: AtomicU64,
     stop: AtomicBool,
 }
@@ -31,6 +32,15 @@ impl Watch {
         self.0.datagrams.load(Ordering::Relaxed)
     }
 
+    /// What part of the run's virtual time has passed, from 0 to 1; none before it is known when
+    /// that ends: networks take their time to grow.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let end = self.0.end.load(Ordering::Relaxed);
+        // Far below 2^53 microseconds.
+        (end > 0).then(|| (self.0.now.load(Ordering::Relaxed) as f64 / end as f64).min(1.0))
+    }
+
     /// The run ends soon and has no result.
     pub fn stop(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
@@ -40,6 +50,11 @@ impl Watch {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.0.stop.load(Ordering::Relaxed)
+    }
+
+    /// The run will end about then.
+    pub(crate) fn expect(&self, end: Instant) {
+        self.0.end.store(end.as_micros(), Ordering::Relaxed);
     }
 
     pub(crate) fn note(&self, now: Instant, datagrams: u64) {

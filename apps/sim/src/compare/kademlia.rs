@@ -88,6 +88,8 @@ impl Kademlia {
     pub(super) fn live(&mut self, answers: &mut Answers) -> Upkeep {
         let script = Arc::clone(&self.script);
         let timeline = script.timeline;
+        // Two misfortunes follow.
+        self.net.expect(timeline.end() + 2 * timeline.aftermath + 3 * PATIENCE);
         self.advance(timeline.warm_up);
         self.reset();
         self.advance(timeline.first_query());
@@ -106,8 +108,9 @@ impl Kademlia {
 
     /// Publishes and waits as long again: enough for what needs no measured hour before it.
     pub(super) fn live_shortly(&mut self) {
-        let publish = self.script.timeline.publish;
-        self.advance(2 * publish);
+        let timeline = self.script.timeline;
+        self.net.expect(2 * timeline.publish + timeline.aftermath + PATIENCE);
+        self.advance(2 * timeline.publish);
     }
 
     /// These places lose their machines at once, and then queries are asked.

@@ -17,11 +17,16 @@ impl Comparison {
     /// The files of a report: `report.md`, `rows.jsonl` and the plots.
     #[must_use]
     pub fn report(&self, rows: &[Row]) -> Vec<Page> {
+        // It speaks of the sizes that are there.
+        let mut sizes: Vec<u32> = rows.iter().map(|row| row.nodes).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let this = Self { sizes, ..self.clone() };
         let mut files = vec![
-            ("report.md".to_owned(), self.markdown(rows)),
-            ("rows.jsonl".to_owned(), self.json_lines(rows)),
+            ("report.md".to_owned(), this.markdown(rows)),
+            ("rows.jsonl".to_owned(), this.json_lines(rows)),
         ];
-        let plots = self.plots(rows);
+        let plots = this.plots(rows);
         files.extend(plots.into_iter().map(|(name, plot)| (format!("{name}.svg"), plot)));
         files
     }

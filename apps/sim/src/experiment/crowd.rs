@@ -38,7 +38,7 @@ impl FlashCrowd {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.setting.network()?;
+        let mut net = self.setting.network(self.within)?;
         let old = net.live().to_vec();
         let writer = net.random_live();
         let key = store(&mut net, writer, 0)?;

@@ -99,8 +99,11 @@ impl Flood {
         for _ in 0..self.seconds {
             let target = net.random_id();
             let lookup = net.command(victim, |node, now| node.find_node(now, target));
-            for _ in 0..bursts {
-                for _ in 0..self.per_second / bursts {
+            for burst in 0..bursts {
+                // What does not divide is spread over the second.
+                let sent_by =
+                    |burst: u32| u64::from(self.per_second) * u64::from(burst) / u64::from(bursts);
+                for _ in sent_by(burst)..sent_by(burst + 1) {
                     flooder.send(&mut net);
                 }
                 net.run_for(Duration::from_millis(u64::from(BURST)));

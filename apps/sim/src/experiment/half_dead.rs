@@ -48,7 +48,7 @@ impl HalfDead {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.setting.network()?;
+        let mut net = self.setting.network(self.setting.looking_up())?;
         // Of those that survive the first step so many die in the second that both make `dead`.
         let first = 100 - (100 - self.dead) * 100 / (100 - self.own).max(1);
         kill(&mut net, first, &[]);

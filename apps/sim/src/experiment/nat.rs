@@ -47,21 +47,28 @@ impl Nats {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.setting.network()?;
+        let quiet = Duration::from_secs(1_800);
+        let mut net = self.setting.network(quiet + self.setting.looking_up())?;
         let mut figures = Figures::default();
-        upkeep(&mut net, Duration::from_secs(1_800), &mut figures);
+        upkeep(&mut net, quiet, &mut figures);
         let policies: Vec<_> = self.setting.policies.iter().map(|(_, it)| *it).collect();
         let beside = Beside { policies: &policies, ..Beside::default() };
         let (mut samples, mut asked, mut silent) = (Vec::new(), 0, 0);
         for _ in 0..self.setting.lookups {
             let next = net.now() + self.setting.pace;
             let (asker, target) = (seasoned(&mut net), net.random_id());
-            let (sample, report) = Begun::new(&mut net, asker, target, &beside).end(&mut net)?;
-            for (_, event) in report.events() {
-                asked += usize::from(matches!(event, Event::Asked { .. }));
-                silent += usize::from(matches!(event, Event::Failed { .. }));
+            match Begun::new(&mut net, asker, target, &beside).end(&mut net) {
+                Ok((sample, report)) => {
+                    for (_, event) in report.events() {
+                        asked += usize::from(matches!(event, Event::Asked { .. }));
+                        silent += usize::from(matches!(event, Event::Failed { .. }));
+                    }
+                    samples.push((net.nat(asker), sample));
+                }
+                // Whoever leaves in the midst of its lookup is not served badly.
+                Err(_) if net.has_left(asker) => {}
+                Err(error) => return Err(error),
             }
-            samples.push((net.nat(asker), sample));
             net.run_for(next.since(net.now()));
         }
         figures.share("silent", silent, asked);

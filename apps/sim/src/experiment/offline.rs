@@ -45,7 +45,8 @@ impl OfflineAndBack {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.setting.network()?;
+        let mut net =
+            self.setting.network(self.away + Duration::from_secs(MOMENTS[MOMENTS.len() - 1].2))?;
         let mut nodes = net.live().to_vec();
         net.rng().shuffle(&mut nodes);
         let (gone, stayed) = nodes.split_at(nodes.len() * self.gone / 100);

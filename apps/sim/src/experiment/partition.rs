@@ -47,7 +47,8 @@ impl Partition {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.setting.network()?;
+        let mut net =
+            self.setting.network(self.lasts + Duration::from_secs(MOMENTS[MOMENTS.len() - 1].2))?;
         let mut nodes = net.live().to_vec();
         net.rng().shuffle(&mut nodes);
         let (smaller, larger) = nodes.split_at(nodes.len() * self.part / 100);

@@ -36,6 +36,8 @@ impl Republish {
     pub fn run(&self) -> Result<Figures, NotAtRest> {
         let mut net = Network::new(self.setting.sim.clone());
         net.grow(self.setting.nodes, &self.setting.config)?;
+        let living = Duration::from_secs(3_600) * self.hours;
+        net.expect(self.setting.warm_up + living);
         net.run_for(self.setting.warm_up);
         let before = net.live().to_vec();
         let mut publishers = Vec::new();
@@ -61,7 +63,7 @@ impl Republish {
             net.start_churn(sessions, NodeOptions::new(self.setting.config.clone()), &[]);
         }
         let sent = net.counters().sent;
-        net.run_for(Duration::from_secs(3_600) * self.hours);
+        net.run_for(living);
         let sent = (net.counters().sent - sent) as f64;
         let node_seconds = self.setting.nodes as f64 * 3_600.0 * f64::from(self.hours);
         figures.add("datagrams", "per node and second", sent / node_seconds, None);

@@ -88,11 +88,12 @@ impl Setting {
         self.sim.link.pairs = Pairs::MEASURED;
     }
 
-    /// The network, grown and warm.
+    /// The network, grown and warm. What is done with it will take about so much virtual time
+    /// `more`, for whoever follows the run.
     ///
     /// # Errors
     /// If a node does not end its joining.
-    pub fn network(&self) -> Result<Network, NotAtRest> {
+    pub fn network(&self, more: Duration) -> Result<Network, NotAtRest> {
         let mut net = Network::new(self.sim.clone());
         let routers = if self.sim.nat == NatModel::NONE {
             net.grow(self.nodes, &self.config)?;
@@ -103,6 +104,7 @@ impl Setting {
         if let Some(sessions) = self.sessions {
             net.start_churn(sessions, NodeOptions::new(self.config.clone()), &routers);
         }
+        net.expect(self.warm_up + more);
         net.run_for(self.warm_up);
         Ok(net)
     }
@@ -129,6 +131,12 @@ impl Setting {
         }
         net.wait_all(joins)?;
         Ok(routers)
+    }
+
+    /// How long lookups at the setting's pace go on.
+    #[must_use]
+    pub fn looking_up(&self) -> Duration {
+        self.pace.saturating_mul(u32::try_from(self.lookups).unwrap_or(u32::MAX))
     }
 
     /// Lookups at the setting's pace, each held against brute force and the oracle.
@@ -158,9 +166,10 @@ impl Setting {
     /// # Errors
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
-        let mut net = self.network()?;
+        let quiet = Duration::from_secs(1_800);
+        let mut net = self.network(quiet + self.looking_up())?;
         let mut figures = Figures::default();
-        upkeep(&mut net, Duration::from_secs(1_800), &mut figures);
+        upkeep(&mut net, quiet, &mut figures);
         let before = Tables::of(&net);
         let samples = self.look_up(&mut net)?;
         let names: Vec<_> = self.policies.iter().map(|(name, _)| *name).collect();

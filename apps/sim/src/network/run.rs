@@ -116,6 +116,13 @@ impl Network {
         true
     }
 
+    /// Tells whoever follows the run how much longer it will be.
+    pub(crate) fn expect(&self, more: Duration) {
+        if let Some(watch) = &self.config.watch {
+            watch.expect(self.now + more);
+        }
+    }
+
     fn tell(&self) {
         if let Some(watch) = &self.config.watch {
             watch.note(self.now, self.shards.iter().map(|shard| shard.counters.sent).sum());

@@ -1,10 +1,10 @@
 //! Plots of runs: figures against the setting that was swept, distributions, and what changes with
 //! time.
 
-use super::Run;
 use super::rows::{Interval, groups, names, over};
+use super::{Plan, Run};
 use crate::plot::{Axis, Line, Plot, Scale};
-use crate::scenario::{Quantity, Scenario, find_key};
+use crate::scenario::{Quantity, find_key};
 
 /// Figures that are drawn together: a name for the file, a title, a unit on the axis, and which.
 const FAMILIES: [(&str, &str, &str, &[&str]); 6] = [
@@ -51,15 +51,15 @@ const FAMILIES: [(&str, &str, &str, &[&str]); 6] = [
 ];
 
 /// Plots with the names of their files.
-pub(super) fn plots(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
-    let mut plots = swept(scenario, runs);
-    plots.extend(distributions(scenario, runs));
-    plots.extend(over_time(scenario, runs));
+pub(super) fn plots(plan: &Plan, runs: &[Run]) -> Vec<(String, Plot)> {
+    let mut plots = swept(plan, runs);
+    plots.extend(distributions(plan, runs));
+    plots.extend(over_time(plan, runs));
     plots
 }
 
 /// How a plot's numbers came about.
-fn method(scenario: &Scenario, runs: &[Run], what: &str) -> String {
+fn method(plan: &Plan, runs: &[Run], what: &str) -> String {
     let mut seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
@@ -68,16 +68,20 @@ fn method(scenario: &Scenario, runs: &[Run], what: &str) -> String {
         [one] => format!("seed {one}"),
         [first, .., last] => format!("{} seeds ({first} to {last})", seeds.len()),
     };
-    let swept = runs.first().map(|run| run.settings.iter().any(|(key, _)| key == "nodes"));
-    let nodes = match swept {
-        Some(true) => String::new(),
-        _ => format!("n = {} nodes, ", scenario.count("nodes")),
+    // What the scenario says of itself may have been changed.
+    let changed = plan.sets.iter().filter(|(key, _)| key != "nodes" && key != "k");
+    let changed: Vec<_> =
+        changed.map(|(key, values)| format!("{key} = {}", values.join(" / "))).collect();
+    let changed = match &changed[..] {
+        [] => String::new(),
+        changed => format!(" Here with {}.", changed.join(", ")),
     };
     format!(
-        "{}: {} {what} {nodes}k = {}, {seeds}; a simulation of unmodified nodes in virtual time.",
-        scenario.name,
-        scenario.about,
-        scenario.count("k")
+        "{}: {}{changed} {what} n = {} nodes, k = {}, {seeds}; a simulation of unmodified nodes in virtual time.",
+        plan.scenario.name,
+        plan.scenario.about,
+        plan.value("nodes"),
+        plan.value("k"),
     )
 }
 
@@ -127,14 +131,20 @@ fn extend(lines: &mut Vec<Line>, name: String, place: f64, it: Interval) {
     lines[at].interval.push((it.low, it.high));
 }
 
-/// With the name of its file, if there is something to be seen. Of more lines than eight none could be
-/// told from the others.
+/// Of more lines none could be told from the others.
+const MOST_LINES: usize = 8;
+
+/// With the name of its file, if there is something to be seen.
 fn shown(file: &str, mut plot: Plot) -> Option<(String, Plot)> {
-    plot.lines.truncate(8);
+    let lines = plot.lines.len();
+    if lines > MOST_LINES {
+        plot.lines.truncate(MOST_LINES);
+        plot.method += &format!(" Of {lines} lines the first {MOST_LINES} are drawn.");
+    }
     (!plot.lines.is_empty()).then(|| (file.to_owned(), plot))
 }
 
-fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
+fn swept(plan: &Plan, runs: &[Run]) -> Vec<(String, Plot)> {
     let groups = groups(runs);
     let Some(first) = groups.first().map(|(settings, _)| *settings) else { return Vec::new() };
     // The first key with several values that are numbers is the axis; the others make lines.
@@ -180,7 +190,7 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
             unit => Axis::new(unit, Scale::Linear),
         };
         let what = "Median of the runs; the shade is its 95 % interval.";
-        let (title, method) = (format!("{title}, by {key}"), method(scenario, runs, what));
+        let (title, method) = (format!("{title}, by {key}"), method(plan, runs, what));
         plots.extend(shown(file, Plot { title, method, x: x.clone(), y, lines }));
     }
     plots
@@ -189,13 +199,15 @@ fn swept(scenario: &Scenario, runs: &[Run]) -> Vec<(String, Plot)> {
 /// Points of a distribution that are drawn.
 const STEPS: usize = 200;
 
-fn distributions(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
+fn distributions(plan: &Plan, runs: &[Run]) -> Option<(String, Plot)> {
     let groups = groups(runs);
     let mut lines = Vec::new();
+    let all = groups.first()?.1.first()?.figures.1.len() * groups.len();
     for (settings, of) in &groups {
         let named = varying(runs, settings, None);
-        let kinds = of.first()?.figures.1.iter().map(|it| it.name);
-        for (number, kind) in kinds.enumerate() {
+        let kinds = of.first()?.figures.1.iter().map(|it| it.name).enumerate();
+        // Rather the end of the lookups with all settings than all of it with a few.
+        for (number, kind) in kinds.filter(|(_, kind)| all <= MOST_LINES || *kind == "complete") {
             let mut values: Vec<f64> = of
                 .iter()
                 .filter_map(|run| run.figures.1.get(number))
@@ -218,7 +230,7 @@ fn distributions(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
         "All lookups of all runs. Ideal tables: the same lookup where every table is perfect.";
     let plot = Plot {
         title: "Lookups that are over by then".to_owned(),
-        method: method(scenario, runs, what),
+        method: method(plan, runs, what),
         x: Axis::new("time since the lookup began (ms)", Scale::Log),
         y: Axis::percent("share of all lookups"),
         lines,
@@ -239,7 +251,7 @@ fn moment(name: &str) -> Option<(&str, f64)> {
     Some((parts.next()?, number * unit))
 }
 
-fn over_time(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
+fn over_time(plan: &Plan, runs: &[Run]) -> Option<(String, Plot)> {
     let all = names(runs);
     let mut lines: Vec<Line> = Vec::new();
     for (settings, of) in groups(runs) {
@@ -255,7 +267,7 @@ fn over_time(scenario: &Scenario, runs: &[Run]) -> Option<(String, Plot)> {
     let what = "Median of the runs at each moment; the shade is its 95 % interval.";
     let plot = Plot {
         title: "What has healed, by the time that has passed".to_owned(),
-        method: method(scenario, runs, what),
+        method: method(plan, runs, what),
         x: Axis::new("minutes since everything was well again", Scale::Log),
         y: Axis::percent("share"),
         lines,

@@ -1,18 +1,13 @@
 //! The report: what was run, what came of it, and how to see it again.
 
-use super::Run;
 use super::rows::{groups, names, over};
+use super::{Plan, Run};
 use crate::page::{LEFT, RIGHT, picture, table};
 use crate::plot::Plot;
-use crate::scenario::Scenario;
 use crate::unit::significant;
 
-pub(super) fn report(
-    scenario: &Scenario,
-    runs: &[Run],
-    command: &str,
-    plots: &[(String, Plot)],
-) -> String {
+pub(super) fn report(plan: &Plan, runs: &[Run], command: &str, plots: &[(String, Plot)]) -> String {
+    let scenario = &plan.scenario;
     let mut out = format!(
         "# {}\n\n{}\n\n`{command}`\n\n{} runs of unmodified nodes that exchange real datagrams in virtual time. The same seed gives the same numbers on every machine.\n\n",
         scenario.name,
@@ -35,8 +30,8 @@ pub(super) fn report(
     for (file, plot) in plots {
         out += &(picture(file, &plot.title) + "\n");
     }
-    let settings =
-        scenario.values().into_iter().map(|(key, value)| vec![key.to_owned(), value.to_string()]);
+    let keys = scenario.values().into_iter();
+    let settings = keys.map(|(key, _)| vec![key.to_owned(), plan.value(key)]);
     out + "## Settings\n\n" + &table(&[("key", LEFT), ("value", LEFT)], settings)
 }
 

@@ -81,6 +81,8 @@ pub struct Key {
 }
 
 const ALL: &[Kind] = &[];
+/// Where somebody who is being looked at may leave.
+const LASTING: &[Kind] = &[Kind::Lookups, Kind::HalfDead, Kind::Nat, Kind::Republish];
 /// Where the world is the one of [`crate::experiment::setting::Setting`].
 const FRIENDLY: &[Kind] = &[
     Kind::Lookups,
@@ -118,7 +120,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "k",
-        Takes::Count(1, 64),
+        // An answer names no more.
+        Takes::Count(1, 20),
         "20",
         ALL,
         "Contacts in a bucket, and how many a lookup looks for; on Mainline 8 without it.",
@@ -178,17 +181,17 @@ pub const KEYS: &[Key] = &[
         "sessions",
         Takes::Choice(&["forever", "weibull", "exponential"]),
         "forever",
-        FRIENDLY,
+        LASTING,
         "How long nodes stay; each that leaves is replaced at once by a newcomer with an id of its own.",
     ),
     key(
         "session_scale",
         Takes::Time,
         "5000 s",
-        FRIENDLY,
+        LASTING,
         "Scale of the sessions: of the exponential one its mean.",
     ),
-    key("session_shape", Takes::Number, "0.5", FRIENDLY, "Shape of the Weibull sessions."),
+    key("session_shape", Takes::Number, "0.5", LASTING, "Shape of the Weibull sessions."),
     key(
         "round_trips",
         Takes::Choice(&["pairs", "plane", "constant"]),

@@ -82,13 +82,15 @@ fn a_sweep_leaves_rows_summary_report_and_plots_and_threads_change_none() {
     let read = |out: &str, name: &str| fs::read_to_string(folder.0.join(out).join(name)).unwrap();
     for (out, threads) in [("one", "1"), ("three", "3")] {
         let dir = folder.0.join(out);
+        let sets = ["--set", "alpha=1,3", "--set", "lookups=4"];
         let arguments =
-            ["run", &file, "--set", "alpha=1,3", "--seeds", "2", "--threads", threads, "--out"];
+            [&["run", &file], &sets[..], &["--seeds", "2", "--threads", threads, "--out"]];
+        let arguments = arguments.concat();
         printed(&[&arguments[..], &[dir.to_str().unwrap()]].concat());
     }
     let csv = read("one", "runs.csv");
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(rows[0][..3], ["scenario", "seed", "alpha"]);
+    assert_eq!(rows[0][..4], ["scenario", "seed", "alpha", "lookups"]);
     let begins: Vec<_> = rows[1..].iter().map(|row| row[..3].join(",")).collect();
     assert_eq!(begins, ["few,1,1", "few,2,1", "few,1,3", "few,2,3"]);
     assert_eq!(read("one", "runs.jsonl").lines().count(), 4);
@@ -96,8 +98,10 @@ fn a_sweep_leaves_rows_summary_report_and_plots_and_threads_change_none() {
     for expected in [
         "# few",
         "A few nodes.",
-        "--set alpha=1,3 --seeds 2",
+        "--set alpha=1,3 --set lookups=4 --seeds 2",
         "## alpha = 1",
+        "| alpha | 1, 3 |",
+        "| lookups | 4 |",
         "![",
         "| nodes | 20 |",
     ] {
@@ -158,8 +162,9 @@ fn what_is_wrong_is_said_with_its_place_and_nothing_is_run() {
         (vec!["run", &broken], "broken.toml, line 1: not TOML"),
         (
             vec!["run", "sybil-random", "--set", "hostile_share=100 %"],
-            "hostile_share is 1000, but of 1000 nodes at most 998 can be",
+            "hostile_share is 1000, but of 1000 nodes at most 979 can be",
         ),
+        (vec!["run", "steady", "--set", "pace=60 s,1 min"], "1 min is there twice"),
         (
             vec!["run", "steady", "--set", "alhpa=3"],
             "--set alhpa=3: no key is called alhpa; did you mean alpha?",
@@ -183,37 +188,37 @@ fn what_is_wrong_is_said_with_its_place_and_nothing_is_run() {
     }
 }
 
-/// Ctrl-C ends what runs and writes what has ended.
+/// Ends a program as Ctrl-C does as soon as it has said something; what else it says.
 #[cfg(unix)]
-#[test]
-fn ctrl_c_writes_what_is_there() {
+fn stop_when(arguments: &[&str], said: impl Fn(&str) -> bool) -> Vec<String> {
     use std::io::{BufRead, BufReader};
-    let folder = Folder::new("stop");
-    let file = folder.file("few.toml", SMALL);
-    let out = folder.0.join("out");
     let mut child = Command::new(env!("CARGO_BIN_EXE_kadlet-sim"))
-        .args([
-            "run",
-            &file,
-            "--seeds",
-            "1000000",
-            "--threads",
-            "1",
-            "--out",
-            out.to_str().unwrap(),
-        ])
+        .args(arguments)
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    // Its progress says that some have ended.
-    let ended = |line: &str| !line.starts_with("0 of") && line.contains(" of 1000000 runs");
-    assert!(lines.by_ref().any(|line| ended(&line.unwrap())));
+    assert!(lines.by_ref().any(|line| said(&line.unwrap())));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    let said: Vec<_> = lines.map(Result::unwrap).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    rest
+}
+
+/// Ctrl-C ends what runs and writes what has ended.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_writes_what_is_there() {
+    let folder = Folder::new("stop");
+    let file = folder.file("few.toml", SMALL);
+    let out = folder.0.join("out");
+    let to = out.to_str().unwrap();
+    let arguments = ["run", &file, "--seeds", "1000000", "--threads", "1", "--out", to];
+    // Its progress says that some have ended.
+    let ended = |line: &str| !line.starts_with("0 of") && line.contains(" of 1000000 runs");
+    let said = stop_when(&arguments, ended);
     let last = said.last().unwrap();
     assert!(
         last.contains("stopped after") && last.contains("the runs that had ended are in"),
@@ -221,4 +226,37 @@ fn ctrl_c_writes_what_is_there() {
     );
     let rows = fs::read_to_string(out.join("runs.csv")).unwrap();
     assert!(rows.lines().count() > 1);
+}
+
+/// What lies in the folder is not lost for a run that was stopped before it had anything.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_the_first_end_leaves_an_older_report() {
+    let folder = Folder::new("early");
+    let file = folder.file("few.toml", SMALL);
+    let out = folder.0.join("out");
+    let to = out.to_str().unwrap();
+    printed(&["run", &file, "--out", to]);
+    let before = fs::read_to_string(out.join("runs.csv")).unwrap();
+    // A day of a thousand nodes.
+    let arguments = ["run", "republish", "--threads", "1", "--out", to];
+    let said = stop_when(&arguments, |line| line.starts_with("0 of 1 runs"));
+    assert!(said.last().unwrap().contains("nothing was written"), "{said:?}");
+    assert_eq!(fs::read_to_string(out.join("runs.csv")).unwrap(), before);
+}
+
+/// The comparison writes each part when it ends, and says how far the longest are.
+#[cfg(unix)]
+#[test]
+fn a_comparison_can_be_followed_and_stopped() {
+    let folder = Folder::new("compare");
+    let out = folder.0.join("out");
+    let arguments = ["compare", "--sizes", "100,3000", "--out", out.to_str().unwrap()];
+    let said = stop_when(&arguments, |line| line.contains("; about "));
+    let last = said.last().unwrap();
+    assert!(last.contains("stopped: the parts that had ended are in"), "{last}");
+    let said = stop_when(&arguments, |line| line.ends_with("begins: Gnutella with 100 nodes"));
+    assert!(said.last().unwrap().contains("stopped"), "{said:?}");
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("n = 100 machines"), "{report}");
 }

@@ -1,15 +1,18 @@
 //! `kadlet-sim compare`: runs the comparison and writes its report, anew whenever a size is done, so
 //! that whoever stops it early has what there is.
 
+use alloc::sync::Arc;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::Args;
 use kadlet_sim::compare::{Comparison, Progress};
 use kadlet_sim::{AddressPlan, estimate_memory};
 
-use crate::{Failure, folder, memory, say};
+use crate::follow::{self, Followed};
+use crate::{Failure, STOPPED, folder, memory, say};
 
 /// Bytes of records and their bookkeeping at one node, as measured with 3,000 nodes.
 const RECORDS: u64 = 160_000;
@@ -47,13 +50,26 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
         memory::fits(most_memory(&comparison, threads), "smaller --sizes")?;
     }
     folder::prepare(&out)?;
+    // Held while files are written: whoever stops the comparison finds them whole.
+    let writing = Arc::new(Mutex::new(()));
+    exit_on_ctrl_c(&writing, &out)?;
     let start = Instant::now();
+    let followed = Followed::with_shares(comparison.shares());
     let told = |progress: &Progress<'_>| {
         let seconds = start.elapsed().as_secs();
-        match progress {
-            Progress::Begins(what) => note(&format!("{seconds:>6} s  begins: {what}")),
-            Progress::Ended(what, rows) => {
+        match *progress {
+            Progress::Begins { part, what, watch } => {
+                followed.begin(part, watch);
+                note(&format!("{seconds:>6} s  begins: {what}"));
+            }
+            Progress::Ended { part, what, rows } => {
+                followed.end(part);
                 note(&format!("{seconds:>6} s  ended:  {what}"));
+                // An older report is not to be lost for one without a row.
+                if rows.is_empty() {
+                    return;
+                }
+                let _whole = writing.lock();
                 if let Err(Failure { message, .. }) = folder::write(&out, &comparison.report(rows))
                 {
                     note(&message);
@@ -61,11 +77,24 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
             }
         }
     };
-    let rows = comparison
-        .run(threads, &told)
-        .map_err(|why| Failure { code: 1, message: why.to_string() })?;
+    let shown = follow::Progress::start(followed.clone());
+    let done = comparison.run(threads, &told);
+    shown.end();
+    let rows = done.map_err(|why| Failure { code: 1, message: why.to_string() })?;
+    let _whole = writing.lock();
     folder::write(&out, &comparison.report(&rows))?;
     say(&format!("Written to {}.\n", out.join("report.md").display()))
+}
+
+/// Ctrl-C ends the program at once: what had ended by then has been written already.
+fn exit_on_ctrl_c(writing: &Arc<Mutex<()>>, out: &Path) -> Result<(), Failure> {
+    let (writing, out) = (Arc::clone(writing), out.to_owned());
+    ctrlc::set_handler(move || {
+        let _whole = writing.lock();
+        note(&format!("kadlet-sim: stopped: the parts that had ended are in {}", out.display()));
+        std::process::exit(STOPPED.into());
+    })
+    .map_err(|error| Failure { code: 1, message: format!("Ctrl-C cannot be caught: {error}") })
 }
 
 /// A line for the person at the terminal; one who has closed it is not told.
@@ -73,10 +102,14 @@ fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Bytes of the networks that run at once: the largest size is run twice.
+/// Bytes of the networks that run at once: at worst the largest, each size twice.
 fn most_memory(comparison: &Comparison, threads: usize) -> u64 {
-    let nodes = comparison.sizes.iter().copied().max().unwrap_or(0);
-    let network = estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
-        + u64::from(nodes) * RECORDS;
-    network * threads.min(2) as u64
+    let mut sizes = comparison.sizes.clone();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.dedup();
+    let network = |nodes: u32| {
+        estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
+            + u64::from(nodes) * RECORDS
+    };
+    sizes.into_iter().flat_map(|nodes| [network(nodes); 2]).take(threads).sum()
 }

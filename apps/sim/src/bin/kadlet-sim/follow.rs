@@ -1,7 +1,7 @@
 //! Progress of long runs, and Ctrl-C.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -17,23 +17,37 @@ use crate::memory;
 /// What all threads know of the runs.
 #[derive(Default)]
 pub(super) struct Followed {
-    total: usize,
-    ended: AtomicUsize,
+    /// What part of all the work each run is, about.
+    shares: Vec<f64>,
     stopped: AtomicBool,
-    running: Mutex<Vec<(usize, Watch)>>,
-    /// Datagrams of runs that have ended.
-    datagrams: Mutex<u64>,
+    runs: Mutex<Runs>,
+}
+
+#[derive(Default)]
+struct Runs {
+    running: Vec<(usize, Watch)>,
+    ended: usize,
+    /// The datagrams of those that have ended, and what part of the work they were.
+    datagrams: u64,
+    share: f64,
 }
 
 impl Followed {
+    /// So many runs that take equally long.
     pub(super) fn new(total: usize) -> Arc<Self> {
-        Arc::new(Self { total, ..Self::default() })
+        // Far below 2^53 of them.
+        Self::with_shares(vec![1.0 / total.max(1) as f64; total])
+    }
+
+    /// Runs that are about these parts of the work.
+    pub(super) fn with_shares(shares: Vec<f64>) -> Arc<Self> {
+        Arc::new(Self { shares, ..Self::default() })
     }
 
     /// Ends what runs and begins nothing more; whether that was said before.
     pub(super) fn stop(&self) -> bool {
         let before = self.stopped.swap(true, Ordering::SeqCst);
-        self.lock().iter().for_each(|(_, watch)| watch.stop());
+        self.lock().running.iter().for_each(|(_, watch)| watch.stop());
         before
     }
 
@@ -41,30 +55,44 @@ impl Followed {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Watch)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn begin(&self, number: usize, watch: &Watch) {
+        self.lock().running.push((number, watch.clone()));
+    }
+
+    pub(super) fn end(&self, number: usize) {
+        let mut runs = self.lock();
+        if let Some(place) = runs.running.iter().position(|(one, _)| *one == number) {
+            let (_, watch) = runs.running.swap_remove(place);
+            runs.datagrams += watch.datagrams();
+        }
+        runs.ended += 1;
+        runs.share += self.share(number);
+    }
+
+    fn share(&self, number: usize) -> f64 {
+        self.shares.get(number).copied().unwrap_or(0.0)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self, since: Instant) -> String {
-        let (running, now) = {
-            let running = self.lock();
-            (
-                running.iter().map(|(_, watch)| watch.datagrams()).sum::<u64>(),
-                running.iter().map(|(_, watch)| watch.now()).max(),
-            )
-        };
-        let datagrams = running + *self.datagrams.lock().unwrap_or_else(PoisonError::into_inner);
-        let (elapsed, ended) = (since.elapsed().as_secs_f64(), self.ended.load(Ordering::Relaxed));
-        let mut line = format!("{ended} of {} runs", self.total);
-        if let Some(now) = now {
+        let (elapsed, runs) = (since.elapsed().as_secs_f64(), self.lock());
+        let mut line = format!("{} of {} runs", runs.ended, self.shares.len());
+        let watches = || runs.running.iter().map(|(_, watch)| watch);
+        if let Some(now) = watches().map(Watch::now).max() {
             line += &format!("; virtual time {}", clock(now));
         }
+        let datagrams = runs.datagrams + watches().map(Watch::datagrams).sum::<u64>();
         line += &format!("; {:.0} datagrams/s", datagrams as f64 / elapsed.max(0.001));
         if let Some(bytes) = memory::resident() {
             line += &format!("; {}", memory::size(bytes));
         }
-        if ended > 0 {
-            let left = elapsed / ended as f64 * (self.total - ended) as f64;
+        let part = |(number, watch): &(usize, Watch)| Some(self.share(*number) * watch.share()?);
+        let done = runs.share + runs.running.iter().filter_map(part).sum::<f64>();
+        if done > 0.0 {
+            let left = elapsed / done * (1.0 - done).max(0.0);
             line += &format!("; about {} left", clock(Duration::from_secs_f64(left)));
         }
         line
@@ -76,18 +104,13 @@ impl Follow for Followed {
         if self.is_stopped() {
             return false;
         }
-        self.lock().push((number, watch.clone()));
+        self.begin(number, watch);
         // Whoever stopped in between did not see this one.
         !self.is_stopped()
     }
 
     fn ended(&self, number: usize, _: &Run) {
-        let mut running = self.lock();
-        if let Some(place) = running.iter().position(|(one, _)| *one == number) {
-            let (_, watch) = running.swap_remove(place);
-            *self.datagrams.lock().unwrap_or_else(PoisonError::into_inner) += watch.datagrams();
-        }
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.end(number);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kadlet_sim::results::{Plan, to_csv, to_json_lines};
+use kadlet_sim::results::{Executed, Plan, to_csv, to_json_lines};
 use kadlet_sim::{Scenario, estimate_memory};
 
 use crate::follow::{Followed, Progress};
@@ -76,9 +76,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let progress = Progress::start(followed.clone());
     let done = plan.execute(&runs, threads, &*followed);
     progress.end();
-    let rows = done.map_err(|error| Failure { code: 1, message: error.to_string() })?;
+    let Executed { rows, failure } = done;
 
     let written = match (&arguments.out, arguments.json) {
+        // What lies there of an earlier run is not to be lost for nothing.
+        (Some(_), _) if rows.is_empty() => "no run had ended, and nothing was written".to_owned(),
         (Some(dir), json) => {
             let pages = plan.report(&rows, &command(arguments));
             folder::write(dir, &pages)?;
@@ -96,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             say(&to_json_lines(&rows))?;
             "the runs that had ended were printed".to_owned()
         }
-        (None, false) if rows.len() > 1 => {
+        (None, false) if runs.len() > 1 && !rows.is_empty() => {
             say(&to_csv(&rows))?;
             "the runs that had ended were printed".to_owned()
         }
@@ -107,6 +109,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "no run had ended".to_owned()
         }
     };
+    if let Some(failure) = failure {
+        return Err(Failure { code: 1, message: format!("{failure}; {written}") });
+    }
     if followed.is_stopped() {
         let message = format!("stopped after {} of {} runs: {written}", rows.len(), runs.len());
         return Err(Failure { code: STOPPED, message });
