@@ -154,7 +154,7 @@ pub struct Node {
 struct Link {
     families: Families,
     mtu: usize,
-    port: u16,
+    local: SocketAddr,
 }
 
 /// Construction and the world.
@@ -292,7 +292,8 @@ impl Node {
     }
 
     /// A socket is open (or its address has changed): the families it reaches and the longest
-    /// datagram it carries, at least 1232 bytes.
+    /// datagram it carries, at least 1232 bytes. What we provide is announced anew, for holders
+    /// have the address of before.
     pub fn link_up(
         &mut self,
         now: Instant,
@@ -306,7 +307,10 @@ impl Node {
             self.reach.on_public_network();
         }
         let mtu = usize::from(mtu).max(MIN_MTU);
-        self.links.insert(link, Link { families, mtu, port: local.port() });
+        let before = self.links.insert(link, Link { families, mtu, local });
+        if before.is_none_or(|before| before.local != local) {
+            self.announce_anew();
+        }
     }
 
     /// A socket is closed: who was asked over it counts as failed.

@@ -262,7 +262,8 @@ impl Node {
 
     /// Our own port, where announcements have to name one (BEP 5).
     fn own_port(&self, path: Path) -> Option<u16> {
-        let port = self.links.get(&path.link).map(|link| link.port).filter(|port| *port != 0);
+        let port =
+            self.links.get(&path.link).map(|link| link.local.port()).filter(|port| *port != 0);
         port.filter(|_| !self.wire.has_capabilities())
     }
 

@@ -100,6 +100,17 @@ impl Node {
         }
     }
 
+    /// We are reached elsewhere than before. Holders name our old address until they are told the
+    /// new one, which is as soon as somebody answers.
+    pub(super) fn announce_anew(&mut self) {
+        for (id, publication) in self.publications.iter_mut() {
+            if matches!(publication.kind, Kind::Announce(_)) {
+                publication.hastened = None;
+                self.unheard.insert(*id);
+            }
+        }
+    }
+
     /// When the next record is to be renewed, if there is room for that at present.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
         self.renewals.first().map(|(due, _)| *due).filter(|_| self.has_room_for_upkeep())

@@ -127,6 +127,44 @@ fn what_was_published_offline_is_stored_when_the_network_is_back() {
     assert_eq!(net.node(holder).store_stats().providers, 100);
 }
 
+/// Providers are found at the address that their node has now, not at the one it had.
+#[test]
+fn what_is_provided_is_announced_anew_from_another_address() {
+    let mut net = Net::new(43);
+    let holder = net.add("127.0.0.1:1", Config::default());
+    let old = net.add("127.0.0.2:2", Config::default());
+    let key = Id::new([7; 20]);
+    net.run(old, |node, now| node.bootstrap(now, &[Path::direct(holder)]));
+    let link_up = |net: &mut Net, addr: SocketAddr| {
+        let now = net.now;
+        net.node(addr).link_up(now, LinkId(0), addr, Families::V4, 1500);
+    };
+    link_up(&mut net, old);
+    net.run(old, |node, now| node.announce(now, key, Announcement::http(80)));
+    let node = net.nodes.remove(&old).expect("it is there");
+    let new: SocketAddr = "127.0.0.3:3".parse().expect("an address");
+    net.nodes.insert(new, node);
+    link_up(&mut net, new);
+    let start = net.now;
+    // Whatever is answered.
+    net.run(new, |node, now| node.find_node(now, key));
+    let soon = start + Duration::from_secs(5);
+    while net.node(holder).store_stats().providers < 2 && net.now < soon {
+        net.step();
+    }
+    assert_eq!(net.node(holder).store_stats().providers, 2);
+    // The same address again is no news.
+    let operations = net.node(new).stats().operations;
+    link_up(&mut net, new);
+    net.now = net.now + Duration::from_secs(120);
+    net.run(new, |node, now| node.find_node(now, key));
+    let later = net.now + Duration::from_secs(5);
+    while net.now < later {
+        net.step();
+    }
+    assert_eq!(net.node(new).stats().operations - operations, 1);
+}
+
 /// Refused by all there was: stored within minutes of somebody coming who has room, and said.
 #[test]
 fn what_nobody_took_is_published_again_soon() {

@@ -57,18 +57,12 @@ impl Nats {
         for _ in 0..self.setting.lookups {
             let next = net.now() + self.setting.pace;
             let (asker, target) = (seasoned(&mut net), net.random_id());
-            match Begun::new(&mut net, asker, target, &beside).end(&mut net) {
-                Ok((sample, report)) => {
-                    for (_, event) in report.events() {
-                        asked += usize::from(matches!(event, Event::Asked { .. }));
-                        silent += usize::from(matches!(event, Event::Failed { .. }));
-                    }
-                    samples.push((net.nat(asker), sample));
-                }
-                // Whoever leaves in the midst of its lookup is not served badly.
-                Err(_) if net.has_left(asker) => {}
-                Err(error) => return Err(error),
+            let (sample, report) = Begun::new(&mut net, asker, target, &beside).end(&mut net)?;
+            for (_, event) in report.events() {
+                asked += usize::from(matches!(event, Event::Asked { .. }));
+                silent += usize::from(matches!(event, Event::Failed { .. }));
             }
+            samples.push((net.nat(asker), sample));
             net.run_for(next.since(net.now()));
         }
         figures.share("silent", silent, asked);

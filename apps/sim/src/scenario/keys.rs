@@ -82,7 +82,7 @@ pub struct Key {
 
 const ALL: &[Kind] = &[];
 /// Where somebody who is being looked at may leave.
-const LASTING: &[Kind] = &[Kind::Lookups, Kind::HalfDead, Kind::Nat, Kind::Republish];
+const LASTING: &[Kind] = &[Kind::Lookups, Kind::HalfDead, Kind::Republish];
 /// Where the world is the one of [`crate::experiment::setting::Setting`].
 const FRIENDLY: &[Kind] = &[
     Kind::Lookups,
