@@ -246,6 +246,8 @@ export async function open({
     for (const warning of early) opened.warnings.push(warning);
     try {
       await join(opened, bootstrap, { signal, timeout });
+      // What came before there was a listener has closed nothing, and not every wait ends by it.
+      signal?.throwIfAborted();
     } catch (error) {
       await opened.close();
       throw signal?.aborted ? reasonOf(signal) : error;

@@ -185,7 +185,8 @@ export class Driver {
     if (signal?.aborted) throw reasonOf(signal);
     const now = this.now();
     const operation = new Operation(this, start(now), steps);
-    if (timeout !== undefined) this.core.setDeadline(now, operation.number, timeout);
+    // Too late to refuse one that is no time: the core has begun.
+    if (timeout !== undefined) this.core.setDeadline(now, operation.number, timeout > 0 ? timeout : 0);
     this.#operations.set(operation.number, operation);
     if (steps) this.#steps += 1;
     if (signal) {

@@ -43,7 +43,7 @@ export interface FetchOptions {
   /** Milliseconds. */
   readonly timeout?: number | undefined;
   readonly progress?: ((progress: FetchProgress) => void) | undefined;
-  /** Takes each verified piece, in any order, in place of the blob. */
+  /** Takes each verified piece, in any order, in place of the blob; at its own speed. */
   readonly write?: ((start: number, bytes: Uint8Array) => void | Promise<void>) | undefined;
   readonly config?: Partly<FetchConfig> | undefined;
 }
@@ -64,8 +64,10 @@ async function bytesOf(file: Shareable, start: number, end: number): Promise<Uin
 export class Shelves implements Shelf {
   #files = new Map<string, { file: Shareable; hashes: HashList }>();
 
-  add(file: Shareable, hashes: HashList): void {
-    this.#files.set(hex(hashes.id()), { file, hashes });
+  /** False if it was served before. */
+  add(file: Shareable, hashes: HashList): boolean {
+    const { size } = this.#files;
+    return this.#files.set(hex(hashes.id()), { file, hashes }).size > size;
   }
 
   remove(id: Uint8Array): void {
@@ -118,6 +120,8 @@ export class Fetching {
   readonly #pieces: Blob[] = [];
   #held: { index: number; start: number; bytes: Uint8Array }[] = [];
   #writing: Promise<void> = Promise.resolve();
+  /** Requests whose answers are here, and wait for what is being written. */
+  readonly #whole = new Set<number>();
   #list: HashList | undefined;
   #done = 0;
   #providers: Record<Address, number> = {};
@@ -235,7 +239,10 @@ export class Fetching {
         ? undefined
         : this.driver.clock.at(deadline, () => {
             this.#unset = undefined;
-            machine.handleTimeout(this.driver.now());
+            const now = this.driver.now();
+            // Who waits for our writer is not silent.
+            for (const id of this.#whole) machine.progressed(now, id, 0);
+            machine.handleTimeout(now);
             this.#pump();
           });
   }
@@ -261,6 +268,11 @@ export class Fetching {
     const busy = this.driver.clock.busy();
     try {
       const bytes = await this.#get(id, provider, want, abort.signal);
+      // No more is asked for than is written, or the whole file would wait in memory.
+      busy();
+      this.#whole.add(id);
+      await this.#writing;
+      this.#whole.delete(id);
       if (this.#over) return;
       const now = this.driver.now();
       if (want.type === "hash_list") machine.listReceived(now, id, bytes);
@@ -271,6 +283,8 @@ export class Fetching {
       if (this.#over) return;
       machine.requestFailed(this.driver.now(), id, error instanceof RequestError ? error.failure : "disconnected");
     } finally {
+      // What is left of an answer that was refused would fill the memory, for nobody reads it.
+      abort.abort();
       this.#requests.delete(id);
       busy();
     }

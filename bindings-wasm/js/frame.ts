@@ -3,6 +3,8 @@ import type { Address } from "../pkg/kadlet.js";
 
 /** The two longest runs of text: an IPv6 address has eight groups of 16 bits. */
 const GROUPS = 8;
+/** Of a frame, bytes: the longest datagram of any relay behind an IPv6 address. */
+const LONGEST = 65_554;
 
 function ipv6Of(text: string): number[] | undefined {
   const halves = text.split("::");
@@ -42,7 +44,7 @@ export function headerOf(address: Address): Uint8Array | undefined {
 /** Who sent a datagram, and the datagram; undefined if the frame is none. */
 export function read(frame: Uint8Array): { from: Address; datagram: Uint8Array } | undefined {
   const length = frame[0] === 4 ? 4 : frame[0] === 6 ? 16 : undefined;
-  if (length === undefined || frame.length <= length + 3) return undefined;
+  if (length === undefined || frame.length <= length + 3 || frame.length > LONGEST) return undefined;
   const ip = frame.subarray(1, 1 + length);
   const port = ((frame[1 + length] ?? 0) << 8) | (frame[2 + length] ?? 0);
   if (port === 0) return undefined;

@@ -427,7 +427,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   /**
    * Shares a file: hashes it, serves it until `withdraw` or the node's end, and tells others of it.
    * With `listed` it is found by the words of its name: from now on name and address are public.
-   * That nobody could be told yet is no error: it is tried again.
+   * That nobody could be told yet is no error: it is tried again. Whatever is one leaves nothing shared.
    */
   async share(file: Shareable, { name, listed = true, signal, timeout }: ShareOptions = {}): Promise<Share> {
     const called = name ?? (file instanceof File ? file.name : undefined);
@@ -436,20 +436,30 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const hashes = await hashesOf(this.#core, file);
     if (signal?.aborted) throw reasonOf(signal);
     if (this.closed) throw new ClosedError("the node is closed");
-    this.#shelves.add(file, hashes);
-    const { port, transports } = await (this.#serving ??= transport.serve(this.#shelves));
     const id = hashes.id();
-    const key = this.#core.contentKeyOf(id);
-    const entry = { name: called ?? "", size: hashes.size(), content: id };
-    const options = { signal, timeout };
-    const told = await this.#begin((now) => core.announce(now, key, port, transports, true), options).finish();
-    const operations = [told.done.operation];
-    if (listed && called !== undefined && /[\p{L}\p{N}]/u.test(called)) {
-      const { done } = await this.#begin((now) => core.publish(now, entry, true), options).finish();
-      operations.push(done.operation);
+    const size = hashes.size();
+    const operations: number[] = [];
+    const tell = async (call: (now: number) => number): Promise<number> => {
+      const operation = this.#begin(call, { signal, timeout });
+      operations.push(operation.number);
+      return (await operation.finish()).done.totals.stored;
+    };
+    const fresh = this.#shelves.add(file, hashes);
+    try {
+      const { port, transports } = await (this.#serving ??= transport.serve(this.#shelves));
+      const key = this.#core.contentKeyOf(id);
+      const stored = await tell((now) => core.announce(now, key, port, transports, true));
+      if (listed && called !== undefined && /[\p{L}\p{N}]/u.test(called)) {
+        await tell((now) => core.publish(now, { name: called, size, content: id }, true));
+      }
+      const link = this.#core.formatLink({ id, name: called, size, contacts: this.addrs });
+      return { id, link, size, stored, operations };
+    } catch (error) {
+      // Nobody has a `Share` by which it could be withdrawn.
+      if (fresh) this.#shelves.remove(id);
+      for (const operation of operations) this.#driver.cancel(operation);
+      throw error;
     }
-    const link = this.#core.formatLink({ id, name: called, size: entry.size, contacts: this.addrs });
-    return { id, link, size: entry.size, stored: told.done.totals.stored, operations };
   }
 
   /**

@@ -49,7 +49,9 @@ export function parse(bytes: Uint8Array): Message | undefined {
     }
     case HEAD: {
       const status = rest.length === 2 ? view.getUint16(5) : 0;
-      return status < 200 || status > 599 ? undefined : { kind: HEAD, number, status };
+      // No `Response` with a body takes the last three.
+      const wrong = status < 200 || status > 599 || [204, 205, 304].includes(status);
+      return wrong ? undefined : { kind: HEAD, number, status };
     }
     case DATA:
       return { kind: DATA, number, data: rest };
@@ -125,8 +127,9 @@ export class Pieces {
         },
         data: (bytes) => (body ? body.enqueue(bytes) : this.broken()),
         end: () => {
+          if (!body) return this.broken();
           over();
-          body?.close();
+          body.close();
         },
         fail: (why) => {
           over();

@@ -133,6 +133,7 @@ export class RelayTransport implements Transport {
   }
 
   async open(host: TransportHost, signal: AbortSignal): Promise<Link> {
+    if (signal.aborted) throw reasonOf(signal);
     this.#host = host;
     this.#session = host.recall?.(this.#place());
     const hello = await this.#connect(signal);

@@ -63,9 +63,9 @@ class Database implements StateStore {
   save(state: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const transaction = this.database.transaction(STATES, "readwrite");
-      const failed = (): void => reject(transaction.error ?? new Error("the browser's database is full"));
       transaction.oncomplete = () => resolve();
-      transaction.onerror = transaction.onabort = failed;
+      // Every failure ends so, and the reason is not known before.
+      transaction.onabort = () => reject(transaction.error ?? new Error("the browser's database is full"));
       transaction.objectStore(STATES).put(state, this.name);
     });
   }

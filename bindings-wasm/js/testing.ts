@@ -171,8 +171,13 @@ export class Network implements AsyncDisposable {
   async sleep(milliseconds: number): Promise<void> {
     if (!(milliseconds >= 0)) throw new RangeError(`a time is a number from 0 on, this is ${milliseconds}`);
     const waited = this.#clock.wait();
-    await new Promise<void>((resolve) => this.#clock.at(this.#now + milliseconds, resolve));
-    waited();
+    await new Promise<void>((resolve) => {
+      this.#clock.at(this.#now + milliseconds, () => {
+        // Here, or time would go on before whoever slept could act, where somebody else waits too.
+        waited();
+        resolve();
+      });
+    });
   }
 
   /** One more node, which joins by one of those that are open. */

@@ -14,6 +14,8 @@ const MTU = 1500;
 const ADDRESSES_A_NAME = 8;
 /** Requests that are answered at once. */
 const CONNECTIONS = 256;
+/** A client that reads nothing for so long, milliseconds, loses its place. */
+const IDLE = 30_000;
 /** Bytes sent at once. */
 const BLOCK = 1 << 18;
 
@@ -83,7 +85,10 @@ export class UdpTransport implements Transport {
         this.#sockets.set(familyOf(address), socket);
         this.#hosts.push(at);
         addresses.push(address);
-        socket.on("message", (datagram, from) => host.receive(datagram, text(from.address, from.port)));
+        socket.on("message", (datagram, from) => {
+          // The core's addresses have no zone ("fe80::1%eth0"), and without it no answer would arrive.
+          if (!from.address.includes("%")) host.receive(datagram, text(from.address, from.port));
+        });
         // Of a datagram that could not be sent: told by `send`'s callback.
         socket.on("error", () => {});
       }
@@ -116,6 +121,7 @@ export class UdpTransport implements Transport {
     for (const host of this.#hosts) {
       const server = createServer(answer);
       server.maxConnections = CONNECTIONS;
+      server.setTimeout(IDLE);
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
         server.listen({ port, host, ipv6Only: true }, resolve);

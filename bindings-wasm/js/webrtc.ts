@@ -180,9 +180,10 @@ export class WebRtcTransport extends EventTarget implements Transport {
     return this.options.iceServers ?? (stun === undefined ? [] : [{ urls: `stun:${stun}` }]);
   }
 
-  #full(): boolean {
+  /** Whether there is no place for an attempt; one that may take a channel's place needs no other. */
+  #full(before?: Peer): boolean {
     const dialling = [...this.#peers.values()].filter(({ open }) => !open).length;
-    return this.#peers.size >= (this.options.maxChannels ?? MAX_CHANNELS) || dialling >= DIALS;
+    return (!before && this.#peers.size >= (this.options.maxChannels ?? MAX_CHANNELS)) || dialling >= DIALS;
   }
 
   #peer(id: Id, address: Address, session: string, offered: boolean): Peer {
@@ -231,7 +232,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     if (node === undefined || this.#closed) return;
     const now = performance.now();
     // Both dialled: the offer of the lower id stands. A peer that has lost its channel makes a new
-    // offer, and that of an open channel takes its place at most once in a while.
+    // offer; that anybody can make in its name, so an open channel stays until the new one is open.
     const ours = there !== undefined && !there.open && there.offered && node.id < id;
     const soon = (this.#lastOffer.get(id) ?? -OFFER_EVERY) + OFFER_EVERY > now;
     if (ours || soon || id === node.id) {
@@ -239,16 +240,18 @@ export class WebRtcTransport extends EventTarget implements Transport {
       return;
     }
     remember(this.#lastOffer, id, now);
-    if (there) {
+    if (there && !there.open) {
       there.replaced = true;
       there.close();
     }
-    if (this.#full()) {
+    const before = this.#peers.get(id);
+    if (this.#full(before)) {
       this.counters.refused += 1;
       return;
     }
     this.counters.accepted += 1;
     const peer = this.#peer(id, address, offer.session, false);
+    peer.before = before;
     await this.#say(peer, () => peer.answer(offer));
   }
 
@@ -275,8 +278,11 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   #began(peer: Peer): void {
     this.counters.opened += 1;
-    this.#byAddress.get(peer.address)?.close();
+    const there = this.#byAddress.get(peer.address);
     this.#byAddress.set(peer.address, peer);
+    // Now, or for a moment there would be no channel at all.
+    for (const old of [there, peer.before]) old?.close();
+    peer.before = undefined;
     remember(this.#ids, peer.address, peer.id);
     const held = this.#held;
     this.#held = held.filter(({ to }) => to !== peer.address);
@@ -286,13 +292,16 @@ export class WebRtcTransport extends EventTarget implements Transport {
   }
 
   #ended(peer: Peer, failed: boolean): void {
-    if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
+    if (this.#peers.get(peer.id) === peer) {
+      if (peer.before?.open) this.#peers.set(peer.id, peer.before);
+      else this.#peers.delete(peer.id);
+    }
     if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
-    if (this.#closed) return;
     if (failed && !peer.replaced) {
       this.counters.failed += 1;
       for (const wake of this.#waiting.get(peer.address) ?? []) wake();
     }
+    if (this.#closed) return;
     if (!this.#relayed && !this.channels && this.#away !== undefined) {
       const reason = this.#away;
       this.#away = undefined;
@@ -388,7 +397,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   close(): void {
     this.#closed = true;
-    for (const peer of [...this.#peers.values()]) peer.close();
+    for (const peer of [...this.#peers.values(), ...this.#byAddress.values()]) peer.close();
     this.#held.length = 0;
     this.relay.close();
   }

@@ -1,8 +1,9 @@
 // The network in memory: deterministic, in virtual time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NoProvidersError, QueryTimeout } from "../dist/index.js";
+import { InvalidRecord, NoProvidersError, QueryTimeout } from "../dist/index.js";
 import { network } from "../dist/testing.js";
+import { HashListBuilder, contentKeyOf } from "./kadlet.js";
 
 const HELLO = new TextEncoder().encode("hello");
 const DAY = 86_400_000;
@@ -98,5 +99,79 @@ test("what is shared in an empty file comes as one", async () => {
   const { link } = await net.nodes[0].share(new Blob([]), { name: "nothing" });
   const { blob, size } = await net.nodes[2].fetch(link);
   assert.deepEqual([blob.size, size], [0, 0]);
+  await net.close();
+});
+
+test("an answer that is refused is left, however long it goes on", async () => {
+  const net = await network(3, { seed: 6 });
+  const [a, b] = net.nodes;
+  const { link } = await a.share(HELLO, { listed: false });
+  const signals = [];
+  net.at(b.addr).request = async (_, signal) => {
+    signals.push(signal);
+    return new Response(new ReadableStream(), { status: 500 });
+  };
+  await assert.rejects(b.fetch(link), NoProvidersError);
+  assert.ok(signals.length > 0 && signals.every(({ aborted }) => aborted));
+  await net.close();
+});
+
+test("a share that fails leaves nothing behind, and takes nothing from one before it", async () => {
+  const net = await network(4, { seed: 7 });
+  const [a, b] = net.nodes;
+  const builder = new HashListBuilder();
+  builder.update(HELLO);
+  const key = contentKeyOf(builder.finish().id());
+  /** Who is said to have it, once all that nobody renews has run out. */
+  const providers = async () => {
+    await assert.rejects(a.share(HELLO, { name: "line\nbreak" }), InvalidRecord);
+    await net.sleep(2 * DAY);
+    const addresses = [];
+    for await (const { address } of b.providers(key)) addresses.push(address);
+    return addresses;
+  };
+  assert.deepEqual(await providers(), []);
+  const { link } = await a.share(HELLO, { listed: false });
+  assert.deepEqual(await providers(), [a.addr]);
+  assert.equal(await (await b.fetch(link)).blob.text(), "hello");
+  await net.close();
+});
+
+test("a time that was up before the beginning is a timeout, and nothing goes on", async () => {
+  const net = await network(3, { seed: 8 });
+  const [a] = net.nodes;
+  for (const timeout of [-1, NaN]) await assert.rejects(a.findNode("0".repeat(40), { timeout }), QueryTimeout);
+  assert.equal(a.health().operations, 0);
+  await net.close();
+});
+
+test("a slow writer slows down what is asked, and no provider is blamed for it", async () => {
+  const net = await network(3, { seed: 9 });
+  const [a, b] = net.nodes;
+  const pieces = 24;
+  const { link } = await a.share(new Uint8Array(pieces << 20), { listed: false });
+  const transport = net.at(b.addr);
+  const request = transport.request.bind(transport);
+  let asked = 0;
+  let waiting = 0;
+  let most = 0;
+  transport.request = (wanted, signal) => {
+    if (wanted.range) {
+      asked += 1;
+      waiting += 1;
+      most = Math.max(most, waiting);
+    }
+    return request(wanted, signal);
+  };
+  const { rejected, providers } = await b.fetch(link, {
+    // Longer than a provider may be silent.
+    write: async () => {
+      await net.sleep(10_000);
+      waiting -= 1;
+    },
+  });
+  assert.deepEqual([rejected, providers, asked], [{}, { [a.addr]: pieces }, pieces]);
+  // Four requests in flight, and before them those four that are being written.
+  assert.ok(most <= 8, `${most} pieces waited`);
   await net.close();
 });

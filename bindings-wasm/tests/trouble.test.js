@@ -179,6 +179,42 @@ test("a private window without any storage is a warning", async (t) => {
   assert.deepEqual(node.warnings, [{ kind: "storage", message: "the state is not kept: denied" }]);
 });
 
+test("what a database says when it fails is what is told", async (t) => {
+  withGlobal(t, "navigator", {});
+  const transaction = { error: null };
+  const put = () => queueMicrotask(() => {
+    transaction.onerror?.();
+    transaction.error = new DOMException("the disk is broken", "UnknownError");
+    transaction.onabort();
+  });
+  const database = { transaction: () => Object.assign(transaction, { objectStore: () => ({ put }) }) };
+  withGlobal(t, "indexedDB", {
+    open() {
+      const request = { result: database };
+      queueMicrotask(() => request.onsuccess());
+      return request;
+    },
+  });
+  const store = await browserStore("mine");
+  await assert.rejects(store.save(Uint8Array.of(1)), /the disk is broken/);
+});
+
+test("who leaves while the state is read gets no node", async () => {
+  Fake.all = [];
+  const closed = [];
+  const leaving = async (transport) => {
+    const abort = new AbortController();
+    const state = { load: async () => void abort.abort(), save: async () => {}, close: () => closed.push("state") };
+    await assert.rejects(createNode({ transport, state, signal: abort.signal }), { name: "AbortError" });
+  };
+  await leaving(new RelayTransport("ws://relay.example", { WebSocket: Fake }));
+  assert.deepEqual([Fake.all, closed], [[], ["state"]]);
+  // One that asks for no signal.
+  const link = { addresses: ["127.0.0.1:4000"], mtu: 1232 };
+  await leaving({ open: async () => link, send() {}, close: () => void closed.push("transport") });
+  assert.deepEqual(closed, ["state", "transport", "state"]);
+});
+
 test("addresses of both families are read and written as the core writes them", () => {
   for (const address of ["1.2.3.4:5", "[::1]:65535", "[2001:db8::1:0:0:1]:80", "[::]:1", "[1:2:3:4:5:6:7:8]:9", "[fd00::]:1", "[1:0:2:3:4:5:6:7]:1"]) {
     const header = headerOf(address);
@@ -186,6 +222,10 @@ test("addresses of both families are read and written as the core writes them", 
   }
   for (const wrong of ["", "a:1", "1.2.3:4", "1.2.3.256:1", "1.2.3.4:0", "[::1::]:1", "[1:2]:3", "[g::]:1", "1.2.3.4:65536"]) {
     assert.equal(headerOf(wrong), undefined, wrong);
+  }
+  const header = headerOf("[::1]:1");
+  for (const [length, valid] of [[65_535, true], [65_536, false]]) {
+    assert.equal(read(Uint8Array.of(...header, ...new Uint8Array(length))) !== undefined, valid);
   }
 });
 

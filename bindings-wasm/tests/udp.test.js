@@ -1,7 +1,9 @@
 // Nodes on UDP, with the program's.
 import assert from "node:assert/strict";
+import { Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { Server, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -113,4 +115,32 @@ test("IPv6 is used where the machine has it, and its lack is no error", async (t
   const node = await opened(t, { transport });
   assert.match(node.addr, /^127\.0\.0\.1:/);
   await assert.rejects(opened(t, { bind: ["127.0.0.1:0", "[2001:db8::1]:0"] }), /EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL/);
+});
+
+test("a datagram from an address with a zone is dropped", async (t) => {
+  const { mock } = t.mock.method(Socket.prototype, "bind");
+  const transport = new UdpTransport(["127.0.0.1:0"]);
+  const came = [];
+  await transport.open({ receive: (_, from) => came.push(from) }, new AbortController().signal);
+  t.after(() => transport.close());
+  const socket = mock.calls[0].this;
+  for (const address of ["fe80::1%eth0", "2001:db8::1"]) socket.emit("message", Buffer.from(HELLO), { address, port: 7611 });
+  assert.deepEqual(came, ["[2001:db8::1]:7611"]);
+});
+
+test("a client that does not read loses its place", async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  const { link } = await node.share(new Uint8Array(1 << 26), { listed: false });
+  const server = mock.calls[0].this;
+  assert.ok(server.timeout > 0);
+  server.timeout = 50;
+  const path = `/blake3/${/[0-9a-f]{64}/.exec(link)[0]}`;
+  const served = once(server, "request");
+  const asked = request({ host: "127.0.0.1", port: server.address().port, path }).end();
+  t.after(() => asked.destroy());
+  asked.on("response", () => {}).on("error", () => {});
+  const [{ socket }] = await served;
+  await once(socket, "close");
+  assert.ok(socket.bytesWritten < 1 << 26);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { parse } from "../dist/pieces.js";
+import { Pieces, parse } from "../dist/pieces.js";
 import { decode, encode, permitted } from "../dist/sdp.js";
 import { DATA_CHANNEL, WebRtcTransport } from "../dist/webrtc.js";
 
@@ -110,7 +110,11 @@ class Connection {
     this.signalingState = type === "offer" ? "have-remote-offer" : "stable";
   }
 
-  close() {}
+  closed = 0;
+
+  close() {
+    this.closed += 1;
+  }
 }
 
 const idOf = (peer) => peer.toString(16).padStart(2, "0").repeat(20);
@@ -118,7 +122,7 @@ const addressOf = (peer) => `127.0.0.${peer}:4000`;
 const text = new TextDecoder();
 
 /** A transport whose node and relay note what is sent; what is signalled waits for the test's word. */
-async function scene(t, own) {
+async function scene(t, own, options) {
   const time = standingTime(t);
   globalThis.RTCPeerConnection = Connection;
   Connection.all = [];
@@ -137,7 +141,7 @@ async function scene(t, own) {
     buckets: () => [{ contacts }],
     signal: (to, payload) => new Promise((resolve, reject) => said.push({ to, lines: text.decode(payload), reject })),
   });
-  const transport = new WebRtcTransport(relay);
+  const transport = new WebRtcTransport(relay, options);
   const host = { receive() {}, failed: (to) => failed.push(to), down() {}, up() {} };
   await transport.open(host, new AbortController().signal);
   transport.attach(node);
@@ -145,10 +149,10 @@ async function scene(t, own) {
     transport.close();
     delete globalThis.RTCPeerConnection;
   });
-  const signal = (peer, type, session) => {
+  const signal = (peer, type, session, remote = addressOf(peer)) => {
     const setup = type === "offer" ? "actpass" : "active";
     const lines = `kadlet-rtc.1 ${type} ${session}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup ${setup}\nhost 127.0.0.1 5000 1`;
-    const detail = { from: { id: idOf(peer), path: { remote: addressOf(peer) } }, payload: new TextEncoder().encode(lines) };
+    const detail = { from: { id: idOf(peer), path: { remote } }, payload: new TextEncoder().encode(lines) };
     node.dispatchEvent(new CustomEvent("signal", { detail }));
   };
   /** The session of what we said last to a peer. */
@@ -241,4 +245,64 @@ test("datagrams take the channel while there is one, and the relay when it break
   channel.onclose();
   send();
   assert.deepEqual([relayed.length, channel.sent.length, transport.counters.failed], [2, 1, 0]);
+});
+
+test("a head whose status has no body is none, and an end before the head breaks the rules", async () => {
+  for (const status of [204, 205, 304]) assert.equal(parse(Uint8Array.of(2, 0, 0, 0, 7, status >> 8, status & 255)), undefined);
+  const channel = Object.assign(new EventTarget(), { readyState: "open", send() {} });
+  let broken = 0;
+  const pieces = new Pieces(channel, () => undefined, () => {
+    broken += 1;
+    pieces.close();
+  });
+  const asked = pieces.request({ path: "/" }, new AbortController().signal);
+  channel.dispatchEvent(new MessageEvent("message", { data: Uint8Array.of(4, 0, 0, 0, 1).buffer }));
+  await assert.rejects(asked, /the channel is closed/);
+  assert.equal(broken, 1);
+});
+
+test("who waits for a channel hears of the transport's end", async (t) => {
+  const { transport, dial } = await scene(t, 5);
+  dial(9);
+  await settled();
+  const connected = transport.connect(addressOf(9));
+  await settled();
+  transport.close();
+  assert.equal(await connected, false);
+});
+
+test("an open channel stays until another one of the peer's is open", async (t) => {
+  const { time, transport, signal, last, table, open, relayed } = await scene(t, 5, { maxChannels: 1 });
+  const { counters } = transport;
+  const send = (peer = 9) => transport.send(new Uint8Array(3), addressOf(peer));
+  const offered = async (at, n, from) => {
+    await time.until(at);
+    signal(9, "offer", String(n).repeat(16), from);
+    await settled();
+  };
+  await offered(0, 1);
+  const first = open();
+  // One that comes to nothing, one that another one replaces, and that one.
+  await offered(2000, 2);
+  send();
+  assert.equal(first.sent.length, 1);
+  last(9, "answer").reject(new Error("nobody knows the way"));
+  await settled();
+  table([9]);
+  await offered(4000, 3);
+  await offered(6000, 4);
+  send();
+  assert.equal(first.sent.length, 2);
+  assert.deepEqual([counters.accepted, counters.failed, counters.offered, transport.channels], [4, 1, 0, 1]);
+  const second = open();
+  send();
+  assert.deepEqual([first.sent.length, second.sent.length, relayed.length, transport.channels], [2, 1, 0, 1]);
+  // The relay lent it another address: that is its name now.
+  await offered(8000, 5, addressOf(10));
+  const third = open();
+  send(10);
+  assert.deepEqual([second.sent.length, third.sent.length, relayed.length, transport.channels], [1, 1, 0, 1]);
+  await offered(10_000, 6);
+  transport.close();
+  assert.deepEqual(Connection.all.map(({ closed }) => closed), [1, 1, 1, 1, 1, 1]);
 });

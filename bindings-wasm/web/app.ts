@@ -79,6 +79,8 @@ async function join(): Promise<void> {
   for (const { message } of node.warnings) note(message);
   // Others need not wait for the end of what we were.
   addEventListener("pagehide", () => void node?.close());
+  // A page that "Back" brings from the browser's cache has no node any more: a new one joins.
+  addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   refresh();
 }
 

@@ -141,6 +141,22 @@ test("a reload keeps the id and the address, a goodbye gives the address up", as
   await page.context().close();
 });
 
+test("a page that the browser kept joins anew", async () => {
+  const page = await chromium.page();
+  await joined(page, net);
+  const id = await page.textContent("#own-id");
+  // As after "Back": a browser that is remote-controlled keeps no pages.
+  const loaded = page.waitForEvent("load");
+  await page.evaluate(() => {
+    dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+    dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+  });
+  await loaded;
+  await page.waitForFunction(() => document.documentElement.dataset.joined !== undefined);
+  assert.equal(await page.textContent("#own-id"), id);
+  await page.context().close();
+});
+
 test("what is wrong with a relay is said", async () => {
   const page = await chromium.page();
   const problem = async (relay) => {
