@@ -5,7 +5,8 @@
 #[non_exhaustive]
 pub struct LookupConfig {
     /// k: how many contacts a lookup looks for, per address family and path. 20 as in the paper:
-    /// that all twenty leave within an hour is improbable. At least 1.
+    /// that all twenty leave within an hour is improbable. At least 1. An answer names at most 20 of
+    /// a family, so that of more a lookup may miss some.
     pub k: usize,
     /// α: questions in flight per path, as long as answers bring closer contacts. 4: a tenth faster
     /// under churn than the paper's 3, for a tenth more questions; silent contacts give their slot
