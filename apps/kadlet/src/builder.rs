@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use kadlet_core::record::Form;
-use kadlet_core::{Config, Family, Id, Network, Node, Role};
+use kadlet_core::{BadRecord, Config, Family, Id, Network, Node, Role};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::data::{Data, Journal, Kept};
@@ -160,13 +160,17 @@ impl Builder {
         };
         let links = Link::open_all(&self.listen)?;
         let epoch = tokio::time::Instant::now();
-        let Restored { node, shares, damage } = self.restore(kept, epoch)?;
+        let Restored { node, shares, refused, damage } = self.restore(kept, epoch)?;
         let journal = match data {
             Some(mut data) => {
                 data.keep_id(node.id())?;
                 let path = self.data.clone().unwrap_or_default();
                 let started = Journal::start(data, &shares);
-                Some(started.map_err(|error| DataError::Io { path, error })?)
+                let mut journal = started.map_err(|error| DataError::Io { path, error })?;
+                for key in refused {
+                    journal.record_removed(&key);
+                }
+                Some(journal)
             }
             None => None,
         };
@@ -241,15 +245,22 @@ impl Builder {
             }
             None => fresh(wanted)?,
         };
-        let unread = kept
-            .records
-            .iter()
-            .filter(|(_, bytes, age)| node.restore_record(now, bytes, *age).is_err())
-            .count();
-        if unread > 0 {
-            damage.push(format!("{unread} of {} records could not be read", kept.records.len()));
+        let count = kept.records.len();
+        let mut refused = Vec::new();
+        let mut unread = 0;
+        for (key, bytes, age) in kept.records {
+            match node.restore_record(now, &bytes, age) {
+                Ok(()) => {}
+                // Too old by now, or no room: nothing is wrong with it, and nobody wants it back.
+                Err(BadRecord::Refused(_)) => refused.push(key),
+                // Damaged, or a later version's, which can still read it: left alone.
+                Err(_) => unread += 1,
+            }
         }
-        Ok(Restored { node, shares: kept.shares, damage })
+        if unread > 0 {
+            damage.push(format!("{unread} of {count} records could not be read"));
+        }
+        Ok(Restored { node, shares: kept.shares, refused, damage })
     }
 
     /// Without the local network a node is merely harder to find: no reason not to start.
@@ -272,6 +283,8 @@ impl Builder {
 struct Restored {
     node: Node,
     shares: Vec<(String, Vec<u8>)>,
+    /// Keys of records that the node did not take back: their rows go.
+    refused: Vec<Vec<u8>>,
     damage: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod lan;
 mod operation;
+mod patient;
 pub mod relay;
 mod resolve;
 mod sockets;

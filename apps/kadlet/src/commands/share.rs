@@ -148,9 +148,8 @@ async fn serve(
     loop {
         tokio::select! {
             changed = withdrawn.recv() => match changed {
-                Ok(id) => sharer.changed(id).await,
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
+                Some(id) => sharer.changed(id).await,
+                None => return Ok(()),
             },
             notice = notices.recv() => match notice {
                 Ok(Event::Renewed { operation, stored, .. }) => sharer.renewed(operation, stored),

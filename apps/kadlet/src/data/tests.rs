@@ -112,3 +112,40 @@ fn a_folder_that_cannot_be_made_is_named() {
     let error = Data::open(&file.join("below")).expect_err("no folder below a file");
     assert!(error.to_string().contains("a file"), "{error}");
 }
+
+/// As a node exports it (core/tests/golden, `restored`).
+const RECORD: &str = "01ab337c434a3d941a72f45c36f6817f64f789d2e300000000000000000000ffff16020101a01f\
+                      0000046b657074a84980e9adeaec30";
+
+#[tokio::test]
+async fn a_record_that_expired_while_nobody_was_there_goes_without_a_word() {
+    let dir = folder();
+    let digits = RECORD.as_bytes().chunks(2).map(|two| core::str::from_utf8(two).expect("digits"));
+    let record: Vec<u8> =
+        digits.map(|two| u8::from_str_radix(two, 16).expect("hexadecimal")).collect();
+    {
+        let (data, _) = Data::open(dir.path()).expect("a new folder");
+        // Of the first second of 1970.
+        let old = [&[0; 8], record.as_slice()].concat();
+        let transaction = data.db.as_ref().expect("open").begin_write().expect("a transaction");
+        transaction
+            .open_table(RECORDS)
+            .expect("a table")
+            .insert(b"old".as_slice(), old.as_slice())
+            .expect("room");
+        transaction.commit().expect("a commit");
+        keep(&data, b"damaged", b"no record");
+        keep(&data, b"young", &record);
+    }
+    let here = (core::net::Ipv4Addr::LOCALHOST, 0).into();
+    for _ in 0..2 {
+        let builder = crate::Dht::builder().listen(here).data(dir.path());
+        let dht = builder.start().await.expect("it starts");
+        let [damage] = dht.damage() else { panic!("{:?}", dht.damage()) };
+        assert!(damage.starts_with("1 of "), "{damage}");
+        dht.shutdown().await;
+        let (_data, kept) = Data::open(dir.path()).expect("the same folder");
+        let keys: Vec<_> = kept.records.iter().map(|(key, ..)| key.as_slice()).collect();
+        assert_eq!(keys, [b"damaged".as_slice(), b"young"]);
+    }
+}

@@ -42,7 +42,7 @@ impl Partial {
     /// and right. None if there is nothing usable; it is overwritten then.
     ///
     /// # Errors
-    /// Another process fetches into the same file.
+    /// Another process fetches into the same file, or the disk refuses.
     pub(super) fn resume(
         &mut self,
         id: ContentId,
@@ -53,6 +53,11 @@ impl Partial {
             return Ok(None);
         };
         lock(&file)?;
+        if has_another_name(&file)? {
+            return Ok(None);
+        }
+        // The list is written before the bytes of an earlier, longer content are cut off.
+        file.set_len(list.size())?;
         let note = fs::read(&self.note).ok().and_then(|bytes| Resume::decode(&bytes).ok());
         let noted = note.filter(|note| note.id == id && note.size == list.size());
         let is_noted = |index| noted.as_ref().is_some_and(|note| note.have.contains(index));
@@ -81,16 +86,18 @@ impl Partial {
     /// Another process fetches into the same file or has just done so, or the disk refuses.
     pub(super) fn start(&mut self, list: &HashList) -> io::Result<()> {
         // What is in it goes when the lock is ours, not before.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.data)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&self.data)?;
         lock(&file)?;
         if self.target.symlink_metadata().is_ok() {
             // Whoever had the lock before us was through: what we opened may be the target itself.
             return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if has_another_name(&file)? {
+            fs::remove_file(&self.data)?;
+            file = options.open(&self.data)?;
+            lock(&file)?;
         }
         write_whole(&self.list, &list.encode())?;
         // The note is of what lay here before. It may not be there.
@@ -150,6 +157,20 @@ fn lock(file: &File) -> io::Result<()> {
         // Also on file systems without locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
+}
+
+/// Whether the bytes are somebody's under another name: a process that was killed between giving
+/// the file its name and taking away this one leaves both, and the person may have moved his.
+#[cfg(unix)]
+fn has_another_name(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(file.metadata()?.nlink() > 1)
+}
+
+/// Elsewhere the number of names is not to be had.
+#[cfg(not(unix))]
+fn has_another_name(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn read_list(path: &Path, id: ContentId, max_size: u64) -> Option<HashList> {
@@ -326,6 +347,53 @@ mod tests {
         // Its old bytes and its old note are gone.
         assert_eq!(resumed(&target, &other), Some(vec![]));
         assert_eq!(names(dir.path()), ["file.part", "file.part.list"]);
+    }
+
+    #[test]
+    fn a_longer_content_that_lay_there_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        for index in 0..4 {
+            write(&mut partial, &list, &bytes, index);
+        }
+        drop(partial);
+        // The machine lost its power after the list was written, before the file was cut.
+        let data = OpenOptions::new().write(true).open(dir.path().join("file.part")).unwrap();
+        data.set_len(5 * PIECE_LEN).unwrap();
+        drop(data);
+        let mut partial = Partial::of(&target);
+        let (_, have) = partial.resume(list.id(), MAX).unwrap().unwrap();
+        assert_eq!(have.iter().count(), 4);
+        partial.finish().unwrap();
+        assert!(fs::read(&target).unwrap() == bytes);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_got_its_name_is_not_touched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        for index in 0..4 {
+            write(&mut partial, &list, &bytes, index);
+        }
+        drop(partial);
+        // The process was killed before it took away `.part`, and the person has moved the file.
+        let moved = dir.path().join("moved");
+        fs::hard_link(dir.path().join("file.part"), &moved).unwrap();
+        assert_eq!(resumed(&target, &list), None);
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        write(&mut partial, &list, &vec![0xff; bytes.len()], 0);
+        assert!(fs::read(&moved).unwrap() == bytes);
+        // The new one is as locked as the old one was.
+        let other = Partial::of(&target).start(&list).unwrap_err().to_string();
+        assert!(other.contains("another process"), "{other}");
     }
 
     #[test]

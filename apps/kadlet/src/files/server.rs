@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use super::shares::{Content, Shelf};
 use crate::error::out_of_descriptors;
+use crate::patient::Patient;
 
 /// Connections at once; further ones wait in the system's queue. Each may hold a piece in memory.
 const CONNECTIONS: usize = 256;
@@ -38,10 +39,13 @@ const OPENINGS: u32 = 9;
 /// Whoever has sent no whole request head for so long is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Whoever takes nothing of an answer for so long has gone, and others wait for the place.
+pub(super) const STALLED: Duration = Duration::from_secs(30);
+
 type Body = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 
-/// Serves until it is dropped, which cuts every connection.
-pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>) {
+/// Serves until it is dropped, which cuts every connection; `stalled` is [`STALLED`].
+pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>, stalled: Duration) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut pause = PAUSE;
@@ -71,8 +75,9 @@ pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>) {
             });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            let stream = TokioIo::new(Patient::new(stream, stalled));
             // A client that goes away in the middle is no event here.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            let _ = http.serve_connection(stream, service).await;
         });
     }
 }
@@ -263,6 +268,54 @@ fn with_body(status: StatusCode, len: u64, body: Body) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kadlet_core::content::{HashList, HashListBuilder};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::sync::mpsc;
+
+    /// Zeros; says when nobody holds it any more.
+    struct Zeros(HashList, mpsc::UnboundedSender<()>);
+
+    impl Content for Zeros {
+        fn list(&self) -> &HashList {
+            &self.0
+        }
+
+        fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+            let len = usize::try_from(range.end - range.start).map_err(std::io::Error::other)?;
+            Ok(vec![0; len])
+        }
+    }
+
+    impl Drop for Zeros {
+        fn drop(&mut self) {
+            let _ = self.1.send(());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_read_loses_his_place() {
+        // More than the system's buffers hold.
+        const SIZE: usize = 64 << 20;
+        let mut builder = HashListBuilder::new();
+        builder.update(&vec![0; SIZE]);
+        let (sender, mut gone) = mpsc::unbounded_channel();
+        let content = Arc::new(Zeros(builder.finish(), sender));
+        let id = content.list().id();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let shelf = Arc::new(Shelf::new());
+        shelf.add(content);
+        tokio::spawn(serve(listener, Arc::clone(&shelf), Duration::from_millis(50)));
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET /blake3/{id} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        // Whoever waits for something to read has it.
+        stream.readable().await.expect("answered");
+        shelf.withdraw(id);
+        // A test that waits longer hangs.
+        let given_up = tokio::time::timeout(Duration::from_secs(60), gone.recv()).await;
+        assert_eq!(given_up, Ok(Some(())), "the place is still his");
+    }
 
     #[test]
     fn paths_are_read_strictly() {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use kadlet_core::content::{ContentId, HashList, HashListBuilder};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::server;
@@ -208,7 +208,7 @@ pub struct Shares {
 /// What is served, by its id.
 pub(super) struct Shelf {
     contents: RwLock<BTreeMap<ContentId, Arc<dyn Content>>>,
-    withdrawn: broadcast::Sender<ContentId>,
+    withdrawn: Mutex<Vec<mpsc::UnboundedSender<ContentId>>>,
     served: Mutex<u64>,
     starved: watch::Sender<Option<Instant>>,
 }
@@ -236,13 +236,8 @@ impl Shares {
         let named = |error| StartError::socket(listen, error);
         let listener = tokio::net::TcpListener::bind(listen).await.map_err(named)?;
         let addr = listener.local_addr().map_err(named)?;
-        let shelf = Arc::new(Shelf {
-            contents: RwLock::default(),
-            withdrawn: broadcast::channel(64).0,
-            served: Mutex::default(),
-            starved: watch::channel(None).0,
-        });
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shelf)));
+        let shelf = Arc::new(Shelf::new());
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shelf), server::STALLED));
         Ok(Self { shelf, addr, _server: Arc::new(Server(task.abort_handle())) })
     }
 
@@ -260,8 +255,7 @@ impl Shares {
 
     /// Serves this content from now on.
     pub fn add(&self, content: Arc<dyn Content>) {
-        let id = content.list().id();
-        self.shelf.write().insert(id, content);
+        self.shelf.add(content);
     }
 
     /// Serves it no longer.
@@ -270,10 +264,13 @@ impl Shares {
     }
 
     /// The ids of contents that were found changed when somebody asked for them, and are not served
-    /// any more: to be hashed again, or withdrawn.
+    /// any more: to be hashed again, or withdrawn. None of them is lost, and no more of them wait
+    /// than were added.
     #[must_use]
-    pub fn withdrawn(&self) -> broadcast::Receiver<ContentId> {
-        self.shelf.withdrawn.subscribe()
+    pub fn withdrawn(&self) -> mpsc::UnboundedReceiver<ContentId> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.shelf.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
     }
 
     /// When connections or files had to wait because the process may open no further files; changes
@@ -291,6 +288,20 @@ impl Shares {
 }
 
 impl Shelf {
+    pub(super) fn new() -> Self {
+        Self {
+            contents: RwLock::default(),
+            withdrawn: Mutex::default(),
+            served: Mutex::default(),
+            starved: watch::channel(None).0,
+        }
+    }
+
+    pub(super) fn add(&self, content: Arc<dyn Content>) {
+        let id = content.list().id();
+        self.write().insert(id, content);
+    }
+
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ContentId, Arc<dyn Content>>> {
         self.contents.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,7 +314,8 @@ impl Shelf {
     pub(super) fn withdraw(&self, id: ContentId) {
         if self.write().remove(&id).is_some() {
             // Nobody listens: then nobody hashes it again.
-            let _ = self.withdrawn.send(id);
+            let mut listeners = self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner);
+            listeners.retain(|listener| listener.send(id).is_ok());
         }
     }
 
@@ -320,5 +332,46 @@ impl Shelf {
 
     pub(super) fn count(&self, bytes: usize) {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) += bytes as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Empty(HashList);
+
+    impl Content for Empty {
+        fn list(&self) -> &HashList {
+            &self.0
+        }
+
+        fn read(&self, _: Range<u64>) -> io::Result<Vec<u8>> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// A folder whose every file is written to while nobody has time to hash any of them again.
+    #[tokio::test]
+    async fn every_content_that_has_changed_is_said() {
+        let shares = Shares::listen(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let mut withdrawn = shares.withdrawn();
+        drop(shares.withdrawn());
+        let mut ids = Vec::new();
+        for number in 0..1_000_u32 {
+            let mut builder = HashListBuilder::new();
+            builder.update(&number.to_le_bytes());
+            let list = builder.finish();
+            ids.push(list.id());
+            shares.add(Arc::new(Empty(list)));
+        }
+        for id in &ids {
+            shares.shelf.withdraw(*id);
+        }
+        let mut said = Vec::new();
+        while let Ok(id) = withdrawn.try_recv() {
+            said.push(id);
+        }
+        assert!(said == ids, "{} of {} are said", said.len(), ids.len());
     }
 }

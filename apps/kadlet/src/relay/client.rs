@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::PoisonError;
@@ -272,7 +273,6 @@ impl<'a> Client<'a> {
 
     /// One frame to the network, or why not.
     fn pass(&mut self, frame: &[u8], now: Instant) -> Result<(), Refused> {
-        let traffic = &mut *self.traffic;
         let (to, datagram) = frame::decode(frame).ok_or((Reason::Malformed, None))?;
         let refused = |reason| (reason, Some(to));
         if datagram.len() > self.session.network.mtu() {
@@ -289,8 +289,9 @@ impl<'a> Client<'a> {
             flow.has(frame.len(), now).map_err(|over| refused(over.into()))?;
             flow.take(frame.len(), now);
         }
-        traffic.destinations.send(to, &self.shared.limits, now).map_err(refused)?;
-        traffic.last_sent = now;
+        self.session.destinations().send(to, &self.shared.limits, now).map_err(refused)?;
+        self.session.sent.store(true, Ordering::Relaxed);
+        self.traffic.last_sent = now;
         // What the system does not take now is lost, as on any network.
         if port.udp.try_send_to(datagram, to).is_ok() {
             add(&self.shared.tally.datagrams_out, 1);
@@ -377,7 +378,7 @@ impl<'a> Client<'a> {
             flow.take(datagram.len(), now);
         }
         traffic.into.take(datagram.len(), now);
-        traffic.destinations.heard(from, now);
+        self.session.destinations().heard(from, now);
         add(&self.shared.tally.datagrams_in, 1);
         add(&self.shared.tally.bytes_in, datagram.len());
         Ok(())

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use kadlet_core::{Prefix, Scope};
+use kadlet_core::Prefix;
 
 use super::limits::Limits;
 
@@ -15,8 +15,7 @@ const BESIDES: usize = 64;
 /// How many connections each source has.
 #[derive(Debug)]
 pub(super) struct Connections {
-    most: usize,
-    spare_local: bool,
+    limits: Limits,
     /// They speak for everybody.
     proxies: Vec<IpAddr>,
     by_source: BySource,
@@ -30,25 +29,19 @@ pub(super) struct Counted(Option<(BySource, Prefix)>);
 
 impl Connections {
     pub(super) fn new(limits: &Limits, proxies: Vec<IpAddr>) -> Self {
-        Self {
-            most: limits.clients_per_source + BESIDES,
-            spare_local: limits.spare_local,
-            proxies,
-            by_source: BySource::default(),
-        }
+        Self { limits: limits.clone(), proxies, by_source: BySource::default() }
     }
 
     /// Counts a connection, if its source may have one more.
     pub(super) fn enter(&self, ip: IpAddr) -> Option<Counted> {
         let ip = ip.to_canonical();
-        let local = self.spare_local && Scope::of(ip) != Some(Scope::Public);
-        if local || self.proxies.contains(&ip) {
+        if !self.limits.count(ip) || self.proxies.contains(&ip) {
             return Some(Counted(None));
         }
         let prefix = Prefix::of(ip);
         let mut all = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.entry(prefix).or_default();
-        if *count >= self.most {
+        if *count >= self.limits.clients_per_source + BESIDES {
             return None;
         }
         *count += 1;

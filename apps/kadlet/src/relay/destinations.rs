@@ -133,6 +133,7 @@ fn pack(address: SocketAddr) -> [u8; 18] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sessions::PORTS_PER_CLIENT;
     use super::*;
 
     fn address(number: u32) -> SocketAddr {
@@ -193,10 +194,15 @@ mod tests {
             format!("answered | {} / {}, and", limits.unanswered, limits.unanswered_known),
             format!("sends nothing | {} minutes |", limits.idle.as_secs() / 60),
             format!("answer pings | {} s |", limits.silent.as_secs()),
+            format!("waits for it | {} s |", limits.silent.as_secs()),
             format!("waits for its client | {} s |", limits.grace.as_secs()),
             format!("rests {} minutes |", limits.port_rest.as_secs() / 60),
             format!("public network | {} |", limits.serving),
-            format!("in all | {} / {} |", limits.fetches, limits.fetches_in_all),
+            format!(
+                "in all | {} / {} / {} |",
+                limits.fetches, limits.fetches_per_source, limits.fetches_in_all
+            ),
+            format!("that rest | {PORTS_PER_CLIENT} times its clients |"),
             format!("fetches | {} MiB a second |", limits.fetched_bytes_per_second >> 20),
             format!("in all | {} / 2,000 a second |", limits.stun_per_second),
         ] {

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::counters::add;
+use super::counters::{Reason, add};
 use super::destinations;
 use super::http::{Body, Shared};
 use super::sessions::Session;
@@ -107,13 +107,29 @@ async fn fetch(
     };
     let busy = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once\n");
     let ours = Arc::clone(&session.fetches).try_acquire_owned().map_err(|_| busy)?;
+    let source = session.source.as_ref().map(|it| Arc::clone(&it.fetches).try_acquire_owned());
+    let crowded = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once from your address\n");
+    let source = source.transpose().map_err(|_| crowded)?;
     let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
+    // Nobody scans networks by fetching, either.
+    let counted = session.destinations().send(wanted.provider, &shared.limits, Instant::now());
+    counted.map_err(|reason| (StatusCode::TOO_MANY_REQUESTS, too_much(reason)))?;
     add(&shared.tally.fetches, 1);
     let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
     let (driver, answer) = ask(wanted.provider, asked).await?;
+    session.destinations().heard(wanted.provider, Instant::now());
     let shared = Arc::clone(shared);
-    let passing = Passing { shared, session, _slots: [ours, all], _driver: driver };
+    let slots = (ours, source, all);
+    let passing = Passing { shared, session, _slots: slots, _driver: driver };
     pass_on(passing, answer, most, request.method() == Method::HEAD)
+}
+
+/// A destination's limit, in words.
+const fn too_much(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unanswered => "this provider has not answered: wait 10 seconds\n",
+        _ => "you write to too many addresses: wait a minute\n",
+    }
 }
 
 /// The provider and the path at it.
@@ -193,7 +209,7 @@ async fn ask(
 struct Passing {
     shared: Arc<Shared>,
     session: Arc<Session>,
-    _slots: [OwnedSemaphorePermit; 2],
+    _slots: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
     _driver: Driver,
 }
 

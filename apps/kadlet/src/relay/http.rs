@@ -32,6 +32,7 @@ use super::settings::{Origin, Settings};
 use super::web::{Web, plain};
 use super::{fetch, stun, tls, upgrade};
 use crate::error::StartError;
+use crate::patient::Patient;
 use crate::sockets::outward_ip;
 
 /// Connections beyond those of clients: pages being loaded, fetches, refusals.
@@ -305,6 +306,8 @@ async fn accept(
         let shared = Arc::clone(&shared);
         let acceptor = acceptor.as_ref().map(|current| current.borrow().clone());
         connections.spawn(async move {
+            // Whoever takes nothing is no more there than whoever says nothing.
+            let stream = Patient::new(stream, shared.limits.silent);
             let Some(acceptor) = acceptor else { return serve(stream, peer, slot, shared).await };
             let secured = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await;
             if let Ok(Ok(stream)) = secured {
@@ -387,12 +390,14 @@ const FORWARDED: [HeaderName; 3] = [
 /// The address on whose behalf a request comes: a proxy of ours adds it to the end of the list, and
 /// whatever stands before was said by somebody else.
 fn speaker(proxies: &[IpAddr], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    if !proxies.contains(&peer.to_canonical()) {
+    let peer = peer.to_canonical();
+    if !proxies.contains(&peer) {
         return peer;
     }
     let lists = headers.get_all(&FORWARDED[1]);
     let last = lists.iter().next_back().and_then(|list| list.to_str().ok());
-    last.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
+    let said = last.and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
+    said.map_or(peer, |ip: IpAddr| ip.to_canonical())
 }
 
 /// The relay's own numbers, for this machine alone: not for whoever comes through a proxy on it,
@@ -428,6 +433,8 @@ mod tests {
         assert_eq!(speaker(&ours, ip("127.0.0.1"), &headers), ip("1.2.3.4"));
         assert_eq!(speaker(&ours, ip("127.0.0.2"), &headers), ip("127.0.0.2"));
         assert_eq!(speaker(&[], ip("127.0.0.1"), &headers), ip("127.0.0.1"));
+        headers.append("x-forwarded-for", "::ffff:1.2.3.5".parse().expect("a header"));
+        assert_eq!(speaker(&ours, ip("::ffff:127.0.0.1"), &headers), ip("1.2.3.5"));
         headers.append("x-forwarded-for", "unknown".parse().expect("a header"));
         assert_eq!(speaker(&ours, ip("127.0.0.1"), &headers), ip("127.0.0.1"));
     }

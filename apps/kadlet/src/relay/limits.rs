@@ -1,7 +1,10 @@
 //! How much of everything, each number with its reason, and the measure of a rate.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::time::Instant;
+
+use kadlet_core::Scope;
 
 /// What clients may take of a relay. Rates allow a burst of two seconds' worth.
 #[derive(Clone, Debug)]
@@ -50,6 +53,9 @@ pub struct Limits {
     pub serving: usize,
     /// Fetches of one session at once. 4: what a page's fetch has open with several providers.
     pub fetches: usize,
+    /// Fetches of one source at once. 16: four pages that fetch all they can, and a quarter of
+    /// what there is.
+    pub fetches_per_source: usize,
     /// Fetches in all at once. 64: each may hold 64 KiB in memory.
     pub fetches_in_all: usize,
     /// Bytes a second that one session fetches. 4 MiB: a film, not a mirror.
@@ -78,10 +84,19 @@ impl Default for Limits {
             port_rest: Duration::from_secs(10 * 60),
             serving: 10,
             fetches: 4,
+            fetches_per_source: 16,
             fetches_in_all: 64,
             fetched_bytes_per_second: 4 << 20,
             stun_per_second: 20,
         }
+    }
+}
+
+impl Limits {
+    /// Whether whoever is at `ip` is counted by his source. What is no node's address is.
+    pub(super) fn count(&self, ip: IpAddr) -> bool {
+        let local = matches!(Scope::of(ip), Some(Scope::Loopback | Scope::Private));
+        !(self.spare_local && local)
     }
 }
 
@@ -196,6 +211,22 @@ mod tests {
         assert_eq!(passed(100), 1);
         assert_eq!(passed(1_100), 10);
         assert_eq!(passed(60_000), 20);
+    }
+
+    #[test]
+    fn nobody_is_spared_but_this_machine_and_its_neighbours() {
+        let mut limits = Limits::default();
+        let local = ["127.0.0.1", "192.168.1.1", "10.0.0.1", "::1", "fd00::1"];
+        for ip in local {
+            assert!(!limits.count(ip.parse().expect("an address")), "{ip}");
+        }
+        for ip in ["8.8.8.8", "2600::1", "192.0.2.1", "224.0.0.1", "::ffff:8.8.8.8"] {
+            assert!(limits.count(ip.parse().expect("an address")), "{ip}");
+        }
+        limits.spare_local = false;
+        for ip in local {
+            assert!(limits.count(ip.parse().expect("an address")), "{ip}");
+        }
     }
 
     #[test]

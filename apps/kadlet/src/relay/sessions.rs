@@ -1,13 +1,14 @@
 //! Who is connected: sessions that outlive a connection for a while, counted in all and by source.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kadlet_core::{Prefix, Scope};
+use kadlet_core::Prefix;
 use tokio::sync::{Semaphore, watch};
 
 use super::counters::Tally;
@@ -15,6 +16,11 @@ use super::destinations::Destinations;
 use super::limits::{Flow, Limits, Rate};
 use super::ports::{Port, Ports};
 use super::shape::Network;
+
+/// Ports of one source, those that rest included, for each client that it may have. 4: every one of
+/// its clients may go and come anew three times while a port rests, and 64 sources together do not
+/// use up the 16,384 ports that there are.
+pub(super) const PORTS_PER_CLIENT: usize = 4;
 
 /// A secret that only its client knows.
 pub(super) type SessionId = [u8; 16];
@@ -34,6 +40,10 @@ pub(super) struct Session {
     pub(super) traffic: Arc<tokio::sync::Mutex<Traffic>>,
     /// The number of the latest connection that wants to have it.
     pub(super) claims: watch::Sender<u64>,
+    /// Whom it writes to, by datagrams and by fetches.
+    destinations: Mutex<Destinations>,
+    /// Whether anybody may know its ports: it has sent a datagram.
+    pub(super) sent: AtomicBool,
     pub(super) fetches: Arc<Semaphore>,
     pub(super) fetched: Mutex<Rate>,
     prefix: Option<Prefix>,
@@ -49,6 +59,10 @@ impl Session {
         });
         number
     }
+
+    pub(super) fn destinations(&self) -> MutexGuard<'_, Destinations> {
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a client sent and got of late.
@@ -56,7 +70,6 @@ impl Session {
 pub(super) struct Traffic {
     pub(super) out: Flow,
     pub(super) into: Flow,
-    pub(super) destinations: Destinations,
     pub(super) last_sent: Instant,
 }
 
@@ -65,6 +78,7 @@ pub(super) struct Traffic {
 pub(super) struct Source {
     pub(super) out: Mutex<Flow>,
     pub(super) into: Mutex<Flow>,
+    pub(super) fetches: Arc<Semaphore>,
 }
 
 /// Why there is no session.
@@ -74,6 +88,8 @@ pub(super) enum Full {
     All,
     /// Too many from this source.
     Source,
+    /// Too many ports of this source rest.
+    Resting,
     /// No port, or no descriptor.
     Port(io::Error),
 }
@@ -92,8 +108,17 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct Inner {
     sessions: BTreeMap<SessionId, Entry>,
-    sources: BTreeMap<Prefix, (usize, Arc<Source>)>,
+    sources: BTreeMap<Prefix, BySource>,
     serving: usize,
+}
+
+/// What is counted of one source.
+#[derive(Debug)]
+struct BySource {
+    clients: usize,
+    /// Until when ports of earlier clients rest, the next one first.
+    resting: VecDeque<Instant>,
+    source: Arc<Source>,
 }
 
 #[derive(Debug)]
@@ -124,7 +149,7 @@ impl Sessions {
         let mut id = SessionId::default();
         getrandom::fill(&mut id)
             .map_err(|error| Full::Port(io::Error::other(error.to_string())))?;
-        let prefix = self.counts(ip).then(|| Prefix::of(ip));
+        let prefix = self.limits.count(ip).then(|| Prefix::of(ip));
         let mut inner = self.inner();
         self.make_room(&mut inner, prefix, now)?;
         let ports = self.ports.open(now).map_err(Full::Port)?;
@@ -135,7 +160,6 @@ impl Sessions {
         let traffic = Traffic {
             out: Flow::new(&self.limits, 1, now),
             into: Flow::new(&self.limits, 1, now),
-            destinations: Destinations::new(now),
             last_sent: now,
         };
         let session = Arc::new(Session {
@@ -146,6 +170,8 @@ impl Sessions {
             source,
             traffic: Arc::new(tokio::sync::Mutex::new(traffic)),
             claims: watch::Sender::new(0),
+            destinations: Mutex::new(Destinations::new(now)),
+            sent: AtomicBool::new(false),
             fetches: Arc::new(Semaphore::new(self.limits.fetches)),
             fetched: Mutex::new(Rate::new(self.limits.fetched_bytes_per_second, now)),
             prefix,
@@ -157,17 +183,20 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Whether clients at `ip` are counted by their source.
-    fn counts(&self, ip: IpAddr) -> bool {
-        !self.limits.spare_local || Scope::of(ip) == Some(Scope::Public)
-    }
-
     fn source(&self, inner: &mut Inner, prefix: Prefix, now: Instant) -> Arc<Source> {
         let flow = || Mutex::new(Flow::new(&self.limits, self.limits.rates_per_source, now));
-        let fresh = || (0, Arc::new(Source { out: flow(), into: flow() }));
-        let (clients, source) = inner.sources.entry(prefix).or_insert_with(fresh);
-        *clients += 1;
-        Arc::clone(source)
+        let fresh = || BySource {
+            clients: 0,
+            resting: VecDeque::new(),
+            source: Arc::new(Source {
+                out: flow(),
+                into: flow(),
+                fetches: Arc::new(Semaphore::new(self.limits.fetches_per_source)),
+            }),
+        };
+        let of = inner.sources.entry(prefix).or_insert_with(fresh);
+        of.clients += 1;
+        Arc::clone(&of.source)
     }
 
     /// Whoever is waited for gives way to whoever is here.
@@ -177,9 +206,16 @@ impl Sessions {
         prefix: Option<Prefix>,
         now: Instant,
     ) -> Result<(), Full> {
-        if let Some(prefix) = prefix {
-            let clients = inner.sources.get(&prefix).map_or(0, |(clients, _)| *clients);
-            if clients >= self.limits.clients_per_source {
+        if let Some(prefix) = prefix
+            && let Some(of) = inner.sources.get_mut(&prefix)
+        {
+            of.rest_is_over(now);
+            // Whoever gives way below lets his port rest, which makes no room among these.
+            let most = self.limits.clients_per_source.saturating_mul(PORTS_PER_CLIENT);
+            if of.clients + of.resting.len() >= most {
+                return Err(Full::Resting);
+            }
+            if of.clients >= self.limits.clients_per_source {
                 let longest = longest_parked(inner, |it| it.prefix == Some(prefix));
                 self.remove(inner, longest.ok_or(Full::Source)?, now);
             }
@@ -236,25 +272,43 @@ impl Sessions {
         for id in over {
             self.remove(&mut inner, id, now);
         }
-        inner.sources.retain(|_, (clients, source)| *clients > 0 || !source.is_idle(now));
+        let most = self.limits.fetches_per_source;
+        inner.sources.retain(|_, of| {
+            of.rest_is_over(now);
+            // A fetch may outlast its session.
+            let fetches = of.source.fetches.available_permits() < most;
+            of.clients > 0 || !of.resting.is_empty() || fetches || !of.source.is_idle(now)
+        });
     }
 
     fn remove(&self, inner: &mut Inner, id: SessionId, now: Instant) {
         let Some(Entry { session, .. }) = inner.sessions.remove(&id) else { return };
-        if let Some(port) = session.ports.first() {
+        // Nobody learned of a port that nothing was sent from.
+        let rests = session.sent.load(Ordering::Relaxed);
+        if let Some(port) = session.ports.first().filter(|_| rests) {
             self.ports.rest(port.seen.port(), now);
         }
         inner.serving = inner.serving.saturating_sub(usize::from(session.serve));
-        if let Some((clients, _)) = session.prefix.and_then(|prefix| inner.sources.get_mut(&prefix))
-        {
-            *clients = clients.saturating_sub(1);
+        if let Some(of) = session.prefix.and_then(|prefix| inner.sources.get_mut(&prefix)) {
+            of.clients = of.clients.saturating_sub(1);
+            if rests {
+                of.resting.push_back(now + self.limits.port_rest);
+            }
         }
         self.count(inner);
     }
 
     fn count(&self, inner: &Inner) {
         let sessions = inner.sessions.len() as u64;
-        self.tally.sessions.store(sessions, core::sync::atomic::Ordering::Relaxed);
+        self.tally.sessions.store(sessions, Ordering::Relaxed);
+    }
+}
+
+impl BySource {
+    fn rest_is_over(&mut self, now: Instant) {
+        while self.resting.front().is_some_and(|until| *until <= now) {
+            self.resting.pop_front();
+        }
     }
 }
 
@@ -269,4 +323,50 @@ impl Source {
 fn longest_parked(inner: &Inner, of: impl Fn(&Session) -> bool) -> Option<SessionId> {
     let parked = inner.sessions.iter().filter(|(_, entry)| of(&entry.session));
     parked.filter_map(|(id, entry)| Some((entry.parked?, *id))).min().map(|(_, id)| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ports::Local;
+    use super::*;
+    use core::net::Ipv4Addr;
+    use core::time::Duration;
+
+    #[tokio::test]
+    async fn ports_that_rest_count_with_their_source() {
+        let limits = Limits { clients_per_source: 2, ..Limits::default() };
+        let rest = limits.port_rest;
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let local = Local { bind: here, seen: here };
+        let ports = Ports::new(vec![local], 49_152..=65_535, rest);
+        let sessions = Sessions::new(limits, ports, false, Arc::default());
+        let now = Instant::now();
+        let come_and_go = |ip: &str, sent: bool, at: Instant| {
+            let network = "mainline".parse().expect("a network");
+            let session = sessions.open(network, ip.parse().expect("an address"), at)?;
+            session.sent.store(sent, Ordering::Relaxed);
+            sessions.release(session.id, true, at);
+            Ok::<_, Full>(())
+        };
+        let most = 2 * PORTS_PER_CLIENT;
+        // Nobody knows of these, and they do not rest.
+        for _ in 0..2 * most {
+            come_and_go("8.8.8.8", false, now).expect("room");
+        }
+        for _ in 0..most {
+            come_and_go("8.8.8.8", true, now).expect("room");
+        }
+        let almost = now + rest - Duration::from_secs(1);
+        for at in [now, almost] {
+            assert!(matches!(come_and_go("8.8.8.9", false, at), Err(Full::Resting)));
+            sessions.tidy(almost);
+        }
+        come_and_go("8.8.9.8", true, now).expect("another source");
+        for _ in 0..2 * most {
+            come_and_go("192.168.1.1", true, now).expect("a neighbour");
+        }
+        come_and_go("8.8.8.8", true, now + rest).expect("rested");
+        sessions.tidy(now + 2 * rest);
+        assert!(sessions.inner().sources.is_empty());
+    }
 }

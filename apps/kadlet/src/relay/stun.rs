@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use kadlet_core::{Prefix, Scope};
+use kadlet_core::Prefix;
 use tokio::net::UdpSocket;
 
 use super::counters::{Tally, add};
@@ -68,27 +68,21 @@ pub(super) async fn serve(socket: UdpSocket, limits: Limits, tally: Arc<Tally>) 
 
 /// What one source, and all together, are answered.
 struct Budget {
-    per_second: u32,
-    spare_local: bool,
+    limits: Limits,
     all: Rate,
     sources: BTreeMap<Prefix, Rate>,
 }
 
 impl Budget {
     fn new(limits: &Limits, now: Instant) -> Self {
-        Self {
-            per_second: limits.stun_per_second,
-            spare_local: limits.spare_local,
-            all: Rate::new(IN_ALL, now),
-            sources: BTreeMap::new(),
-        }
+        Self { limits: limits.clone(), all: Rate::new(IN_ALL, now), sources: BTreeMap::new() }
     }
 
     fn take(&mut self, ip: IpAddr, now: Instant) -> bool {
         if !self.all.has(1, now) {
             return false;
         }
-        if !self.spare_local || Scope::of(ip) == Some(Scope::Public) {
+        if self.limits.count(ip) {
             let prefix = Prefix::of(ip);
             if !self.sources.contains_key(&prefix) && self.sources.len() >= SOURCES {
                 self.sources.retain(|_, rate| !rate.is_idle(now));
@@ -96,7 +90,7 @@ impl Budget {
                     return false;
                 }
             }
-            let fresh = Rate::new(self.per_second, now);
+            let fresh = Rate::new(self.limits.stun_per_second, now);
             let rate = self.sources.entry(prefix).or_insert(fresh);
             if !rate.has(1, now) {
                 return false;

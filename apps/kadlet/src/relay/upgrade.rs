@@ -178,6 +178,10 @@ fn admit(
         Ok(session) => Ok((session, false)),
         Err(NoRoom::All) => Err(Refusal::new(4429, "the relay has as many clients as it may")),
         Err(NoRoom::Source) => Err(Refusal::new(4429, "too many clients from your address")),
+        Err(NoRoom::Resting) => {
+            let reason = "too many clients from your address came and went: wait some minutes";
+            Err(Refusal::new(4429, reason))
+        }
         Err(NoRoom::Port(error)) => {
             Err(Refusal::new(4429, format!("the relay has no port left: {error}")))
         }

@@ -9,7 +9,7 @@ use std::thread;
 use kadlet::core::content::ContentId;
 
 use super::client::{Client, Door};
-use super::program;
+use super::{program, relay};
 use crate::common::{Node, network_of};
 use crate::files::{PIECE, list_of, noise, text};
 use crate::http::http;
@@ -137,4 +137,54 @@ fn a_provider_that_lies_leads_nowhere() {
         assert_eq!(status, expected, "{answer}");
         assert!(!head.contains("set-cookie") && !head.contains("text/html"), "{head}");
     }
+}
+
+#[test]
+fn fetches_are_counted_by_source_and_by_provider() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let proxy = "127.0.0.1".parse().unwrap();
+    let (_relay, relay) = runtime.block_on(relay(|settings| {
+        settings.proxies = vec![proxy];
+        settings.limits.fetches_per_source = 1;
+        settings.limits.destinations = 1;
+        settings.limits.unanswered = 2;
+    }));
+    let from = |ip| {
+        let door = Door::new("x").header("x-forwarded-for", ip);
+        runtime.block_on(Client::connect(relay, &door))
+    };
+    let clients = [from("8.8.8.1"), from("8.8.8.2"), from("8.8.9.1")];
+    let [one, two, other] = clients.each_ref().map(|client| client.session().to_owned());
+    let id = ContentId::of(b"");
+    let ask = |session: &str, provider: SocketAddr| {
+        let path = format!("/fetch/{provider}/blake3/{id}/hashes?session={session}");
+        let (status, _, body) = http(&relay.to_string(), &format!("GET {path} HTTP/1.1"));
+        (status, String::from_utf8(body).unwrap())
+    };
+
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = slow.local_addr().unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&one, there).0);
+        let (held, _) = slow.accept().unwrap();
+        let (status, words) = ask(&two, there);
+        assert!(status == 429 && words.contains("from your address"), "{status} {words}");
+        let third = scope.spawn(|| ask(&other, there).0);
+        let (mut stream, _) = slow.accept().unwrap();
+        let _ = stream.read(&mut [0; 4_096]);
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert_eq!(third.join().unwrap(), 404);
+        drop(held);
+        assert_eq!(first.join().unwrap(), 502);
+    });
+    drop(slow);
+
+    // Nobody listens there any more.
+    let another = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(ask(&two, there).0, 502, "what was refused before does not count");
+    let (status, words) = ask(&two, another);
+    assert!(status == 429 && words.contains("addresses"), "{status} {words}");
+    assert_eq!(ask(&two, there).0, 502);
+    let (status, words) = ask(&two, there);
+    assert!(status == 429 && words.contains("not answered"), "{status} {words}");
 }

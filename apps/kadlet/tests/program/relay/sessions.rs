@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::client::{Client, Door, ping, within};
-use super::{peer, relay};
+use super::{peer, received, relay};
 
 fn again(client: &Client) -> Door<'static> {
     Door::new("x").with("session", client.session())
@@ -83,9 +83,13 @@ async fn a_port_rests_when_its_client_is_gone() {
         settings.limits.port_rest = Duration::from_secs(3);
     })
     .await;
-    let client = Client::connect(address, &Door::new("x")).await;
+    let mut client = Client::connect(address, &Door::new("x")).await;
     assert_eq!(client.address().port(), port);
     let door = again(&client);
+    // A port that nobody heard of would be free at once.
+    let (socket, there) = peer().await;
+    client.send(there, &ping("x")).await;
+    received(&socket).await;
     client.close(1001).await;
     let (code, reason) = super::client::refused(address, &Door::new("x")).await;
     assert_eq!((code, reason.contains("port")), (4429, true));
