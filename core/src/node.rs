@@ -78,6 +78,9 @@ pub use stats::{Health, OperationProgress, Stats};
 /// Time never goes back: an earlier `now` counts as the latest. The same calls with the same
 /// arguments give the same bytes, on every platform.
 ///
+/// A clone draws the same transaction ids and tokens as its original: it is for simulations that
+/// follow one network into several futures, and no two of them belong on a real one.
+///
 /// ```
 /// use kadlet_core::{Config, Event, Id, Instant, Node, Path};
 ///
@@ -100,7 +103,7 @@ pub use stats::{Health, OperationProgress, Stats};
 /// assert!(core::iter::from_fn(|| a.poll_event()).any(|event| matches!(event, Event::Done { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
     wire: Wire,

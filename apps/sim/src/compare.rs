@@ -152,20 +152,7 @@ pub enum Progress<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Job {
     nodes: u32,
-    what: Part,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Part {
-    Whole(System),
-    /// Kademlia once more, for the misfortune that needs it unharmed.
-    Best,
-}
-
-#[derive(Clone)]
-enum Done {
-    Row(Box<Row>),
-    Best(Answers),
+    system: System,
 }
 
 impl Comparison {
@@ -185,7 +172,7 @@ impl Comparison {
     ) -> Result<Vec<Row>, NotAtRest> {
         let jobs = self.jobs();
         let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<Option<Done>>> = Mutex::new(vec![None; jobs.len()]);
+        let results: Mutex<Vec<Row>> = Mutex::default();
         let failed: Mutex<Option<NotAtRest>> = Mutex::new(None);
         std::thread::scope(|scope| {
             for _ in 0..threads.clamp(1, jobs.len().max(1)) {
@@ -197,10 +184,10 @@ impl Comparison {
                         let (part, what, watch) = (number, job.to_string(), Watch::default());
                         told(&Progress::Begins { part, what: &what, watch: &watch });
                         match self.part(*job, &watch) {
-                            Ok(done) => {
-                                let mut results = locked(&results);
-                                results[number] = Some(done);
-                                let rows = rows(&jobs, &results);
+                            Ok(row) => {
+                                let mut rows = locked(&results);
+                                rows.push(row);
+                                rows.sort_by_key(|row| (row.nodes, row.system));
                                 told(&Progress::Ended { part, what: &what, rows: &rows });
                             }
                             Err(why) => *locked(&failed) = Some(why),
@@ -211,7 +198,7 @@ impl Comparison {
         });
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(why) => Err(why),
-            None => Ok(rows(&jobs, &locked(&results))),
+            None => Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 
@@ -219,12 +206,11 @@ impl Comparison {
     #[must_use]
     pub fn shares(&self) -> Vec<f64> {
         // As measured from 600 to 10,000 nodes, where the classics take a hundredth of the time.
-        let work = |Job { nodes, what }: &Job| {
+        let work = |Job { nodes, system }: &Job| {
             let (nodes, digits) = (f64::from(*nodes), libm::log2(f64::from(*nodes)));
-            let part = match what {
-                Part::Whole(System::Kademlia) => 1.0,
-                Part::Best => 0.6,
-                Part::Whole(System::Gnutella | System::Napster) => 0.01,
+            let part = match system {
+                System::Kademlia => 1.0,
+                System::Gnutella | System::Napster => 0.01,
             };
             part * nodes * digits * digits
         };
@@ -238,17 +224,12 @@ impl Comparison {
         let mut sizes = self.sizes.clone();
         sizes.sort_unstable();
         sizes.dedup();
-        let parts = [
-            Part::Whole(System::Kademlia),
-            Part::Best,
-            Part::Whole(System::Gnutella),
-            Part::Whole(System::Napster),
-        ];
-        let of = |nodes| parts.map(|what| Job { nodes, what });
+        let systems = [System::Kademlia, System::Gnutella, System::Napster];
+        let of = |nodes| systems.map(|system| Job { nodes, system });
         sizes.into_iter().flat_map(of).collect()
     }
 
-    fn part(&self, Job { nodes, what }: Job, watch: &Watch) -> Result<Done, NotAtRest> {
+    fn part(&self, Job { nodes, system }: Job, watch: &Watch) -> Result<Row, NotAtRest> {
         assert!(nodes >= 100, "fewer than 100 nodes have no popular files");
         let plan = ContentPlan::new(nodes);
         let what_happens = (self.seed, self.sessions);
@@ -256,71 +237,34 @@ impl Comparison {
         // At most the number of nodes.
         let lost = (f64::from(nodes) * self.lost) as usize;
         let ground = (self.seed, &self.link);
-        let outcome = match what {
-            Part::Whole(System::Kademlia) => {
-                return Ok(Done::Row(Box::new(self.kademlia(&script, lost, watch)?)));
-            }
-            Part::Best => {
-                let mut network = self.grown(&script, watch)?;
-                network.live_shortly();
-                let best = network.best_known();
-                let mut answers = Answers::default();
-                network.suffer(&best[..lost], &mut answers);
-                return Ok(Done::Best(answers));
-            }
-            Part::Whole(System::Napster) => classics::napster(&script, self.napster, ground, lost),
-            Part::Whole(System::Gnutella) => {
-                classics::gnutella(&script, &self.gnutella, ground, lost)
-            }
+        let outcome = match system {
+            System::Kademlia => return self.kademlia(&script, lost, watch),
+            System::Napster => classics::napster(&script, self.napster, ground, lost),
+            System::Gnutella => classics::gnutella(&script, &self.gnutella, ground, lost),
         };
-        let Part::Whole(system) = what else { unreachable!("it has returned") };
         let classics::Outcome { steady, upkeep, one, random, best, server_busy } = outcome;
-        let row = Row { system, nodes, steady, upkeep, one, random, best, server_busy };
-        Ok(Done::Row(Box::new(row)))
-    }
-
-    fn grown(&self, script: &Arc<Script>, watch: &Watch) -> Result<Kademlia, NotAtRest> {
-        let mut sim = SimConfig::with_seed(self.seed);
-        sim.link = self.link.clone();
-        sim.watch = Some(watch.clone());
-        Kademlia::new(sim, &self.kademlia, Arc::clone(script))
+        Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy })
     }
 
     fn kademlia(&self, script: &Arc<Script>, lost: usize, watch: &Watch) -> Result<Row, NotAtRest> {
-        let mut network = self.grown(script, watch)?;
+        let mut sim = SimConfig::with_seed(self.seed);
+        sim.link = self.link.clone();
+        sim.watch = Some(watch.clone());
+        let mut network = Kademlia::new(sim, &self.kademlia, Arc::clone(script))?;
         let mut steady = Answers::default();
         let upkeep = network.live(&mut steady);
         let (mut one, mut random) = (Answers::default(), Answers::default());
+        let mut best = Answers::default();
+        // In a copy, which is gone when the next misfortune begins: it needs the network unharmed.
+        let mut copy = network.clone();
+        copy.suffer(&copy.best_known()[..lost], &mut best);
+        drop(copy);
         network.suffer(&network.closest_to(0), &mut one);
         // The one that is gone already is one of very many.
         network.suffer(&script.unlucky[..lost], &mut random);
         let (system, nodes) = (System::Kademlia, script.content.plan().nodes);
-        let best = Answers::default();
         Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy: None })
     }
-}
-
-/// The rows that are there; of Kademlia the misfortune that has a network of its own may be missing.
-fn rows(jobs: &[Job], results: &[Option<Done>]) -> Vec<Row> {
-    let done = || jobs.iter().zip(results).filter_map(|(job, done)| Some((job, done.as_ref()?)));
-    let best_of = |nodes: u32| {
-        done().find_map(|(job, done)| match done {
-            Done::Best(best) if job.nodes == nodes => Some(best.clone()),
-            _ => None,
-        })
-    };
-    let mut rows: Vec<Row> = done()
-        .filter_map(|(_, done)| match done {
-            Done::Row(row) if row.system == System::Kademlia => {
-                let best = best_of(row.nodes).unwrap_or_default();
-                Some(Row { best, ..(**row).clone() })
-            }
-            Done::Row(row) => Some((**row).clone()),
-            Done::Best(_) => None,
-        })
-        .collect();
-    rows.sort_by_key(|row| (row.nodes, row.system));
-    rows
 }
 
 /// Nobody panics while they hold a lock that would leave things half done.
@@ -330,10 +274,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl core::fmt::Display for Job {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (name, more) = match self.what {
-            Part::Whole(system) => (system.name(), ""),
-            Part::Best => ("Kademlia", ", its best-known nodes lost"),
-        };
-        write!(f, "{name} with {} nodes{more}", self.nodes)
+        write!(f, "{} with {} nodes", self.system.name(), self.nodes)
     }
 }

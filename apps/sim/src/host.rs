@@ -42,7 +42,7 @@ pub struct Traffic {
 }
 
 /// What sits at an address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Machine {
     /// A node that runs.
     Node(Box<Node>),
@@ -53,7 +53,7 @@ pub(crate) enum Machine {
 }
 
 /// What the network sees of a machine: the models in `network/passage.rs` may keep things here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Interface {
     pub(crate) index: NodeIndex,
     /// In which it has an address.
@@ -88,7 +88,7 @@ impl Interface {
 }
 
 /// What a node says of an operation, as far as somebody wants to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Watched {
     /// All of it.
     All(Vec<(Instant, Event)>),
@@ -121,7 +121,7 @@ impl Watched {
 }
 
 /// What few machines have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
     pub(crate) rewrite: Option<Rewrite>,
     /// Events that belong to no operation.
@@ -159,7 +159,7 @@ impl Extras {
 }
 
 /// A machine in the network. Kept for ever, whoever leaves, so it is small.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) machine: Machine,
     pub(crate) interface: Interface,

@@ -134,12 +134,14 @@ impl Counters {
     }
 }
 
+#[derive(Clone)]
 struct Churn {
     sessions: Sessions,
     options: NodeOptions,
 }
 
 /// A network of nodes.
+#[derive(Clone)]
 pub struct Network {
     config: SimConfig,
     rng: Rng,

@@ -12,7 +12,7 @@ use kadlet_core::Instant;
 use crate::host::NodeIndex;
 
 /// Something that will happen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Happening {
     /// A datagram arrives.
     Arrive(Arrival),
@@ -21,7 +21,7 @@ pub(crate) enum Happening {
 }
 
 /// A datagram at the end of its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Arrival {
     pub(crate) from: NodeIndex,
     pub(crate) to: NodeIndex,
@@ -75,7 +75,7 @@ const WHEELS: usize = 9;
 /// again after minutes only.
 const SPARSE: usize = 2;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Wheel {
     slots: [Vec<Entry>; 1 << BITS],
     /// Which slots have something in them.
@@ -89,7 +89,7 @@ impl Default for Wheel {
 }
 
 /// Events in the order in which they happen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     /// The tick up to which everything lies in `current`.
     tick: u64,

@@ -278,10 +278,14 @@ impl Node {
         answered: &Answered<Purpose>,
         (is_client, response): (bool, &Response<'_>),
     ) {
-        let named = self.usable(sender.path, &response.nodes);
+        let mut named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
             operation.totals.answered += 1;
-            if matches!(operation.kind, Kind::Signal(_))
+            if matches!(operation.kind, Kind::Signal { at: Some(_), .. }) {
+                // Whom it names is of no interest: nobody else is to see the payload.
+                named.clear();
+            }
+            if matches!(operation.kind, Kind::Signal { .. })
                 && operation.namer.is_none()
                 && named.iter().any(|named| named.id == operation.target)
             {

@@ -241,10 +241,35 @@ impl Node {
         target: Id,
         payload: &[u8],
     ) -> Result<OperationId, CommandError> {
+        self.send_signal_to(now, target, None, payload)
+    }
+
+    /// Sends a few hundred bytes to the node with the id `target` if it answers at `path`, and to
+    /// nobody else: who answers what they say receives there. [`Outcome::NoAnswer`] if it does not.
+    ///
+    /// # Errors
+    /// The payload does not fit into one datagram.
+    pub fn signal_at(
+        &mut self,
+        now: Instant,
+        target: Id,
+        path: Path,
+        payload: &[u8],
+    ) -> Result<OperationId, CommandError> {
+        self.send_signal_to(now, target, Some(path), payload)
+    }
+
+    fn send_signal_to(
+        &mut self,
+        now: Instant,
+        target: Id,
+        at: Option<Path>,
+        payload: &[u8],
+    ) -> Result<OperationId, CommandError> {
         if payload.len() > MAX_SIGNAL {
             return Err(CommandError::SignalTooLong { len: payload.len(), limit: MAX_SIGNAL });
         }
-        Ok(self.start(now, Kind::Signal(payload.to_vec()), target))
+        Ok(self.start(now, Kind::Signal { payload: payload.to_vec(), at }, target))
     }
 
     /// Ends an operation and its traffic, and the renewal of what it published. False if there was
@@ -343,11 +368,15 @@ impl Node {
         }
         let region = self.region(&kind);
         let mut lookup = self.new_lookup(&kind, target, families, region);
-        if matches!(kind, Kind::Signal(_))
-            && let Some((id, path)) = self.signallers.iter().find(|(id, _)| *id == target)
-        {
+        if let Kind::Signal { at, .. } = kind {
+            let from = || self.signallers.iter().find(|(id, _)| *id == target).map(|(_, it)| *it);
             // As one that has to be asked first: whoever signalled may have borrowed the address.
-            lookup.start([Contact { id: *id, path: *path, capabilities: Capabilities::NONE }]);
+            let first = at.or_else(from);
+            lookup.start(first.map(|path| Contact {
+                id: target,
+                path,
+                capabilities: Capabilities::NONE,
+            }));
         }
         let deadline = now + self.config.deadline;
         let mut operation = Operation::new(kind, whose, target, lookup, now, deadline);

@@ -196,7 +196,7 @@ impl Node {
         }
         match &operation.kind {
             Kind::Bootstrap => self.refresh_after_join(now, operation),
-            Kind::Signal(_) => self.send_signal(now, id, operation),
+            Kind::Signal { .. } => self.send_signal(now, id, operation),
             kind if kind.stores() => {
                 operation.stage = Stage::Storing;
                 self.queue_stores(id, operation);
@@ -342,7 +342,7 @@ impl Node {
 
     /// Straight to the target if it answered, else through whoever named it.
     fn send_signal(&mut self, now: Instant, id: u64, operation: &mut Operation) {
-        let Kind::Signal(payload) = &operation.kind else { return };
+        let Kind::Signal { payload, .. } = &operation.kind else { return };
         let direct = operation.closest.iter().find(|contact| contact.id == operation.target);
         let Some(to) = direct.copied().or(operation.namer) else { return };
         let query = Query::about(operation.target, Method::Signal { origin: None, payload });
@@ -405,6 +405,9 @@ impl Node {
         lookup.presume_dead(self.requests.deaths());
         if let Some(bound) = region {
             lookup.widen(bound);
+        }
+        if matches!(kind, Kind::Signal { at: Some(_), .. }) {
+            return lookup;
         }
         for family in families.iter() {
             // Those beyond the k closest are asked where nearer ones fail: a lookup whose first

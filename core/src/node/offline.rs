@@ -31,7 +31,7 @@ const GREETING: Duration = Duration::from_secs(1);
 const MAX_ENTRIES: usize = 32;
 
 /// That nothing answers, and what is done about it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Offline {
     since: Option<Instant>,
     /// When to try again whether somebody answers.

@@ -57,8 +57,8 @@ pub(super) enum Kind {
     },
     /// A file with this name is to be found by each of its words.
     Publish(SearchEntry),
-    /// A message for the node with the target as its id.
-    Signal(Vec<u8>),
+    /// A message for the node with the target as its id: wherever it is, or at this path alone.
+    Signal { payload: Vec<u8>, at: Option<Path> },
 }
 
 /// That we have a content, and how it is fetched from us.
@@ -118,7 +118,7 @@ impl Kind {
             | Self::Part { .. }
             | Self::FindNode
             | Self::Refresh
-            | Self::Signal(_) => Capabilities::NONE,
+            | Self::Signal { .. } => Capabilities::NONE,
             _ => Capabilities::STORE,
         }
     }
@@ -130,7 +130,7 @@ impl Kind {
             | Self::Part { .. }
             | Self::FindNode
             | Self::Refresh
-            | Self::Signal(_) => Method::FindNode,
+            | Self::Signal { .. } => Method::FindNode,
             Self::Providers => Method::GetProviders { page, scrape: false, no_seeds: false },
             #[cfg(feature = "mainline")]
             Self::Scrape(_) => Method::GetProviders { page, scrape: true, no_seeds: false },
@@ -230,7 +230,7 @@ pub(super) struct Aside {
 }
 
 /// One operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operation {
     pub(super) kind: Kind,
     pub(super) whose: Whose,
@@ -337,7 +337,7 @@ impl Operation {
     /// A signal's target is known to somebody and silent to us: it goes by way of that one now, and
     /// whether anybody else is alive is not waited for.
     pub(super) fn hasten_signal(&mut self) {
-        if matches!(self.kind, Kind::Signal(_)) && self.target_silent && self.namer.is_some() {
+        if matches!(self.kind, Kind::Signal { .. }) && self.target_silent && self.namer.is_some() {
             self.lookup.finish_early();
         }
     }
@@ -391,7 +391,7 @@ impl Operation {
             | Kind::Put { .. }
             | Kind::Republish { .. }
             | Kind::Publish(_)
-            | Kind::Signal(_) => {
+            | Kind::Signal { .. } => {
                 if totals.stored > 0 {
                     return Outcome::Success;
                 }
@@ -399,7 +399,7 @@ impl Operation {
                 match most {
                     Some((code, _)) => Outcome::Refused { code: *code, seq: self.refused_seq },
                     // A signal whose target nobody knows.
-                    None if matches!(self.kind, Kind::Signal(_))
+                    None if matches!(self.kind, Kind::Signal { .. })
                         && totals.answered > 0
                         && totals.store_attempts == 0 =>
                     {

@@ -39,7 +39,7 @@ struct Known {
 }
 
 /// A bounded memory of addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Proofs {
     known: Map<Address, Known>,
     most: usize,

@@ -35,7 +35,7 @@ const TRIES: u32 = 3;
 const AGAIN: Duration = Duration::from_secs(15 * 60);
 
 /// What is known of our own reachability.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reach {
     public: bool,
     reachable: Option<bool>,

@@ -35,7 +35,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(3_600);
 const MAX_INTERVALS: usize = 4_096;
 
 /// The keys we name, and when others may be asked for theirs again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sampling {
     drawn: Vec<Id>,
     total: u64,

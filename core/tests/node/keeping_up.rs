@@ -502,6 +502,42 @@ fn a_client_gets_the_answer_to_its_signal() {
     assert_eq!(outcome, Outcome::Absent);
 }
 
+/// What is meant for one address goes to nobody else: not to whoever could hand it on, nor to the
+/// same id at another address.
+#[test]
+fn a_signal_for_one_address_goes_nowhere_else() {
+    let (mut net, addrs) = Net::local(42, 10);
+    let (sender, target, other) = (addrs[1], addrs[2], addrs[3]);
+    let id = net.node(target).id();
+    let at = |addr| {
+        move |node: &mut Node, now| {
+            node.signal_at(now, id, Path::direct(addr), b"for you").expect("short")
+        }
+    };
+    let heard = |net: &mut Net| -> Vec<SocketAddr> {
+        let mut signalled = |addr: &SocketAddr| {
+            let mut events = core::iter::from_fn(|| net.node(*addr).poll_event());
+            events.any(|event| matches!(event, Event::Signal { .. }))
+        };
+        addrs.iter().copied().filter(|addr| signalled(addr)).collect()
+    };
+    let (outcome, _) = net.run(sender, at(target));
+    assert_eq!(outcome, Outcome::Success);
+    assert_eq!(heard(&mut net), [target]);
+    // Somebody else lives there, who knows the target well.
+    let (outcome, _) = net.run(sender, at(other));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    assert_eq!(heard(&mut net), []);
+    // Others could reach it, and are not asked to.
+    net.cut = Some((sender, target));
+    let (outcome, events) = net.run(sender, at(target));
+    assert_eq!(outcome, Outcome::NoAnswer);
+    let asked =
+        |event: &Event| matches!(event, Event::Asked { peer, .. } if peer.path.remote != target);
+    assert!(!events.iter().any(asked), "{events:?}");
+    assert_eq!(heard(&mut net), []);
+}
+
 /// A network of which every second node has died, and a node of it that has noticed.
 fn half_dead() -> (Net, SocketAddr, Config) {
     let mut config = Config::default();

@@ -24,6 +24,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long after the last query was asked answers are waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(70);
 
+#[derive(Clone)]
 pub(super) struct Kademlia {
     net: Network,
     options: NodeOptions,
@@ -45,6 +46,7 @@ pub(super) struct Kademlia {
 }
 
 /// A query under way.
+#[derive(Clone)]
 struct Asking {
     group: Group,
     file: u32,
@@ -104,13 +106,6 @@ impl Kademlia {
         self.advance_answering(end, answers);
         self.settle(end, answers);
         upkeep
-    }
-
-    /// Publishes and waits as long again: enough for what needs no measured hour before it.
-    pub(super) fn live_shortly(&mut self) {
-        let timeline = self.script.timeline;
-        self.net.expect(2 * timeline.publish + timeline.aftermath + PATIENCE);
-        self.advance(2 * timeline.publish);
     }
 
     /// These places lose their machines at once, and then queries are asked.

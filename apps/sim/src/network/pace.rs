@@ -34,7 +34,7 @@ const LONGEST: u32 = 1_024;
 const WORTH: u32 = 16;
 
 /// Which way is the quicker one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     best: Way,
     /// What the best costs, in nanoseconds a datagram.

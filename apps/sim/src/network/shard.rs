@@ -21,7 +21,7 @@ const MAX_SPINS: u32 = 1_000;
 const MAX_NOTICES: usize = 64;
 
 /// A datagram for a machine of another shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Letter {
     pub(super) at: Instant,
     pub(super) order: Order,
@@ -29,7 +29,7 @@ pub(super) struct Letter {
 }
 
 /// Machine i is in shard i mod n, at place i / n.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shard {
     pub(super) hosts: Vec<Host>,
     pub(super) queue: Queue,
@@ -39,7 +39,7 @@ pub(super) struct Shard {
 }
 
 /// For each shard what is to be handed to it before it may go on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Outbox {
     own: usize,
     pub(super) letters: Vec<Vec<Letter>>,

@@ -102,7 +102,8 @@ fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Bytes of the networks that run at once: at worst the largest, each size twice.
+/// Bytes of the networks that run at once: at worst the largest, each of them with the copy that one
+/// of the misfortunes takes.
 fn most_memory(comparison: &Comparison, threads: usize) -> u64 {
     let mut sizes = comparison.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -111,5 +112,5 @@ fn most_memory(comparison: &Comparison, threads: usize) -> u64 {
         estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
             + u64::from(nodes) * RECORDS
     };
-    sizes.into_iter().flat_map(|nodes| [network(nodes); 2]).take(threads).sum()
+    sizes.into_iter().take(threads).map(|nodes| 2 * network(nodes)).sum()
 }
