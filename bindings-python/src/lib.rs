@@ -222,6 +222,13 @@ impl Node {
         Ok(operation.map_err(invalid)?.0)
     }
 
+    /// The same if it answers at this path, and to nobody else.
+    fn signal_at(&self, now: f64, target: &[u8], path: &Any<'_>, payload: &[u8]) -> PyResult<u64> {
+        let path = convert::path_from(path)?;
+        let operation = self.lock()?.signal_at(instant(now)?, id(target)?, path, payload);
+        Ok(operation.map_err(invalid)?.0)
+    }
+
     /// Ends an operation and the renewal of what it published. False if there was neither.
     fn cancel(&self, now: f64, operation: Number<u64>) -> PyResult<bool> {
         Ok(self.lock()?.cancel(instant(now)?, OperationId(operation.0)))

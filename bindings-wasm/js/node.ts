@@ -85,6 +85,11 @@ export interface GetSignedOptions extends OperationOptions {
   readonly newerThan?: bigint | undefined;
 }
 
+export interface SignalOptions extends OperationOptions {
+  /** IP:PORT where the node is to answer; the signal goes there and nowhere else. */
+  readonly at?: Address | undefined;
+}
+
 /** A record that others keep now. */
 export interface PutResult {
   /** What it is found under. */
@@ -418,8 +423,12 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   }
 
   /** Sends up to 1024 bytes to the node with this id, which hears them as a `signal` event. */
-  async signal(target: Id, payload: Uint8Array, options: OperationOptions = {}): Promise<void> {
-    const { done } = await this.#begin((now) => this.#driver.core.signal(now, target, payload), options).finish();
+  async signal(target: Id, payload: Uint8Array, { at, ...options }: SignalOptions = {}): Promise<void> {
+    const path = at === undefined ? undefined : this.#driver.pathTo(at);
+    if (at !== undefined && path === undefined) throw new TypeError(`${at} is out of reach`);
+    const { core } = this.#driver;
+    const start = (now: number): number => (path ? core.signalAt(now, target, path, payload) : core.signal(now, target, payload));
+    const { done } = await this.#begin(start, options).finish();
     const error = errorOf(done.outcome);
     if (error) throw error;
   }

@@ -32,10 +32,16 @@ export class Peer {
   before: Peer | undefined;
   /** The peer's answer is there: it may come twice, for signals are sent again. */
   told = false;
+  /** Our half of the exchange went straight to the address, and nowhere else. */
+  straight = false;
   #connection: RTCPeerConnection;
   #datagrams: RTCDataChannel;
   #limit: ReturnType<typeof setTimeout>;
   #stray = 0;
+  /** What we told the peer at its address: who shows it receives there. */
+  #ours: string | undefined;
+  #theirs = "";
+  #shown = false;
   #over = false;
 
   constructor(
@@ -54,17 +60,19 @@ export class Peer {
     this.#datagrams = this.#connection.createDataChannel("datagrams", fast);
     this.#datagrams.binaryType = "arraybuffer";
     const ordered = this.#connection.createDataChannel("pieces", { negotiated: true, id: 1 });
-    this.pieces = new Pieces(ordered, () => host.shelf(), () => this.close());
-    this.#limit = setTimeout(() => this.close(), DIALLING);
-    this.#datagrams.onopen = () => {
-      if (this.#over) return;
-      clearTimeout(this.#limit);
-      this.open = true;
-      host.opened(this);
+    const shelf = (): Shelf | undefined => (this.#shown ? host.shelf() : undefined);
+    const shown = (proof: string): void => {
+      if (proof !== this.#ours) return this.close();
+      this.#shown = true;
+      this.#opens();
     };
+    this.pieces = new Pieces(ordered, shelf, () => this.close(), shown);
+    this.#limit = setTimeout(() => this.close(), DIALLING);
+    ordered.onopen = () => this.pieces.show(this.#theirs);
+    this.#datagrams.onopen = () => this.#opens();
     this.#datagrams.onclose = ordered.onclose = () => this.close();
     this.#datagrams.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (data instanceof ArrayBuffer && data.byteLength <= mtu) host.datagram(this, new Uint8Array(data));
+      if (this.open && data instanceof ArrayBuffer && data.byteLength <= mtu) host.datagram(this, new Uint8Array(data));
     };
     this.#connection.ondatachannel = ({ channel }) => {
       channel.close();
@@ -75,6 +83,14 @@ export class Peer {
       const { connectionState } = this.#connection;
       if (connectionState === "failed" || connectionState === "closed") this.close();
     };
+  }
+
+  /** It takes its address once the peer has shown that what we say there arrives. */
+  #opens(): void {
+    if (this.#over || this.open || !this.#shown || this.#datagrams.readyState !== "open") return;
+    clearTimeout(this.#limit);
+    this.open = true;
+    this.host.opened(this);
   }
 
   /** Our offer. */
@@ -98,6 +114,7 @@ export class Peer {
 
   #remote(description: Description): Promise<void> {
     const candidates = permitted(description.candidates, this.address);
+    this.#theirs = description.pwd;
     return this.#connection.setRemoteDescription({ type: description.type, sdp: toSdp({ ...description, candidates }) });
   }
 
@@ -115,6 +132,7 @@ export class Peer {
     }
     if (this.#over) return undefined;
     const description = fromSdp(type, this.session, connection.localDescription?.sdp ?? "");
+    this.#ours = description?.pwd;
     // Nobody could reach us: no need to wait for what cannot come.
     return description?.candidates.length ? description : undefined;
   }

@@ -7,6 +7,7 @@ const HEAD = 2;
 const DATA = 3;
 const END = 4;
 const CANCEL = 5;
+const PROOF = 6;
 
 /** Bytes of a file in one message: what every browser passes on at once. */
 const CHUNK = 16 * 1024;
@@ -14,7 +15,7 @@ const CHUNK = 16 * 1024;
 const AT_ONCE = 32;
 /** Bytes that may wait in the channel: more would wait in memory for nothing. */
 const WAITING = 256 * 1024;
-/** The longest path and range, bytes. */
+/** The longest path and range, and the longest proof, bytes. */
 const LONGEST = 128;
 /** The longest range that is answered. */
 const MAX_RANGE = 16 * 1024 * 1024;
@@ -32,7 +33,8 @@ export type Message =
   | { readonly kind: typeof REQUEST; readonly number: number; readonly path: string; readonly range?: readonly [number, number] }
   | { readonly kind: typeof HEAD; readonly number: number; readonly status: number }
   | { readonly kind: typeof DATA; readonly number: number; readonly data: Uint8Array }
-  | { readonly kind: typeof END | typeof CANCEL; readonly number: number };
+  | { readonly kind: typeof END | typeof CANCEL; readonly number: number }
+  | { readonly kind: typeof PROOF; readonly number: number; readonly proof: string };
 
 /** Reads a message; undefined if it is none. */
 export function parse(bytes: Uint8Array): Message | undefined {
@@ -59,6 +61,8 @@ export function parse(bytes: Uint8Array): Message | undefined {
       return { kind: END, number };
     case CANCEL:
       return { kind: CANCEL, number };
+    case PROOF:
+      return number || rest.length > LONGEST ? undefined : { kind: PROOF, number, proof: new TextDecoder().decode(rest) };
     default:
       return undefined;
   }
@@ -82,6 +86,8 @@ export class Pieces {
     readonly shelf: () => Shelf | undefined,
     /** The peer broke the rules. */
     readonly broken: () => void,
+    /** The peer shows what it was told. */
+    readonly shown: (proof: string) => void,
   ) {
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = WAITING / 2;
@@ -144,6 +150,11 @@ export class Pieces {
     });
   }
 
+  /** Shows the peer what it told us. */
+  show(proof: string): void {
+    this.#send(message(PROOF, 0, new TextEncoder().encode(proof)));
+  }
+
   #send(bytes: Uint8Array<ArrayBuffer>): boolean {
     if (this.channel.readyState !== "open") return false;
     this.channel.send(bytes);
@@ -165,6 +176,8 @@ export class Pieces {
         return asked?.end();
       case CANCEL:
         return this.#answering.get(number)?.abort();
+      case PROOF:
+        return this.shown(message.proof);
     }
   }
 

@@ -10,6 +10,7 @@ export {
   type NodeEvents,
   type OperationOptions,
   type PutOptions,
+  type SignalOptions,
   type PutResult,
   type Share,
   type ShareOptions,

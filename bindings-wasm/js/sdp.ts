@@ -31,7 +31,7 @@ export const MAX_PAYLOAD = 1024;
 
 const ICE = /^[A-Za-z0-9+/]+$/;
 const HIDDEN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.local$/;
-const LINES = ["kadlet-rtc.1", "ice", "fingerprint", "setup"];
+const LINES = ["kadlet-rtc.2", "ice", "fingerprint", "setup"];
 
 /** RFC 5737. */
 const DOCUMENTATION = ["192.0.2.", "198.51.100.", "203.0.113."];
@@ -94,7 +94,7 @@ export function fromSdp(type: "offer" | "answer", session: string, sdp: string):
 
 export function encode(it: Description): Uint8Array {
   const lines = [
-    `kadlet-rtc.1 ${it.type} ${it.session}`,
+    `kadlet-rtc.2 ${it.type} ${it.session}`,
     `ice ${it.ufrag} ${it.pwd}`,
     `fingerprint ${it.fingerprint}`,
     `setup ${it.setup}`,

@@ -2,9 +2,10 @@
 //
 // A peer's name stays the address that the relay lent it, and the core learns nothing of channels:
 // datagrams for such an address take the channel, and what comes by the channel comes from there.
-// Channels are signalled through the DHT itself, one hop through whoever named the target. So nodes
-// that hold channels go on without the relay: what is for somebody without one is held for a
-// moment, while a channel is dialled (docs/webrtc.md).
+// Channels are signalled through the DHT itself: straight to the address that a channel is to take
+// while there is a relay, and without one by one hop through whoever named the target. So nodes that
+// hold channels go on without the relay: what is for somebody without one is held for a moment, while
+// a channel is dialled (docs/webrtc.md).
 import type { Address, Id, Signal } from "../pkg/kadlet.js";
 import type { RunningNode } from "./node.js";
 import { Peer, type PeerHost } from "./peer.js";
@@ -136,6 +137,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
     this.#away = undefined;
     // Where the core never heard of a pause it need not hear of its end, unless our address changed.
     if (told || !same) this.#host?.up(this.#with(link));
+    // Whose address nobody could ask is asked now.
+    for (const peer of [...this.#peers.values()]) if (!peer.straight) peer.close();
     for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
     this.#notBefore.clear();
     this.#tell();
@@ -262,7 +265,9 @@ export class WebRtcTransport extends EventTarget implements Transport {
     return this.#try(peer, async () => {
       const said = await half();
       if (said === undefined) return peer.close();
-      await this.#node?.signal(peer.id, encode(said));
+      // Whoever handed it on could put itself in the peer's place.
+      peer.straight = this.#relayed;
+      await this.#node?.signal(peer.id, encode(said), { at: peer.straight ? peer.address : undefined });
     });
   }
 

@@ -238,6 +238,20 @@ impl Node {
         self.core.signal(instant(now)?, id(target)?, payload).map(number).map_err(invalid)
     }
 
+    /// The same if it answers at this path, and to nobody else.
+    #[wasm_bindgen(js_name = signalAt)]
+    pub fn signal_at(
+        &mut self,
+        now: f64,
+        target: &str,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &JsValue,
+        payload: &[u8],
+    ) -> Result<f64> {
+        let path = convert::path_from(path)?;
+        let signalled = self.core.signal_at(instant(now)?, id(target)?, path, payload);
+        signalled.map(number).map_err(invalid)
+    }
+
     /// Ends an operation and the renewal of what it published. False if there was neither.
     pub fn cancel(&mut self, now: f64, named: f64) -> Result<bool> {
         Ok(self.core.cancel(instant(now)?, operation(named)))

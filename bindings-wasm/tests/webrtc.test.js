@@ -139,7 +139,7 @@ async function scene(t, own, options) {
   const node = Object.assign(new EventTarget(), {
     id: idOf(own),
     buckets: () => [{ contacts }],
-    signal: (to, payload) => new Promise((resolve, reject) => said.push({ to, lines: text.decode(payload), reject })),
+    signal: (to, payload, { at }) => new Promise((resolve, reject) => said.push({ to, at, lines: text.decode(payload), reject })),
   });
   const transport = new WebRtcTransport(relay, options);
   const host = { receive() {}, failed: (to) => failed.push(to), down() {}, up() {} };
@@ -151,12 +151,12 @@ async function scene(t, own, options) {
   });
   const signal = (peer, type, session, remote = addressOf(peer)) => {
     const setup = type === "offer" ? "actpass" : "active";
-    const lines = `kadlet-rtc.1 ${type} ${session}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup ${setup}\nhost 127.0.0.1 5000 1`;
+    const lines = `kadlet-rtc.2 ${type} ${session}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup ${setup}\nhost 127.0.0.1 5000 1`;
     const detail = { from: { id: idOf(peer), path: { remote } }, payload: new TextEncoder().encode(lines) };
     node.dispatchEvent(new CustomEvent("signal", { detail }));
   };
   /** The session of what we said last to a peer. */
-  const last = (peer, type) => said.findLast(({ to, lines }) => to === idOf(peer) && lines.startsWith(`kadlet-rtc.1 ${type}`));
+  const last = (peer, type) => said.findLast(({ to, lines }) => to === idOf(peer) && lines.startsWith(`kadlet-rtc.2 ${type}`));
   const dial = (peer) => {
     transport.heard(idOf(peer), addressOf(peer));
     void transport.connect(addressOf(peer));
@@ -165,15 +165,29 @@ async function scene(t, own, options) {
     contacts.splice(0, Infinity, ...peers.map((peer) => ({ contact: { id: idOf(peer), path: { remote: addressOf(peer) }, capabilities: DATA_CHANNEL } })));
     node.dispatchEvent(new Event("table"));
   };
-  /** The channel for datagrams of the last connection is there. */
+  /** The channels of the last connection are there. */
+  const connect = () => {
+    const [channel, pieces] = Connection.all.at(-1).channels;
+    for (const one of [pieces, channel]) {
+      one.readyState = "open";
+      one.onopen();
+    }
+    return [channel, pieces];
+  };
+  /** And the peer shows what we told it. */
   const open = () => {
-    const [channel] = Connection.all.at(-1).channels;
-    channel.readyState = "open";
-    channel.onopen();
+    const [channel, pieces] = connect();
+    show(pieces, "p".repeat(22));
     return channel;
   };
-  return { time, transport, relayed, failed, signal, last, dial, table, open, line: () => line };
+  return { time, transport, host, relayed, failed, said, signal, last, dial, table, connect, open, line: () => line };
 }
+
+/** What the peer shows. */
+const show = (pieces, proof) => {
+  const data = Uint8Array.of(6, 0, 0, 0, 0, ...new TextEncoder().encode(proof)).buffer;
+  pieces.dispatchEvent(new MessageEvent("message", { data }));
+};
 
 const sessionOf = ({ lines }) => lines.split(/[ \n]/)[2];
 
@@ -245,6 +259,64 @@ test("datagrams take the channel while there is one, and the relay when it break
   channel.onclose();
   send();
   assert.deepEqual([relayed.length, channel.sent.length, transport.counters.failed], [2, 1, 0]);
+});
+
+test("a channel takes an address once its end has shown that it receives there", async (t) => {
+  const { transport, host, signal, said, connect, relayed } = await scene(t, 5);
+  const { counters } = transport;
+  const received = [];
+  host.receive = (bytes, from) => received.push([bytes.length, from]);
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  // What we say goes to the address that the offer names, and to nobody who could hand it on.
+  assert.deepEqual(said.map(({ to, at }) => [to, at]), [[idOf(9), addressOf(9)]]);
+  const [channel, pieces] = connect();
+  // The peer gets its own proof at once.
+  assert.deepEqual(pieces.sent.map((bytes) => [bytes[0], text.decode(bytes.subarray(5))]), [[6, "p".repeat(22)]]);
+  const datagram = () => channel.onmessage({ data: new ArrayBuffer(7) });
+  const send = () => transport.send(new Uint8Array(3), addressOf(9));
+  const ask = new TextEncoder().encode("/blake3/");
+  await transport.serve({ answer: () => assert.fail("a stranger is told nothing") });
+  pieces.dispatchEvent(new MessageEvent("message", { data: Uint8Array.of(1, 0, 0, 0, 1, ...ask).buffer }));
+  datagram();
+  send();
+  assert.deepEqual([received, channel.sent, relayed], [[], [], [addressOf(9)]]);
+  assert.deepEqual([transport.channels, counters.opened], [0, 0]);
+  show(pieces, "p".repeat(22));
+  datagram();
+  send();
+  assert.deepEqual([received, channel.sent.length, relayed.length], [[[7, addressOf(9)]], 1, 1]);
+  assert.deepEqual([transport.channels, counters.opened], [1, 1]);
+});
+
+test("a channel whose end shows something else is closed", async (t) => {
+  const { transport, signal, connect } = await scene(t, 5);
+  for (const [n, proof] of ["", "p".repeat(21), "q".repeat(22)].entries()) {
+    signal(9 + n, "offer", String(n).repeat(16));
+    await settled();
+    const [, pieces] = connect();
+    show(pieces, proof);
+    assert.deepEqual([transport.channels, transport.counters.failed, Connection.all.at(-1).closed], [0, n + 1, 1], proof);
+  }
+});
+
+test("without a relay others hand signals on, and what came of that ends with a relay", async (t) => {
+  const { transport, signal, said, last, dial, open, line, host } = await scene(t, 5);
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  open();
+  line().down(new Error("the relay is gone"));
+  dial(8);
+  await settled();
+  assert.deepEqual(said.map(({ at }) => at), [addressOf(9), undefined]);
+  signal(8, "answer", sessionOf(last(8, "offer")));
+  await settled();
+  open();
+  assert.equal(transport.channels, 2);
+  line().up({ addresses: [addressOf(5)], mtu: 1232 });
+  assert.equal(transport.channels, 1);
+  transport.send(new Uint8Array(3), addressOf(9));
+  assert.equal(transport.counters.direct, 1);
 });
 
 test("a head whose status has no body is none, and an end before the head breaks the rules", async () => {

@@ -122,6 +122,24 @@ test("pages without any permission join, and say how their datagrams go", async 
   });
 });
 
+test("a channel whose end does not show that it has its address is none", async (t) => {
+  const { net, chromium } = await scene(t);
+  const [one, two] = await Promise.all([chromium.page(), chromium.page()]);
+  // Who has not got our answer cannot say what stands in it.
+  await two.addInitScript(() => {
+    const { send } = RTCDataChannel.prototype;
+    RTCDataChannel.prototype.send = function (bytes) {
+      send.call(this, this.label === "pieces" ? Uint8Array.of(6, 0, 0, 0, 0, 120) : bytes);
+    };
+  });
+  await joined(one, net);
+  await joined(two, net);
+  await one.waitForFunction(() => kadlet.transport().counters.failed > 0);
+  const { channels, counters } = await one.evaluate(() => ({ channels: kadlet.transport().channels, counters: kadlet.transport().counters }));
+  assert.deepEqual([channels, counters.opened, counters.direct], [0, 0, 0]);
+  await status(one, "everything goes through the relay");
+});
+
 test("signals that are none, and a peer that opens 10,000 channels, change nothing", async (t) => {
   const { net, chromium } = await scene(t);
   const [one, two] = await Promise.all([chromium.page(), chromium.page()]);
@@ -141,7 +159,7 @@ test("signals that are none, and a peer that opens 10,000 channels, change nothi
   const id = await one.textContent("#own-id");
   await two.evaluate(async (id) => {
     const encoder = new TextEncoder();
-    const offer = (more) => `kadlet-rtc.1 offer ${"0".repeat(16)}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup actpass${more}`;
+    const offer = (more) => `kadlet-rtc.2 offer ${"0".repeat(16)}\nice abcd ${"p".repeat(22)}\nfingerprint ${"0".repeat(64)}\nsetup actpass${more}`;
     for (const hostile of ["", "v=0\r\no=- 1 1 IN IP4 1.2.3.4", offer("\r\na=candidate:x"), offer("\nhost 224.0.0.1 5000 1"), offer("\nhost 127.0.0.1 22 1"), offer("\nhost 127.0.0.1 5000 1 x"), offer("\nhost 127.0.0.1 5000 1".repeat(9))]) {
       await kadlet.node().signal(id, encoder.encode(hostile));
     }

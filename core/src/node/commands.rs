@@ -269,7 +269,11 @@ impl Node {
         if payload.len() > MAX_SIGNAL {
             return Err(CommandError::SignalTooLong { len: payload.len(), limit: MAX_SIGNAL });
         }
-        Ok(self.start(now, Kind::Signal { payload: payload.to_vec(), at }, target))
+        Ok(self.start(
+            now,
+            Kind::Signal { payload: payload.to_vec(), at: at.map(Box::new) },
+            target,
+        ))
     }
 
     /// Ends an operation and its traffic, and the renewal of what it published. False if there was
@@ -368,10 +372,10 @@ impl Node {
         }
         let region = self.region(&kind);
         let mut lookup = self.new_lookup(&kind, target, families, region);
-        if let Kind::Signal { at, .. } = kind {
+        if let Kind::Signal { at, .. } = &kind {
             let from = || self.signallers.iter().find(|(id, _)| *id == target).map(|(_, it)| *it);
             // As one that has to be asked first: whoever signalled may have borrowed the address.
-            let first = at.or_else(from);
+            let first = at.as_deref().copied().or_else(from);
             lookup.start(first.map(|path| Contact {
                 id: target,
                 path,

@@ -58,7 +58,7 @@ pub(super) enum Kind {
     /// A file with this name is to be found by each of its words.
     Publish(SearchEntry),
     /// A message for the node with the target as its id: wherever it is, or at this path alone.
-    Signal { payload: Vec<u8>, at: Option<Path> },
+    Signal { payload: Vec<u8>, at: Option<Box<Path>> },
 }
 
 /// That we have a content, and how it is fetched from us.
