@@ -5,13 +5,15 @@
 //! - A peer's name stays its address in the network, and the core learns nothing of channels:
 //!   datagrams for that address take the channel while there is one, and what comes by the channel
 //!   comes from there. When it breaks they go by UDP again.
+//! - A channel stands for an address only when its other end has shown that it receives what is
+//!   sent there: anybody can make an offer in another's name. Until then an older channel stays.
 //! - The packets of a channel go over the node's own socket: their first byte tells them from the
 //!   network's (RFC 7983), and how the outside sees that socket the network has told us already.
 //! - Pages dial us. We dial whom we want something of: over UDP a native node is reached anyway.
 //! - No socket and no task here: given time, packets and signals, it gives packets, datagrams and
 //!   signals back.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::ops::Range;
@@ -94,8 +96,8 @@ pub(crate) enum Out {
     Transmit(Transmit),
     /// A datagram of the network that came by a channel.
     Datagram(Path, Vec<u8>),
-    /// A signal to be sent, and the session that it is of.
-    Signal(Id, String, Vec<u8>),
+    /// A signal to be sent to this address and nowhere else, and the session that it is of.
+    Signal { to: Id, at: Path, session: String, payload: Vec<u8> },
 }
 
 /// Every connection.
@@ -107,8 +109,11 @@ pub(crate) struct Channels {
     longest: usize,
     /// Where each link is reached, and as what the outside sees it.
     links: Vec<(LinkId, SocketAddr, Option<SocketAddr>)>,
-    peers: BTreeMap<Id, Peer>,
-    open: BTreeMap<Path, Id>,
+    /// By number, for a peer may have an attempt beside its open channel: at most one of each.
+    peers: BTreeMap<u64, Peer>,
+    /// The number of the next one.
+    next: u64,
+    open: BTreeMap<Path, u64>,
     last_offers: VecDeque<(Id, Instant)>,
     waiting: Vec<(Id, oneshot::Sender<bool>)>,
     shelves: Option<Arc<Shelves>>,
@@ -129,6 +134,7 @@ impl Channels {
             longest,
             links: links.map(|(link, address)| (link, address, None)).collect(),
             peers: BTreeMap::new(),
+            next: 0,
             open: BTreeMap::new(),
             last_offers: VecDeque::new(),
             waiting: Vec::new(),
@@ -171,59 +177,77 @@ impl Channels {
     }
 
     fn at(&mut self, remote: SocketAddr) -> Option<&mut Peer> {
-        let (_, id) = self.open.iter().find(|(path, _)| path.remote == remote)?;
-        self.peers.get_mut(id)
+        let (_, number) = self.open.iter().find(|(path, _)| path.remote == remote)?;
+        self.peers.get_mut(number)
     }
 
-    fn full(&self) -> bool {
-        let dialling = self.peers.values().filter(|peer| !peer.open).count();
-        self.peers.len() >= MAX_CHANNELS || dialling >= DIALS
+    /// The attempt to come to a channel with this peer.
+    fn attempt(&self, id: Id) -> Option<(u64, &Peer)> {
+        let attempt = |peer: &Peer| peer.id == id && !peer.open && !peer.over;
+        self.peers.iter().find(|(_, peer)| attempt(peer)).map(|(number, peer)| (*number, peer))
+    }
+
+    /// Whether there is a place for an attempt. It takes that of an attempt of the same peer, and
+    /// once it is open that of its channel.
+    fn has_room(&self, id: Id) -> bool {
+        let others = || self.peers.values().filter(|peer| peer.id != id);
+        let channels: BTreeSet<Id> = others().map(|peer| peer.id).collect();
+        channels.len() < MAX_CHANNELS && others().filter(|peer| !peer.open).count() < DIALS
     }
 
     fn dial(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
         // Who has lost interest hears nothing.
-        match self.peers.get(&id) {
-            Some(peer) if peer.open => _ = done.send(true),
-            Some(_) => self.waiting.push((id, done)),
-            None if id == self.own || self.full() => _ = done.send(false),
-            None => self.offer(id, path, done, now),
+        if self.peers.values().any(|peer| peer.id == id && peer.open) {
+            let _ = done.send(true);
+        } else if self.attempt(id).is_some() {
+            self.waiting.push((id, done));
+        } else if id == self.own || !self.has_room(id) {
+            let _ = done.send(false);
+        } else if self.offer(id, path, now).is_some() {
+            self.waiting.push((id, done));
         }
+        // Dropped, `done` says that nothing comes of it.
     }
 
-    fn offer(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
-        let offer = random_hex::<8>().and_then(|session| {
-            self.connect(id, path, session, true, now)?;
-            self.describe(id, Kind::Offer)
-        });
-        // Dropped, `done` says that nothing comes of it.
-        let Some(offer) = offer else {
-            self.peers.remove(&id);
-            return;
-        };
+    fn offer(&mut self, id: Id, path: Path, now: Instant) -> Option<()> {
+        let session = random_hex::<8>()?;
+        let mut peer = self.connect(id, path, session, true, now)?;
+        self.say(&mut peer, Kind::Offer)?;
         self.stats.offered += 1;
-        self.waiting.push((id, done));
-        self.out.push_back(Out::Signal(id, offer.session.clone(), offer.encode()));
+        self.add(peer);
+        Some(())
     }
 
     /// A connection to be; none if its link is gone.
     fn connect(
-        &mut self,
+        &self,
         id: Id,
         path: Path,
         session: String,
         offered: bool,
         now: Instant,
-    ) -> Option<&mut Peer> {
+    ) -> Option<Peer> {
         let (_, local, outside) = *self.links.iter().find(|(link, ..)| *link == path.link)?;
-        let peer = Peer::new(id, path, session, offered, (local, outside), now);
-        self.peers.insert(id, peer);
-        self.peers.get_mut(&id)
+        Some(Peer::new(id, path, session, offered, (local, outside), now))
     }
 
-    /// Our half of the exchange; none if nobody could reach us by it.
-    fn describe(&mut self, id: Id, kind: Kind) -> Option<Description> {
-        let description = self.peers.get_mut(&id)?.describe(kind);
-        (!description.candidates.is_empty()).then_some(description)
+    /// Sends our half of the exchange; none if nobody could reach us by it.
+    fn say(&mut self, peer: &mut Peer, kind: Kind) -> Option<()> {
+        let said = peer.describe(kind);
+        (!said.candidates.is_empty()).then_some(())?;
+        let payload = said.encode();
+        self.out.push_back(Out::Signal {
+            to: peer.id,
+            at: peer.path,
+            session: said.session,
+            payload,
+        });
+        Some(())
+    }
+
+    fn add(&mut self, peer: Peer) {
+        self.peers.insert(self.next, peer);
+        self.next += 1;
     }
 
     /// A signal came.
@@ -242,8 +266,9 @@ impl Channels {
     }
 
     fn answered(&mut self, id: Id, said: &Description) -> Option<()> {
-        let peer = self.peers.get_mut(&id)?;
-        let ours = peer.offered && !peer.told && peer.session == said.session;
+        let (number, _) = self.attempt(id)?;
+        let peer = self.peers.get_mut(&number)?;
+        let ours = peer.offered && peer.told.is_none() && peer.session == said.session;
         ours.then(|| peer.listen(said))
     }
 
@@ -253,43 +278,45 @@ impl Channels {
             return None;
         }
         // Both dialled: the offer of the lower id stands. A peer that has lost its channel makes a
-        // new offer, and that of an open channel takes its place at most once in a while.
-        let there = self.peers.get(&id);
-        let ours = there.is_some_and(|peer| !peer.open && peer.offered) && self.own < id;
+        // new offer; that anybody can make in its name, so an open channel stays until the new one
+        // is open.
+        let there = self.attempt(id);
+        let before = there.map(|(number, _)| number);
+        let ours = there.is_some_and(|(_, peer)| peer.offered) && self.own < id;
         self.last_offers.retain(|(_, at)| now.duration_since(*at) < OFFER_EVERY);
         let soon = self.last_offers.iter().any(|(last, _)| *last == id);
         if ours || soon || self.last_offers.len() >= OFFERS {
             return None;
         }
         self.last_offers.push_back((id, now));
-        self.replace(id);
-        if self.full() {
+        if !self.has_room(id) {
             return None;
         }
-        self.connect(id, from.path, offer.session.clone(), false, now)?.listen(offer);
-        let Some(answer) = self.describe(id, Kind::Answer) else {
-            self.peers.remove(&id);
-            return None;
-        };
+        let mut peer = self.connect(id, from.path, offer.session.clone(), false, now)?;
+        peer.listen(offer);
+        self.say(&mut peer, Kind::Answer)?;
         self.stats.accepted += 1;
-        self.out.push_back(Out::Signal(id, answer.session.clone(), answer.encode()));
+        if let Some(before) = before {
+            self.replace(before);
+        }
+        self.add(peer);
         Some(())
     }
 
-    /// Another attempt takes the place of what there is: its end is none of a peer's, and whoever
-    /// waits for a channel waits on.
-    fn replace(&mut self, id: Id) {
-        let Some(mut peer) = self.peers.remove(&id) else { return };
-        self.open.retain(|_, open| *open != id);
+    /// Another one takes its place: its end is none of a peer's, and whoever waits for a channel
+    /// waits on.
+    fn replace(&mut self, number: u64) {
+        let Some(mut peer) = self.peers.remove(&number) else { return };
+        self.open.retain(|_, open| *open != number);
         peer.close();
-        self.hear(&mut peer);
+        self.hear(number, &mut peer);
     }
 
     /// A signal of ours did not arrive, and its attempt comes to nothing; not another one that has
     /// taken its place.
     pub(crate) fn unheard(&mut self, id: Id, session: &str) {
-        if let Some(peer) = self.peers.get_mut(&id)
-            && !peer.open
+        if let Some((number, _)) = self.attempt(id)
+            && let Some(peer) = self.peers.get_mut(&number)
             && peer.session == session
         {
             peer.close();
@@ -314,22 +341,25 @@ impl Channels {
             return false;
         };
         let input = Input::Receive(now, received);
-        let accepts = |(id, peer): (&Id, &Peer)| peer.accepts(&input).then_some(*id);
-        if let Some(id) = self.peers.iter().find_map(accepts)
-            && let Some(mut peer) = self.peers.remove(&id)
+        // The newest first: the one that it takes the place of has the same two ends, and would
+        // take all that comes from there. Before a peer has answered its checks, it takes only
+        // what is meant for itself.
+        let accepts = |(number, peer): (&u64, &Peer)| peer.accepts(&input).then_some(*number);
+        if let Some(number) = self.peers.iter().rev().find_map(accepts)
+            && let Some(mut peer) = self.peers.remove(&number)
         {
             peer.input(input);
             // Between any two packets: DTLS keeps few of them.
-            self.hear(&mut peer);
-            self.peers.insert(id, peer);
+            self.hear(number, &mut peer);
+            self.peers.insert(number, peer);
         }
         true
     }
 
     /// Sends a datagram by the channel to its address; false if there is none.
     pub(crate) fn send(&mut self, transmit: &Transmit) -> bool {
-        let Some(id) = self.open.get(&transmit.path) else { return false };
-        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let Some(number) = self.open.get(&transmit.path) else { return false };
+        let Some(peer) = self.peers.get_mut(number) else { return false };
         let sent = peer.send(&transmit.payload);
         self.stats.direct += u64::from(sent);
         sent
@@ -342,23 +372,24 @@ impl Channels {
 
     /// Does what is due. Files that are read wake the task.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let ids: Vec<Id> = self.peers.keys().copied().collect();
-        for id in ids {
+        let numbers: Vec<u64> = self.peers.keys().copied().collect();
+        for number in numbers {
             // Out of the map, for what it says may concern the others.
-            let Some(mut peer) = self.peers.remove(&id) else { continue };
+            let Some(mut peer) = self.peers.remove(&number) else { continue };
             peer.handle_timeout(now);
-            self.hear(&mut peer);
+            self.hear(number, &mut peer);
             peer.pump(self.shelves.as_ref(), cx);
-            self.hear(&mut peer);
+            self.hear(number, &mut peer);
             if peer.over {
-                self.ended(&peer);
+                self.ended(number, &peer);
             } else {
-                self.peers.insert(id, peer);
+                self.peers.insert(number, peer);
             }
         }
         // Nobody waits any more for whom there is no attempt.
         let peers = &self.peers;
-        self.waiting.retain(|(id, done)| !done.is_closed() && peers.contains_key(id));
+        let attempted = |id: Id| peers.values().any(|peer| peer.id == id);
+        self.waiting.retain(|(id, done)| !done.is_closed() && attempted(*id));
     }
 
     /// What comes out of it all.
@@ -366,7 +397,7 @@ impl Channels {
         self.out.pop_front()
     }
 
-    fn hear(&mut self, peer: &mut Peer) {
+    fn hear(&mut self, number: u64, peer: &mut Peer) {
         for said in peer.poll() {
             match said {
                 Said::Transmit(transmit) => {
@@ -380,19 +411,22 @@ impl Channels {
                     self.out.push_back(Out::Datagram(peer.path, bytes));
                 }
                 Said::Datagram(_) => {}
-                Said::Opened => self.began(peer.id, peer.path),
+                Said::Opened => self.began(number, peer.id, peer.path),
             }
         }
     }
 
-    fn began(&mut self, id: Id, path: Path) {
+    fn began(&mut self, number: u64, id: Id, path: Path) {
         self.stats.opened += 1;
-        // Who was there before under another id has moved out.
-        if let Some(before) = self.open.insert(path, id)
-            && let Some(peer) = self.peers.get_mut(&before)
-        {
-            peer.close();
+        // The channel that it takes the place of; and who was there before under another id has
+        // moved out.
+        let before = |peer: &Peer| peer.open && (peer.id == id || peer.path == path);
+        let older = self.peers.iter().filter(|(_, peer)| before(peer));
+        let older: Vec<u64> = older.map(|(number, _)| *number).collect();
+        for older in older {
+            self.replace(older);
         }
+        self.open.insert(path, number);
         let (done, waiting) = self.waiting.drain(..).partition(|(for_, _)| *for_ == id);
         self.waiting = waiting;
         let done: Vec<_> = done;
@@ -402,8 +436,8 @@ impl Channels {
         }
     }
 
-    fn ended(&mut self, peer: &Peer) {
-        if self.open.get(&peer.path) == Some(&peer.id) {
+    fn ended(&mut self, number: u64, peer: &Peer) {
+        if self.open.get(&peer.path) == Some(&number) {
             self.open.remove(&peer.path);
         }
         self.stats.failed += u64::from(!peer.opened);

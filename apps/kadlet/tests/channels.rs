@@ -7,8 +7,10 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use kadlet::core::content::ContentId;
-use kadlet::core::{Announcement, Outcome};
-use kadlet::{ChannelStats, Dht, FetchOptions, SharedFile, Shares};
+use kadlet::core::wire::native::Native;
+use kadlet::core::wire::{Body, Message, Method, NodeInfo, Query};
+use kadlet::core::{Announcement, Capabilities, Id, Outcome};
+use kadlet::{ChannelStats, DEFAULT_NETWORK, Dht, FetchOptions, SharedFile, Shares};
 
 /// A test that waits longer hangs.
 const GUARD: Duration = Duration::from_secs(60);
@@ -105,12 +107,47 @@ fn signals_that_are_none_change_nothing() {
         assert!(hostile > 50);
         // An answer to nothing that was said.
         let mut answer = vectors["signals"][6]["payload"].as_str().expect("text").to_owned();
-        assert!(answer.starts_with("kadlet-rtc.1 answer"));
+        assert!(answer.starts_with("kadlet-rtc.2 answer"));
         answer += "\nhost 127.0.0.1 5000 1";
         signal(&theirs, &ours, answer.into_bytes()).await;
         let stats = until(&ours, |stats| stats.malformed == hostile && stats.refused == 1).await;
         assert_eq!((stats.open, stats.accepted), (1, 1));
         theirs.put(b"still there").await.expect("somebody is there");
+    });
+}
+
+/// Whoever hands a signal on says who it is of, and may have made that up.
+#[test]
+fn an_offer_in_another_s_name_comes_to_no_channel_and_nobody_else_is_told_its_answer() {
+    block_on(async {
+        let ours = node(None).await;
+        let named = node(Some(&ours)).await;
+        let other = node(Some(&ours)).await;
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../docs/webrtc.json")).expect("JSON");
+        let mut offer = vectors["signals"][0]["payload"].as_str().expect("text").to_owned();
+        assert!(offer.starts_with("kadlet-rtc.2 offer"));
+        offer += "\nhost 127.0.0.1 5000 1";
+        // An id that is known, and an address at which another one answers.
+        let origin = NodeInfo {
+            id: named.id(),
+            address: other.local_addr(),
+            capabilities: Capabilities::NONE,
+        };
+        let method = Method::Signal { origin: Some(origin), payload: offer.as_bytes() };
+        let query = Body::Query(Query::about(ours.id(), method));
+        let mut datagram = Vec::new();
+        let message = Message::new(b"12345678", Id::new([7; 20]), query);
+        Native::new(DEFAULT_NETWORK).encode(&message, None, &mut datagram);
+        let stranger = tokio::net::UdpSocket::bind(loopback()).await.expect("a port");
+        stranger.send_to(&datagram, ours.local_addr()).await.expect("it is sent");
+
+        let stats = until(&ours, |stats| stats.failed == 1).await;
+        assert_eq!((stats.accepted, stats.opened, stats.open), (1, 0, 0));
+        // An answer to nothing that they said would be refused.
+        for node in [&named, &other] {
+            assert_eq!(node.channel_stats().await, ChannelStats::default());
+        }
     });
 }
 

@@ -91,10 +91,13 @@ impl Driver {
                     // Counted by the node, by reason: there is nothing else to do about it.
                     let _ = self.node.handle_datagram(now, path, &datagram);
                 }
-                Out::Signal(id, session, payload) => match self.node.signal(now, id, &payload) {
-                    Ok(operation) => _ = self.channels.signals.insert(operation, (id, session)),
-                    Err(_) => self.channels.channels.unheard(id, &session),
-                },
+                // Handed on it could be read: the password in it is for that address alone.
+                Out::Signal { to, at, session, payload } => {
+                    match self.node.signal_at(now, to, at, &payload) {
+                        Ok(operation) => _ = self.channels.signals.insert(operation, (to, session)),
+                        Err(_) => self.channels.channels.unheard(to, &session),
+                    }
+                }
             }
         }
         worked

@@ -13,7 +13,7 @@ use str0m::net::{Protocol, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::crypto;
-use super::pieces::Pieces;
+use super::pieces::{self, Pieces};
 use super::sdp::{self, Description, Host, Kind, Setup};
 use crate::files::channel::Shelves;
 
@@ -40,7 +40,7 @@ pub(super) enum Said {
     Transmit(Transmit),
     /// A datagram of the network.
     Datagram(Vec<u8>),
-    /// The channel is there.
+    /// The channel is there, and the peer where it says it is.
     Opened,
 }
 
@@ -55,14 +55,16 @@ pub(super) struct Peer {
     pub(super) open: bool,
     /// Whether it ever was open.
     pub(super) opened: bool,
-    /// Whether the peer's half of the exchange is there.
-    pub(super) told: bool,
+    /// The password of the peer's half of the exchange, once that is there.
+    pub(super) told: Option<String>,
     /// It is closed; what it still has to say is a farewell.
     pub(super) over: bool,
     pub(super) pieces: Pieces,
     rtc: Rtc,
     datagrams: ChannelId,
     ordered: ChannelId,
+    /// Whether the channel of datagrams would take some.
+    ready: bool,
     /// Where we are reached, and as what the outside sees that.
     local: SocketAddr,
     outside: Option<SocketAddr>,
@@ -116,12 +118,13 @@ impl Peer {
             offered,
             open: false,
             opened: false,
-            told: false,
+            told: None,
             over: false,
             pieces: Pieces::default(),
             rtc,
             datagrams,
             ordered,
+            ready: false,
             local,
             outside,
             limit: now + DIALLING,
@@ -163,7 +166,7 @@ impl Peer {
     /// Takes the peer's half of the exchange. Whoever offered waits for the other to begin, unless
     /// that one wants to be waited for.
     pub(super) fn listen(&mut self, said: &Description) {
-        self.told = true;
+        self.told = Some(said.pwd.clone());
         for (address, candidate) in said.permitted(self.path.remote) {
             // Written anew, of nothing but what was read.
             let kind = if candidate.reflexive { "srflx" } else { "host" };
@@ -239,26 +242,48 @@ impl Peer {
     fn event(&mut self, event: Event, out: &mut Vec<Said>) {
         match event {
             Event::ChannelOpen(id, _) if id == self.datagrams => {
-                self.open = true;
-                self.opened = true;
-                out.push(Said::Opened);
+                self.ready = true;
+                self.open_if_proven(out);
             }
-            Event::ChannelOpen(id, _) if id == self.ordered => {}
+            Event::ChannelOpen(id, _) if id == self.ordered => self.prove(),
             Event::ChannelOpen(id, _) => self.strayed(id),
             Event::ChannelData(ChannelData { id, binary: true, data }) if id == self.datagrams => {
-                out.push(Said::Datagram(data));
+                // Before the proof it could come from anywhere.
+                out.extend(self.open.then_some(Said::Datagram(data)));
             }
             Event::ChannelData(ChannelData { id, binary: true, data }) if id == self.ordered => {
-                let fine = self.pieces.came(&data);
-                if !fine {
-                    self.close();
+                let IceCreds { pass, .. } = self.rtc.direct_api().local_ice_credentials();
+                if !self.pieces.came(&data, &pass) {
+                    return self.close();
                 }
+                self.open_if_proven(out);
             }
             Event::ChannelData(ChannelData { id, .. }) => self.strayed(id),
             Event::ChannelClose(id) if id == self.datagrams || id == self.ordered => self.close(),
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.close(),
             Event::Closed => self.over = true,
             _ => {}
+        }
+    }
+
+    /// Shows the peer that we receive what is sent to our address: the password that it sent there
+    /// and told nobody else.
+    fn prove(&mut self) {
+        let Some(password) = &self.told else { return };
+        let channel = self.rtc.channel(self.ordered);
+        let shown = channel.map(|mut channel| channel.write(true, &pieces::proof(password)));
+        if !matches!(shown, Some(Ok(true))) {
+            self.close();
+        }
+    }
+
+    /// Who has shown our password receives what is sent to its address: from here on the channel
+    /// stands for that address.
+    fn open_if_proven(&mut self, out: &mut Vec<Said>) {
+        if self.ready && self.pieces.proven && !self.open && !self.over {
+            self.open = true;
+            self.opened = true;
+            out.push(Said::Opened);
         }
     }
 

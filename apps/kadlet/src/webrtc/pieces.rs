@@ -17,6 +17,7 @@ const HEAD: u8 = 2;
 const DATA: u8 = 3;
 const END: u8 = 4;
 const CANCEL: u8 = 5;
+const PROOF: u8 = 6;
 
 /// Bytes of a file in one message: what every browser passes on at once.
 const CHUNK: usize = 16 << 10;
@@ -27,7 +28,7 @@ const AT_ONCE: usize = 32;
 /// Bytes that may wait in the channel: more would wait in memory for nothing.
 const WAITING: usize = 256 << 10;
 
-/// The longest path and range, bytes.
+/// The longest path and range, and the longest password, bytes.
 const LONGEST: usize = 128;
 
 /// Short messages that may wait: who sends requests and takes no answers is cut off.
@@ -50,6 +51,8 @@ enum Message<'a> {
     Request(Asked<'a>),
     Answer(Frame),
     Cancel,
+    /// A password that its sender was told at its address.
+    Proof(&'a [u8]),
 }
 
 /// What is asked for: a path, none if it is no request that finds anything; and a range of bytes.
@@ -80,6 +83,7 @@ impl<'a> Asked<'a> {
 fn parse(bytes: &[u8]) -> Option<(u32, Message<'_>)> {
     let (head, rest) = bytes.split_first_chunk::<5>()?;
     let [kind, number @ ..] = *head;
+    let number = u32::from_be_bytes(number);
     let message = match kind {
         REQUEST if rest.len() <= LONGEST => Message::Request(Asked::parse(rest)),
         HEAD => {
@@ -90,13 +94,19 @@ fn parse(bytes: &[u8]) -> Option<(u32, Message<'_>)> {
         DATA => Message::Answer(Frame::Data(rest.to_vec())),
         END => Message::Answer(Frame::End),
         CANCEL => Message::Cancel,
+        PROOF if number == 0 && rest.len() <= LONGEST => Message::Proof(rest),
         _ => return None,
     };
-    Some((u32::from_be_bytes(number), message))
+    Some((number, message))
 }
 
 fn message(kind: u8, number: u32, rest: &[u8]) -> Vec<u8> {
     [&[kind][..], &number.to_be_bytes(), rest].concat()
+}
+
+/// What shows the peer that we were told its password.
+pub(super) fn proof(password: &str) -> Vec<u8> {
+    message(PROOF, 0, password.as_bytes())
 }
 
 /// A request of ours.
@@ -125,6 +135,8 @@ pub(super) struct Pieces {
     short: VecDeque<Vec<u8>>,
     /// Requests that nobody has looked at.
     wanted: VecDeque<(u32, String, Option<Range<u64>>)>,
+    /// Whether the peer has shown that it was told our password.
+    pub(super) proven: bool,
 }
 
 impl Pieces {
@@ -146,8 +158,8 @@ impl Pieces {
         self.asked.insert(number, Open { frames, room, begun: false });
     }
 
-    /// A message came; false if it breaks the rules.
-    pub(super) fn came(&mut self, bytes: &[u8]) -> bool {
+    /// A message came; false if it breaks the rules. `password`: ours, which the peer has to show.
+    pub(super) fn came(&mut self, bytes: &[u8], password: &str) -> bool {
         let Some((number, message)) = parse(bytes) else { return false };
         match message {
             Message::Request(asked) => {
@@ -167,6 +179,11 @@ impl Pieces {
                 self.answering.remove(&number);
                 self.wanted.retain(|(wanted, ..)| *wanted != number);
                 true
+            }
+            Message::Proof(shown) => {
+                let right = shown == password.as_bytes();
+                self.proven |= right;
+                right
             }
         }
     }
@@ -314,6 +331,10 @@ mod tests {
                 }
                 Message::Answer(Frame::End) => assert_eq!(vector["kind"], END),
                 Message::Cancel => assert_eq!(vector["kind"], CANCEL),
+                Message::Proof(text) => {
+                    let text = core::str::from_utf8(text).expect("text");
+                    assert_eq!((&vector["kind"], &vector["proof"]), (&json!(PROOF), &json!(text)));
+                }
             }
         }
     }
@@ -335,7 +356,7 @@ mod tests {
             let mut pieces = Pieces::default();
             let (frames, _heard) = mpsc::unbounded_channel();
             pieces.ask("/blake3/", Some(0..4), 4, frames);
-            let all = said.iter().all(|message| pieces.came(message));
+            let all = said.iter().all(|message| pieces.came(message, ""));
             assert_eq!(all, fine, "{said:?}");
         }
     }
@@ -344,11 +365,11 @@ mod tests {
     fn a_peer_has_few_requests_open_and_takes_its_answers() {
         let mut pieces = Pieces::default();
         let request = |number| message(REQUEST, number, b"/blake3/");
-        assert!((0..AT_ONCE as u32).all(|number| pieces.came(&request(number))));
+        assert!((0..AT_ONCE as u32).all(|number| pieces.came(&request(number), "")));
         assert!(pieces.short.is_empty());
-        assert!(pieces.came(&request(99)));
+        assert!(pieces.came(&request(99), ""));
         assert_eq!(pieces.short[0], message(HEAD, 99, &429_u16.to_be_bytes()));
-        let refused = (100..10_000).take_while(|number| pieces.came(&request(*number))).count();
+        let refused = (100..10_000).take_while(|number| pieces.came(&request(*number), "")).count();
         assert!(refused < SHORT, "{refused}");
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Description {
 impl Description {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, setup) = (kind_word(self.kind), setup_word(self.setup));
-        let mut text = format!("kadlet-rtc.1 {kind} {}\n", self.session);
+        let mut text = format!("kadlet-rtc.2 {kind} {}\n", self.session);
         text += &format!("ice {} {}\nfingerprint ", self.ufrag, self.pwd);
         for byte in self.fingerprint {
             // Writing to a string does not fail.
@@ -86,7 +86,7 @@ impl Description {
             return None;
         }
         let mut lines = core::str::from_utf8(payload).ok()?.split('\n');
-        let ["kadlet-rtc.1", kind, session] = words(lines.next()?)? else { return None };
+        let ["kadlet-rtc.2", kind, session] = words(lines.next()?)? else { return None };
         let ["ice", ufrag, pwd] = words(lines.next()?)? else { return None };
         let ["fingerprint", fingerprint] = words(lines.next()?)? else { return None };
         let ["setup", setup] = words(lines.next()?)? else { return None };
