@@ -455,7 +455,12 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     };
     const fresh = this.#shelves.add(file, hashes);
     try {
-      const { port, transports } = await (this.#serving ??= transport.serve(this.#shelves));
+      this.#serving ??= transport.serve(this.#shelves).catch((error: unknown) => {
+        // The next one may succeed.
+        this.#serving = undefined;
+        throw error;
+      });
+      const { port, transports } = await this.#serving;
       const key = this.#core.contentKeyOf(id);
       const stored = await tell((now) => core.announce(now, key, port, transports, true));
       if (listed && called !== undefined && /[\p{L}\p{N}]/u.test(called)) {

@@ -49,20 +49,30 @@ const DATABASE = "kadlet";
 const STATES = "states";
 
 class Database implements StateStore {
-  constructor(
-    readonly database: IDBDatabase,
-    readonly name: string,
-  ) {}
+  #database: IDBDatabase | undefined;
+
+  constructor(readonly name: string) {}
+
+  /** The browser closes it when it likes, as when a site's data is cleared: then it is opened anew. */
+  async open(): Promise<IDBDatabase> {
+    if (this.#database) return this.#database;
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STATES);
+    const database = await done(request);
+    database.onclose = () => (this.#database = undefined);
+    return (this.#database = database);
+  }
 
   async load(): Promise<Uint8Array | undefined> {
-    const states = this.database.transaction(STATES).objectStore(STATES);
+    const states = (await this.open()).transaction(STATES).objectStore(STATES);
     const value: unknown = await done(states.get(this.name));
     return value instanceof Uint8Array ? value : undefined;
   }
 
-  save(state: Uint8Array): Promise<void> {
+  async save(state: Uint8Array): Promise<void> {
+    const database = await this.open();
     return new Promise((resolve, reject) => {
-      const transaction = this.database.transaction(STATES, "readwrite");
+      const transaction = database.transaction(STATES, "readwrite");
       transaction.oncomplete = () => resolve();
       // Every failure ends so, and the reason is not known before.
       transaction.onabort = () => reject(transaction.error ?? new Error("the browser's database is full"));
@@ -71,7 +81,7 @@ class Database implements StateStore {
   }
 
   close(): void {
-    this.database.close();
+    this.#database?.close();
   }
 }
 
@@ -118,11 +128,10 @@ function inTab<T>(use: (tab: Storage) => T): T | undefined {
 export async function browserStore(name: string): Promise<StateStore> {
   const release = await hold(name);
   if (release === undefined) throw new Error(`another tab uses the state ${name}`);
-  let store: StateStore;
+  const database = new Database(name);
+  let store: StateStore = database;
   try {
-    const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STATES);
-    store = new Database(await done(request), name);
+    await database.open();
   } catch {
     store = new Local(name);
     try {

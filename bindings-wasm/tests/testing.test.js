@@ -102,6 +102,21 @@ test("what is shared in an empty file comes as one", async () => {
   await net.close();
 });
 
+test("who could not serve may once it can", async () => {
+  const net = await network(3, { seed: 8 });
+  const [a, b] = net.nodes;
+  const transport = net.at(a.addr);
+  transport.serve = async () => {
+    delete transport.serve;
+    throw new Error("no port is free");
+  };
+  await assert.rejects(a.share(HELLO), /no port is free/);
+  const { link } = await a.share(HELLO);
+  const { blob } = await b.fetch(link);
+  assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), HELLO);
+  await net.close();
+});
+
 test("an answer that is refused is left, however long it goes on", async () => {
   const net = await network(3, { seed: 6 });
   const [a, b] = net.nodes;

@@ -53,6 +53,22 @@ test("the state lies in IndexedDB, and one tab at a time uses it", async () => {
   await one.context().close();
 });
 
+test("a database that the browser closes is opened anew", async () => {
+  const page = await chromium.page();
+  await joined(page, net);
+  await page.waitForFunction(() => kadlet.node().buckets().length > 0);
+  const id = await page.textContent("#own-id");
+  assert.ok((await kept(page)) > 12);
+  // As when the site's data is cleared in the browser's settings.
+  const session = await page.context().newCDPSession(page);
+  await session.send("Storage.clearDataForOrigin", { origin: new URL(net.relay.url).origin, storageTypes: "indexeddb" });
+  await page.evaluate(() => kadlet.node().close());
+  await page.reload();
+  await page.waitForFunction(() => document.documentElement.dataset.joined !== undefined);
+  assert.equal(await page.textContent("#own-id"), id);
+  await page.context().close();
+});
+
 test("storage that is full is said, and the node goes on", async () => {
   const page = await chromium.page();
   await page.goto(net.relay.url);
