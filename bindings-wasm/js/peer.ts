@@ -28,8 +28,6 @@ export class Peer {
   open = false;
   /** Another attempt took its place: its end is none of a peer's. */
   replaced = false;
-  /** The open channel whose place it takes once it is open itself. */
-  before: Peer | undefined;
   /** The peer's answer is there: it may come twice, for signals are sent again. */
   told = false;
   /** Our half of the exchange went straight to the address, and nowhere else. */

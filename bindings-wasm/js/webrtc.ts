@@ -138,7 +138,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     // Where the core never heard of a pause it need not hear of its end, unless our address changed.
     if (told || !same) this.#host?.up(this.#with(link));
     // Whose address nobody could ask is asked now.
-    for (const peer of [...this.#peers.values()]) if (!peer.straight) peer.close();
+    for (const peer of this.#all()) if (!peer.straight) peer.close();
     for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
     this.#notBefore.clear();
     this.#tell();
@@ -183,10 +183,16 @@ export class WebRtcTransport extends EventTarget implements Transport {
     return this.options.iceServers ?? (stun === undefined ? [] : [{ urls: `stun:${stun}` }]);
   }
 
-  /** Whether there is no place for an attempt; one that may take a channel's place needs no other. */
-  #full(before?: Peer): boolean {
-    const dialling = [...this.#peers.values()].filter(({ open }) => !open).length;
-    return (!before && this.#peers.size >= (this.options.maxChannels ?? MAX_CHANNELS)) || dialling >= DIALS;
+  /** Whether there is no place for an attempt; one that is to take a channel's place needs no other. */
+  #full(address: Address): boolean {
+    const all = [...this.#all()];
+    const others = all.filter((peer) => peer.address !== address).length;
+    return others >= (this.options.maxChannels ?? MAX_CHANNELS) || all.filter(({ open }) => !open).length >= DIALS;
+  }
+
+  /** Of one id there may be several, at addresses of their own: ids are free. */
+  #all(): Set<Peer> {
+    return new Set([...this.#peers.values(), ...this.#byAddress.values()]);
   }
 
   #peer(id: Id, address: Address, session: string, offered: boolean): Peer {
@@ -203,7 +209,9 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   async #dial(id: Id, address: Address): Promise<void> {
     const node = this.#node;
-    if (node === undefined || this.#closed || id === node.id || this.#peers.has(id) || this.#full()) return;
+    const there = this.#peers.get(id);
+    if (node === undefined || this.#closed || id === node.id || this.#byAddress.has(address)) return;
+    if ((there && !there.open) || this.#full(address)) return;
     if (this.#capable.get(address) === false) return;
     const now = performance.now();
     if ((this.#notBefore.get(id) ?? 0) > now) return;
@@ -247,14 +255,12 @@ export class WebRtcTransport extends EventTarget implements Transport {
       there.replaced = true;
       there.close();
     }
-    const before = this.#peers.get(id);
-    if (this.#full(before)) {
+    if (this.#full(address)) {
       this.counters.refused += 1;
       return;
     }
     this.counters.accepted += 1;
     const peer = this.#peer(id, address, offer.session, false);
-    peer.before = before;
     await this.#say(peer, () => peer.answer(offer));
   }
 
@@ -286,8 +292,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const there = this.#byAddress.get(peer.address);
     this.#byAddress.set(peer.address, peer);
     // Now, or for a moment there would be no channel at all.
-    for (const old of [there, peer.before]) old?.close();
-    peer.before = undefined;
+    there?.close();
     remember(this.#ids, peer.address, peer.id);
     const held = this.#held;
     this.#held = held.filter(({ to }) => to !== peer.address);
@@ -298,7 +303,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   #ended(peer: Peer, failed: boolean): void {
     if (this.#peers.get(peer.id) === peer) {
-      if (peer.before?.open) this.#peers.set(peer.id, peer.before);
+      const other = [...this.#byAddress.values()].find((one) => one.id === peer.id && one !== peer);
+      if (other) this.#peers.set(peer.id, other);
       else this.#peers.delete(peer.id);
     }
     if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
@@ -327,7 +333,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const id = this.#ids.get(to);
     // Who holds no channels is out of reach. So is, for its signal's own lookup, whoever is being
     // dialled: the core goes through whoever named it, and need not wait for a timeout.
-    const dialled = id !== undefined && this.#peers.has(id) && !this.#held.some((one) => one.to === to);
+    const dialled = id !== undefined && this.#peers.get(id)?.open === false && !this.#held.some((one) => one.to === to);
     if (dialled || this.#capable.get(to) === false) {
       queueMicrotask(() => this.#host?.failed(to));
       return;
@@ -361,7 +367,8 @@ export class WebRtcTransport extends EventTarget implements Transport {
       });
       this.#notBefore.delete(id);
       await this.#dial(id, address);
-      if (!this.#byAddress.has(address) && this.#peers.has(id)) await over;
+      const dialled = this.#peers.get(id);
+      if (dialled?.address === address && !dialled.open) await over;
       return this.#byAddress.get(address);
     } finally {
       if (wake) waiting.delete(wake);
@@ -402,7 +409,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   close(): void {
     this.#closed = true;
-    for (const peer of [...this.#peers.values(), ...this.#byAddress.values()]) peer.close();
+    for (const peer of this.#all()) peer.close();
     this.#held.length = 0;
     this.relay.close();
   }

@@ -369,11 +369,16 @@ test("an open channel stays until another one of the peer's is open", async (t) 
   const second = open();
   send();
   assert.deepEqual([first.sent.length, second.sent.length, relayed.length, transport.channels], [2, 1, 0, 1]);
-  // The relay lent it another address: that is its name now.
+  // The same id at another address: who is at the first keeps its channel, for ids are free.
+  transport.options.maxChannels = 2;
   await offered(8000, 5, addressOf(10));
   const third = open();
   send(10);
-  assert.deepEqual([second.sent.length, third.sent.length, relayed.length, transport.channels], [1, 1, 0, 1]);
+  send();
+  assert.deepEqual([second.sent.length, third.sent.length, relayed.length, transport.channels], [2, 1, 0, 2]);
+  third.onclose();
+  send();
+  assert.deepEqual([second.sent.length, relayed.length, transport.channels], [3, 0, 1]);
   await offered(10_000, 6);
   transport.close();
   assert.deepEqual(Connection.all.map(({ closed }) => closed), [1, 1, 1, 1, 1, 1]);

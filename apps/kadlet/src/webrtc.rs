@@ -109,13 +109,13 @@ pub(crate) struct Channels {
     longest: usize,
     /// Where each link is reached, and as what the outside sees it.
     links: Vec<(LinkId, SocketAddr, Option<SocketAddr>)>,
-    /// By number, for a peer may have an attempt beside its open channel: at most one of each.
+    /// By number, for a peer may have an attempt beside its open channels: at most one.
     peers: BTreeMap<u64, Peer>,
     /// The number of the next one.
     next: u64,
     open: BTreeMap<Path, u64>,
     last_offers: VecDeque<(Id, Instant)>,
-    waiting: Vec<(Id, oneshot::Sender<bool>)>,
+    waiting: Vec<(Path, oneshot::Sender<bool>)>,
     shelves: Option<Arc<Shelves>>,
     out: VecDeque<Out>,
     stats: ChannelStats,
@@ -188,23 +188,24 @@ impl Channels {
     }
 
     /// Whether there is a place for an attempt. It takes that of an attempt of the same peer, and
-    /// once it is open that of its channel.
-    fn has_room(&self, id: Id) -> bool {
-        let others = || self.peers.values().filter(|peer| peer.id != id);
-        let channels: BTreeSet<Id> = others().map(|peer| peer.id).collect();
+    /// once it is open that of the channel to the same address.
+    fn has_room(&self, id: Id, path: Path) -> bool {
+        let others = || self.peers.values().filter(|peer| peer.open || peer.id != id);
+        let channels: BTreeSet<Path> =
+            others().map(|peer| peer.path).filter(|other| *other != path).collect();
         channels.len() < MAX_CHANNELS && others().filter(|peer| !peer.open).count() < DIALS
     }
 
     fn dial(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
         // Who has lost interest hears nothing.
-        if self.peers.values().any(|peer| peer.id == id && peer.open) {
+        if self.open.contains_key(&path) {
             let _ = done.send(true);
         } else if self.attempt(id).is_some() {
-            self.waiting.push((id, done));
-        } else if id == self.own || !self.has_room(id) {
+            self.waiting.push((path, done));
+        } else if id == self.own || !self.has_room(id, path) {
             let _ = done.send(false);
         } else if self.offer(id, path, now).is_some() {
-            self.waiting.push((id, done));
+            self.waiting.push((path, done));
         }
         // Dropped, `done` says that nothing comes of it.
     }
@@ -289,7 +290,7 @@ impl Channels {
             return None;
         }
         self.last_offers.push_back((id, now));
-        if !self.has_room(id) {
+        if !self.has_room(id, from.path) {
             return None;
         }
         let mut peer = self.connect(id, from.path, offer.session.clone(), false, now)?;
@@ -307,7 +308,6 @@ impl Channels {
     /// waits on.
     fn replace(&mut self, number: u64) {
         let Some(mut peer) = self.peers.remove(&number) else { return };
-        self.open.retain(|_, open| *open != number);
         peer.close();
         self.hear(number, &mut peer);
     }
@@ -388,8 +388,8 @@ impl Channels {
         }
         // Nobody waits any more for whom there is no attempt.
         let peers = &self.peers;
-        let attempted = |id: Id| peers.values().any(|peer| peer.id == id);
-        self.waiting.retain(|(id, done)| !done.is_closed() && attempted(*id));
+        let attempted = |path: Path| peers.values().any(|peer| peer.path == path);
+        self.waiting.retain(|(path, done)| !done.is_closed() && attempted(*path));
     }
 
     /// What comes out of it all.
@@ -411,23 +411,19 @@ impl Channels {
                     self.out.push_back(Out::Datagram(peer.path, bytes));
                 }
                 Said::Datagram(_) => {}
-                Said::Opened => self.began(number, peer.id, peer.path),
+                Said::Opened => self.began(number, peer.path),
             }
         }
     }
 
-    fn began(&mut self, number: u64, id: Id, path: Path) {
+    fn began(&mut self, number: u64, path: Path) {
         self.stats.opened += 1;
-        // The channel that it takes the place of; and who was there before under another id has
-        // moved out.
-        let before = |peer: &Peer| peer.open && (peer.id == id || peer.path == path);
-        let older = self.peers.iter().filter(|(_, peer)| before(peer));
-        let older: Vec<u64> = older.map(|(number, _)| *number).collect();
-        for older in older {
+        // The channel that it takes the place of, of this id or of one that has moved out. One of
+        // the same id at another address stays: ids are free.
+        if let Some(older) = self.open.insert(path, number) {
             self.replace(older);
         }
-        self.open.insert(path, number);
-        let (done, waiting) = self.waiting.drain(..).partition(|(for_, _)| *for_ == id);
+        let (done, waiting) = self.waiting.drain(..).partition(|(for_, _)| *for_ == path);
         self.waiting = waiting;
         let done: Vec<_> = done;
         for (_, done) in done {

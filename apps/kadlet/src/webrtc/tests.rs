@@ -219,6 +219,26 @@ fn an_open_channel_stays_until_the_one_that_was_offered_is_open() {
     assert_eq!(settle(&mut ends, now).len(), 1);
 }
 
+/// Ids are free: who is elsewhere under the same takes nothing away.
+#[test]
+fn a_channel_stays_when_its_id_comes_from_another_address() {
+    let (mut ends, now) = linked();
+    let first = ends[1].open[&path(1)];
+    let mut other =
+        ends[1].connect(id(1), path(3), String::new(), false, now).expect("there is a link");
+    other.open = true;
+    let number = ends[1].next;
+    ends[1].add(other);
+    ends[1].began(number, path(3));
+    assert_eq!(ends[1].open, BTreeMap::from([(path(1), first), (path(3), number)]));
+    assert!(ends[0].send(&Transmit { path: path(2), payload: vec![0xfe] }));
+    assert_eq!(settle(&mut ends, now).len(), 1);
+    // And who is looked for at one address is not said to be there for being at another.
+    let (done, mut wait) = oneshot::channel();
+    ends[1].wish(Wish::Dial(id(1), path(5), done), now);
+    assert_eq!((ends[1].stats.offered, wait.try_recv().is_err()), (1, true));
+}
+
 #[test]
 fn an_offer_that_may_take_a_channel_s_place_needs_no_other_but_one_among_the_attempts() {
     let (mut ends, mut now) = linked();
