@@ -263,8 +263,9 @@ impl Node {
         contact: Contact,
         response: &Response<'_>,
     ) {
-        let named = self.usable(sender.path, &response.nodes);
+        let mut named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
+            operation.kind.leave_out(&mut named);
             operation.lookup.heard(Some((contact.id, contact.addr())), named);
             node.ask_step(now, id, operation, contact, true);
         });
@@ -281,10 +282,7 @@ impl Node {
         let mut named = self.usable(sender.path, &response.nodes);
         self.with_operation(now, id, |node, operation| {
             operation.totals.answered += 1;
-            if matches!(operation.kind, Kind::Signal { at: Some(_), .. }) {
-                // Whom it names is of no interest: nobody else is to see the payload.
-                named.clear();
-            }
+            operation.kind.leave_out(&mut named);
             if matches!(operation.kind, Kind::Signal { .. })
                 && operation.namer.is_none()
                 && named.iter().any(|named| named.id == operation.target)

@@ -256,6 +256,7 @@ impl Node {
         path: Path,
         payload: &[u8],
     ) -> Result<OperationId, CommandError> {
+        self.used = self.used.union(Families::only(path.family()));
         self.send_signal_to(now, target, Some(path), payload)
     }
 

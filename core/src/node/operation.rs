@@ -97,6 +97,13 @@ impl Announcement {
 }
 
 impl Kind {
+    /// Forgets whom an answer names where nobody else is to be asked.
+    pub(super) fn leave_out(&self, named: &mut Vec<Contact>) {
+        if matches!(self, Self::Signal { at: Some(_), .. }) {
+            named.clear();
+        }
+    }
+
     /// Whether holders are to keep something after the lookup.
     pub(super) const fn stores(&self) -> bool {
         matches!(

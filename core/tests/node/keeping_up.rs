@@ -542,6 +542,20 @@ fn a_signal_for_one_address_goes_nowhere_else() {
     assert_eq!(heard(&mut net), []);
 }
 
+/// Nor to whom a node names before it knows that its answers arrive.
+#[test]
+fn a_signal_for_a_stranger_at_one_address_goes_nowhere_else() {
+    let (mut net, addrs) = Net::joined(43, 30, |i| format!("9.{i}.0.1:4000"));
+    let sender = net.add("8.8.0.1:4000", Config::default());
+    let id = net.node(addrs[2]).id();
+    let path = Path::direct(addrs[2]);
+    let (outcome, events) =
+        net.run(sender, |node, now| node.signal_at(now, id, path, b"for you").expect("short"));
+    assert_eq!(outcome, Outcome::Success);
+    let asked = |event: &Event| matches!(event, Event::Asked { peer, .. } if peer.path != path);
+    assert!(!events.iter().any(asked), "{events:?}");
+}
+
 /// A network of which every second node has died, and a node of it that has noticed.
 fn half_dead() -> (Net, SocketAddr, Config) {
     let mut config = Config::default();
