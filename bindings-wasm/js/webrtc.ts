@@ -302,11 +302,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   }
 
   #ended(peer: Peer, failed: boolean): void {
-    if (this.#peers.get(peer.id) === peer) {
-      const other = [...this.#byAddress.values()].find((one) => one.id === peer.id && one !== peer);
-      if (other) this.#peers.set(peer.id, other);
-      else this.#peers.delete(peer.id);
-    }
+    if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
     if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
     if (failed && !peer.replaced) {
       this.counters.failed += 1;

@@ -276,11 +276,12 @@ test("a channel takes an address once its end has shown that it receives there",
   const datagram = () => channel.onmessage({ data: new ArrayBuffer(7) });
   const send = () => transport.send(new Uint8Array(3), addressOf(9));
   const ask = new TextEncoder().encode("/blake3/");
-  await transport.serve({ answer: () => assert.fail("a stranger is told nothing") });
+  const asked = [];
+  await transport.serve({ answer: (path) => void asked.push(path) });
   pieces.dispatchEvent(new MessageEvent("message", { data: Uint8Array.of(1, 0, 0, 0, 1, ...ask).buffer }));
   datagram();
   send();
-  assert.deepEqual([received, channel.sent, relayed], [[], [], [addressOf(9)]]);
+  assert.deepEqual([received, channel.sent, relayed, asked], [[], [], [addressOf(9)], []]);
   assert.deepEqual([transport.channels, counters.opened], [0, 0]);
   show(pieces, "p".repeat(22));
   datagram();
