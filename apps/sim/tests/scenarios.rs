@@ -21,7 +21,9 @@ fn check_as(as_name: &str, name: &str, sets: &[(&str, &str)], least: &[(&str, f6
         scenario.set(key, value).expect("a value that the key takes");
     }
     scenario.check().expect("values that go together");
-    let figures = scenario.run(1, 1, &Watch::default()).expect("it ends");
+    let watch = Watch::default();
+    let figures = scenario.run(1, 1, &watch).expect("it ends");
+    assert!(watch.share().is_some(), "whoever follows it is not told how much longer it will be");
     for (figure, least) in least {
         let value = figures.value(figure).expect("a figure of the experiment");
         assert!(value >= *least, "{figure}: {value}");

@@ -96,7 +96,9 @@ impl Flood {
         let before = net.node(victim).stats().clone();
         let mut burden = Burden::default();
         let bursts = 1_000 / BURST;
-        for _ in 0..self.seconds {
+        let began = net.now();
+        for second in 0..self.seconds {
+            net.expect_as_since(began, second as usize, self.seconds as usize);
             let target = net.random_id();
             let lookup = net.command(victim, |node, now| node.find_node(now, target));
             for burst in 0..bursts {

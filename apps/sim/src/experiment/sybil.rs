@@ -268,7 +268,9 @@ impl<'a> Trial<'a> {
             }
         }
         self.conspiracy.wake();
+        let began = self.net.now();
         for number in 0..self.plan.keys {
+            self.net.expect_as_since(began, number, self.plan.keys);
             let stored = match keys.get(number) {
                 Some(stored) => Stored::clone(stored),
                 None => self.store(number)?,
@@ -282,7 +284,9 @@ impl<'a> Trial<'a> {
 
     fn run_beside(&mut self) -> Result<(), NotAtRest> {
         self.conspiracy.wake();
+        let began = self.net.now();
         for number in 0..self.plan.keys {
+            self.net.expect_as_since(began, number, self.plan.keys);
             let key = value(number).key();
             let nodes = self.plan.nodes;
             let ids = ids_beside(key, self.plan.hostile, nodes, 4, self.net.rng());

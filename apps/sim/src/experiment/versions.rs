@@ -74,7 +74,9 @@ impl Versions {
         }))?;
         net.run_for(core::time::Duration::from_secs(60));
         let (mut harmony, k) = (Harmony::default(), self.config.lookup.k);
+        let began = net.now();
         for number in 0..self.operations {
+            net.expect_as_since(began, number, self.operations);
             let (asker, target) = (net.random_live(), net.random_id());
             let lookup = net.command(asker, |node, now| node.find_node(now, target));
             let report = net.wait(lookup)?;

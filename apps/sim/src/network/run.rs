@@ -57,6 +57,7 @@ impl Network {
                 });
             }
         }
+        self.tell();
         Ok(Report::new(self.forget(operation)))
     }
 
@@ -120,6 +121,15 @@ impl Network {
     pub(crate) fn expect(&self, more: Duration) {
         if let Some(watch) = &self.config.watch {
             watch.expect(self.now + more);
+        }
+    }
+
+    /// Tells whoever follows the run how much longer it will be if it goes on as it did since `began`,
+    /// in which time `done` of `of` equal parts were done.
+    pub(crate) fn expect_as_since(&self, began: Instant, done: usize, of: usize) {
+        let (took, left) = (self.now.since(began).as_micros(), of.saturating_sub(done));
+        if let Some(more) = (took * left as u128).checked_div(done as u128) {
+            self.expect(Duration::from_micros(more as u64));
         }
     }
 
