@@ -137,7 +137,8 @@ impl Counters {
 #[derive(Clone)]
 struct Churn {
     sessions: Sessions,
-    options: NodeOptions,
+    /// What newcomers are in turn; not empty.
+    newcomers: Vec<NodeOptions>,
 }
 
 /// A network of nodes.

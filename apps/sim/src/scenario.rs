@@ -210,6 +210,9 @@ impl Scenario {
                 )
             })
         };
+        if self.choice("wire") == "mainline" && self.share("later") > 0 {
+            return Err("later is of the native wire: leave out wire, or later".to_owned());
+        }
         match self.kind {
             Kind::SybilRandom | Kind::SybilTargeted => {
                 let askers = self.count("askers");
@@ -482,6 +485,10 @@ mod tests {
             (
                 "kind = \"lookups\"\nrefresh_after = \"0 s\"",
                 "test.toml: refresh_after is to be from 1 min to 24 h",
+            ),
+            (
+                "kind = \"republish\"\nwire = \"mainline\"\nlater = \"10 %\"",
+                "test.toml: later is of the native wire",
             ),
         ] {
             let error = error(text);

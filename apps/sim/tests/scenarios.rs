@@ -104,6 +104,13 @@ fn republish() {
     check("republish", &sets, &[("alive", 1.0)]);
 }
 
+/// Those who come are of both versions too.
+#[test]
+fn values_outlive_their_publishers_among_two_versions() {
+    let sets = small("60", &[("values", "30"), ("hours", "8"), ("later", "50 %")]);
+    check_as("republish-mixed-versions", "republish", &sets, &[("alive", 1.0)]);
+}
+
 #[test]
 fn sybil_random() {
     check("sybil-random", &small("100", &[("keys", "5")]), &[("found", 1.0)]);

@@ -7,7 +7,7 @@ use kadlet_core::Id;
 use super::figures::Figures;
 use super::partition::{fetch, store};
 use super::setting::{Setting, seasoned};
-use crate::network::{Network, NodeOptions};
+use crate::network::Network;
 use crate::report::NotAtRest;
 
 /// Values that nobody renews.
@@ -35,16 +35,15 @@ impl Republish {
     /// If something does not end.
     pub fn run(&self) -> Result<Figures, NotAtRest> {
         let mut net = Network::new(self.setting.sim.clone());
-        net.grow(self.setting.nodes, &self.setting.config)?;
+        self.setting.grow(&mut net)?;
         let living = Duration::from_secs(3_600) * self.hours;
         net.expect(self.setting.warm_up + living);
         net.run_for(self.setting.warm_up);
         let before = net.live().to_vec();
         let mut publishers = Vec::new();
         // One publisher for a hundred values: a store counts what comes from one source.
-        for _ in 0..self.values.div_ceil(100) {
-            let options = NodeOptions::new(self.setting.config.clone());
-            publishers.extend(net.grow_with(1, &options)?);
+        for options in self.setting.kinds().iter().cycle().take(self.values.div_ceil(100)) {
+            publishers.extend(net.grow_with(1, options)?);
         }
         let mut keys = Vec::with_capacity(self.values);
         for number in 0..self.values {
@@ -59,9 +58,7 @@ impl Republish {
         };
         let count = Some(self.values as u64);
         figures.add("copies_at_first", "", copies(&net), count);
-        if let Some(sessions) = self.setting.sessions {
-            net.start_churn(sessions, NodeOptions::new(self.setting.config.clone()), &[]);
-        }
+        self.setting.start_churn(&mut net, &[]);
         let sent = net.counters().sent;
         net.run_for(living);
         let sent = (net.counters().sent - sent) as f64;

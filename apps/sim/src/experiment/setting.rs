@@ -13,6 +13,7 @@ use kadlet_core::{Config, Family, Id, Role};
 
 use super::figures::Figures;
 use super::publish::publish;
+use super::versions::mixture;
 use crate::address::AddressPlan;
 use crate::churn::Sessions;
 use crate::host::NodeIndex;
@@ -33,6 +34,9 @@ pub struct Setting {
     pub config: Config,
     /// How many there are.
     pub nodes: usize,
+    /// How many of a hundred are of a later version ([`versions`](super::versions)); not where they
+    /// grow behind gates.
+    pub later_percent: usize,
     /// How long they stay; none: for ever.
     pub sessions: Option<Sessions>,
     /// From the last join to the first lookup.
@@ -71,6 +75,7 @@ impl Setting {
             sim: SimConfig::with_seed(seed),
             config,
             nodes,
+            later_percent: 0,
             sessions: None,
             warm_up: Duration::from_secs(60),
             lookups: 100,
@@ -96,17 +101,32 @@ impl Setting {
     pub fn network(&self, more: Duration) -> Result<Network, NotAtRest> {
         let mut net = Network::new(self.sim.clone());
         let routers = if self.sim.nat == NatModel::NONE {
-            net.grow(self.nodes, &self.config)?;
+            self.grow(&mut net)?;
             Vec::new()
         } else {
             self.grow_behind_gates(&mut net)?
         };
-        if let Some(sessions) = self.sessions {
-            net.start_churn(sessions, NodeOptions::new(self.config.clone()), &routers);
-        }
+        self.start_churn(&mut net, &routers);
         net.expect(self.warm_up + more);
         net.run_for(self.warm_up);
         Ok(net)
+    }
+
+    /// The nodes join.
+    pub(super) fn grow(&self, net: &mut Network) -> Result<Vec<NodeIndex>, NotAtRest> {
+        net.grow_each(self.kinds().into_iter().cycle().take(self.nodes))
+    }
+
+    /// From now on all but these come and go, if nodes do.
+    pub(super) fn start_churn(&self, net: &mut Network, stay: &[NodeIndex]) {
+        if let Some(sessions) = self.sessions {
+            net.start_churn_of(sessions, self.kinds(), stay);
+        }
+    }
+
+    /// What the nodes are in turn.
+    pub(super) fn kinds(&self) -> Vec<NodeOptions> {
+        mixture(&self.config, self.later_percent)
     }
 
     /// From a few open nodes that were told to be servers, which it gives: everybody joins through

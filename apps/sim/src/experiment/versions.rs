@@ -63,15 +63,8 @@ impl Versions {
         let mut sim = SimConfig::with_seed(seed);
         sim.watch = Some(watch.clone());
         let mut net = Network::new(sim);
-        let today = NodeOptions::new(self.config.clone());
-        let mut later = today.clone();
-        later.rewrite = Some(later_version);
-        later.config.capabilities = today.config.capabilities.union(NEW_CAPABILITIES);
-        net.grow_each((0..self.nodes).map(|number| {
-            // Spread evenly: every hundredth step lands on either side of the share.
-            let is_later = number * 37 % 100 < self.later_percent;
-            if is_later { later.clone() } else { today.clone() }
-        }))?;
+        let kinds = mixture(&self.config, self.later_percent);
+        net.grow_each(kinds.into_iter().cycle().take(self.nodes))?;
         net.run_for(core::time::Duration::from_secs(60));
         let (mut harmony, k) = (Harmony::default(), self.config.lookup.k);
         let began = net.now();
@@ -100,6 +93,19 @@ impl Versions {
         }
         Ok(harmony)
     }
+}
+
+/// A hundred nodes with these settings, so many of them of the later version, in an order in which
+/// any few in a row are a fair sample.
+pub fn mixture(config: &Config, later_percent: usize) -> Vec<NodeOptions> {
+    let today = NodeOptions::new(config.clone());
+    let mut later = today.clone();
+    later.rewrite = Some(later_version);
+    later.config.capabilities = config.capabilities.union(NEW_CAPABILITIES);
+    // As 37 has no divisor in common with 100, every remainder comes once.
+    let is_later = |number: usize| number * 37 % 100 < later_percent;
+    let of = |number| if is_later(number) { later.clone() } else { today.clone() };
+    (0..100).map(of).collect()
 }
 
 fn value(number: usize) -> Item {

@@ -216,13 +216,27 @@ impl Network {
     /// From now on nodes leave when their session ends, and a newcomer with these options joins in
     /// the place of each. The nodes in `stay` never leave.
     pub fn start_churn(&mut self, sessions: Sessions, options: NodeOptions, stay: &[NodeIndex]) {
+        self.start_churn_of(sessions, vec![options], stay);
+    }
+
+    /// [`Self::start_churn`] with newcomers that are of these kinds in turn.
+    ///
+    /// # Panics
+    /// If there is no kind.
+    pub fn start_churn_of(
+        &mut self,
+        sessions: Sessions,
+        newcomers: Vec<NodeOptions>,
+        stay: &[NodeIndex],
+    ) {
+        assert!(!newcomers.is_empty(), "who leaves is replaced by somebody");
         for node in self.live.clone() {
             if !stay.contains(&node) {
                 let end = sessions.end_of_present(self.now, &mut self.rng);
                 self.leaving.push(Reverse((end, node)));
             }
         }
-        self.churn = Some(Churn { sessions, options });
+        self.churn = Some(Churn { sessions, newcomers });
     }
 
     /// Nobody leaves any more.

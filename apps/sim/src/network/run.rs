@@ -220,8 +220,11 @@ impl Network {
     /// Whose session ends next leaves, and somebody comes instead.
     fn leave(&mut self) {
         let Some(Reverse((_, node))) = self.leaving.pop() else { return };
-        let Some(Churn { sessions, options }) = &self.churn else { return };
-        let (sessions, options) = (*sessions, options.clone());
+        let Some(Churn { sessions, newcomers }) = &self.churn else { return };
+        // The remainder is below the length of a list.
+        let next = (self.replaced % newcomers.len().max(1) as u64) as usize;
+        let Some(options) = newcomers.get(next).cloned() else { return };
+        let sessions = *sessions;
         self.kill(node);
         let (newcomer, join) = self.add_newcomer(options);
         if let Some(join) = join {

@@ -318,8 +318,8 @@ pub const KEYS: &[Key] = &[
     key(
         "later",
         Takes::Share,
-        "50 %",
-        &[Kind::MixedVersions],
+        "0 %",
+        &[Kind::Lookups, Kind::Republish, Kind::MixedVersions],
         "Nodes of a later version, whose messages have fields, methods and capabilities that today's do not know.",
     ),
     key(

@@ -167,6 +167,9 @@ impl Scenario {
                 ..Bandwidth::HOUSEHOLD
             });
         }
+        if matches!(self.kind, Kind::Lookups | Kind::Republish) {
+            setting.later_percent = self.percent("later");
+        }
         setting.sim.threads = threads;
         setting.sim.watch = Some(watch.clone());
         setting
