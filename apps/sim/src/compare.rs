@@ -156,9 +156,10 @@ struct Job {
 }
 
 impl Comparison {
-    /// Runs it all with so many threads; the results do not depend on how many. `told` hears of
-    /// every part that begins or ends, from whichever thread runs it. Rows come by size, and in the
-    /// order of [`System::ALL`].
+    /// Runs it all with so many threads, parts beside each other; the results do not depend on how
+    /// many. Of Kademlia the largest network, at whose end there is nothing else left to do, is
+    /// shared among them while that is quicker. `told` hears of every part that begins or ends, from
+    /// whichever thread runs it. Rows come by size, and in the order of [`System::ALL`].
     ///
     /// # Errors
     /// If a network does not grow.
@@ -183,7 +184,7 @@ impl Comparison {
                     {
                         let (part, what, watch) = (number, job.to_string(), Watch::default());
                         told(&Progress::Begins { part, what: &what, watch: &watch });
-                        match self.part(*job, &watch) {
+                        match self.part(*job, threads, &watch) {
                             Ok(row) => {
                                 let mut rows = locked(&results);
                                 rows.push(row);
@@ -229,7 +230,12 @@ impl Comparison {
         sizes.into_iter().flat_map(of).collect()
     }
 
-    fn part(&self, Job { nodes, system }: Job, watch: &Watch) -> Result<Row, NotAtRest> {
+    fn part(
+        &self,
+        Job { nodes, system }: Job,
+        threads: usize,
+        watch: &Watch,
+    ) -> Result<Row, NotAtRest> {
         assert!(nodes >= 100, "fewer than 100 nodes have no popular files");
         let plan = ContentPlan::new(nodes);
         let what_happens = (self.seed, self.sessions);
@@ -238,7 +244,7 @@ impl Comparison {
         let lost = (f64::from(nodes) * self.lost) as usize;
         let ground = (self.seed, &self.link);
         let outcome = match system {
-            System::Kademlia => return self.kademlia(&script, lost, watch),
+            System::Kademlia => return self.kademlia(&script, lost, threads, watch),
             System::Napster => classics::napster(&script, self.napster, ground, lost),
             System::Gnutella => classics::gnutella(&script, &self.gnutella, ground, lost),
         };
@@ -246,8 +252,16 @@ impl Comparison {
         Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy })
     }
 
-    fn kademlia(&self, script: &Arc<Script>, lost: usize, watch: &Watch) -> Result<Row, NotAtRest> {
+    fn kademlia(
+        &self,
+        script: &Arc<Script>,
+        lost: usize,
+        threads: usize,
+        watch: &Watch,
+    ) -> Result<Row, NotAtRest> {
+        let nodes = script.content.plan().nodes;
         let mut sim = SimConfig::with_seed(self.seed);
+        sim.threads = if self.sizes.iter().max() == Some(&nodes) { threads.max(1) } else { 1 };
         sim.link = self.link.clone();
         sim.watch = Some(watch.clone());
         let mut network = Kademlia::new(sim, &self.kademlia, Arc::clone(script))?;
@@ -262,7 +276,7 @@ impl Comparison {
         network.suffer(&network.closest_to(0), &mut one);
         // The one that is gone already is one of very many.
         network.suffer(&script.unlucky[..lost], &mut random);
-        let (system, nodes) = (System::Kademlia, script.content.plan().nodes);
+        let system = System::Kademlia;
         Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy: None })
     }
 }

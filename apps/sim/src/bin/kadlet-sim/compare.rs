@@ -33,7 +33,8 @@ pub(super) struct Arguments {
     /// Where report.md, rows.jsonl and the plots go
     #[arg(long, default_value = "compare", value_name = "DIR")]
     out: PathBuf,
-    /// Networks that run at once; the results do not depend on it
+    /// Threads that networks run on beside each other, and that share the largest; the results do
+    /// not depend on it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
     /// Runs although the estimate says that it does not fit into memory
