@@ -4,9 +4,9 @@ use core::time::Duration;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 
-use kadlet_sim::results::{Executed, Follow, Plan, Run};
+use kadlet_sim::results::{Executed, Follow, Plan, Run, most_memory};
 use kadlet_sim::scenario::LIBRARY;
-use kadlet_sim::{Scenario, Watch};
+use kadlet_sim::{Scenario, Watch, memory};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -48,6 +48,7 @@ pub(crate) fn sim_run<'py>(
     sets: Vec<(String, Vec<String>)>,
     seeds: Vec<u64>,
     threads: usize,
+    force: bool,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let scenario = match text {
         Some(text) => Scenario::parse(name, text, name),
@@ -55,6 +56,11 @@ pub(crate) fn sim_run<'py>(
     };
     let plan = Plan { scenario: scenario.map_err(invalid)?, sets, seeds };
     let runs = plan.runs().map_err(invalid)?;
+    if !force {
+        memory::fits(most_memory(&runs, threads)).map_err(|too_large| {
+            invalid(format!("{too_large}: run with fewer nodes or threads, or with force=True"))
+        })?;
+    }
     let interrupt = Interrupt::default();
     let (plan, runs, stop) = (&plan, &runs, &interrupt);
     let rows = py.detach(|| {

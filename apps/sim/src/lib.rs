@@ -34,7 +34,7 @@ pub mod golden;
 mod host;
 pub mod hostile;
 mod link;
-mod memory;
+pub mod memory;
 mod nat;
 mod network;
 mod oracle;

@@ -1,13 +1,18 @@
-//! How much memory a network will take, before it is built.
+//! How much memory a network will take, before it is built, and whether there is as much.
 //!
 //! A node is a struct, the contacts in its table and what waits to replace them; around it are
 //! operations, datagrams under way and the host. What each takes was measured
 //! (docs/benchmarks.md, "Simulator scale"), and a test holds the sum against what the allocator
 //! counts.
 
+mod free;
+
+use core::fmt;
+
 use kadlet_core::{Config, Node};
 
 use crate::address::AddressPlan;
+pub use free::resident;
 
 /// Bytes of a contact in a table: itself, and the room that its bucket has to grow.
 const CONTACT: f64 = 64.0;
@@ -46,6 +51,45 @@ pub fn estimate_memory(nodes: usize, config: &Config, addresses: AddressPlan) ->
     }
     // Far below 2^53, whatever the count.
     (PROGRAM + n * node * ALLOCATOR) as u64
+}
+
+/// What does not fit into memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLarge {
+    /// Bytes that it would take, about.
+    pub takes: u64,
+    /// Bytes that are free, or could be.
+    pub free: u64,
+}
+
+/// Refuses what would take more bytes than are free, where the system says how many these are.
+///
+/// # Errors
+/// If they do not fit.
+pub fn fits(takes: u64) -> Result<(), TooLarge> {
+    match free::free() {
+        Some(free) if takes > free => Err(TooLarge { takes, free }),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { takes, free } = *self;
+        write!(f, "this would take about {} of memory and {} are free", size(takes), size(free))
+    }
+}
+
+impl core::error::Error for TooLarge {}
+
+/// So many bytes, in words.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1_000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 #[cfg(test)]

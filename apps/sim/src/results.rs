@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 pub use rows::{Interval, interval, to_csv, to_json_lines};
 
 use crate::experiment::figures::Figures;
+use crate::memory::estimate_memory;
 use crate::page::Page;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::watch::Watch;
@@ -81,6 +82,16 @@ impl Todo {
         let sets = self.settings.iter().map(|(key, value)| format!("--set \"{key}={value}\""));
         sets.chain([format!("--seed {}", self.seed)]).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Bytes that these runs take at most on so many threads, about ([`estimate_memory`]).
+#[must_use]
+pub fn most_memory(runs: &[Todo], threads: usize) -> u64 {
+    let of = |Todo { scenario, .. }: &Todo| {
+        estimate_memory(scenario.most_nodes(), &scenario.config(), scenario.addresses())
+    };
+    let most = runs.iter().map(of).max().unwrap_or(0);
+    most.saturating_mul(threads.min(runs.len()) as u64)
 }
 
 impl Plan {

@@ -219,6 +219,7 @@ def sim_run(
     sets: list[tuple[str, list[str]]],
     seeds: list[int],
     threads: int,
+    force: bool,
 ) -> list[dict[str, str | int | float | None]]: ...
 
 __all__ = [

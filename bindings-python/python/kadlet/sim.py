@@ -35,6 +35,7 @@ def run(
     set: Mapping[str, Value | Iterable[Value]] | None = None,
     seeds: int | Iterable[int] = 1,
     threads: int | None = None,
+    force: bool = False,
 ) -> list[dict[str, str | int | float | None]]:
     """Runs a scenario: one of `scenarios()` by its name, or a file that ends with .toml.
 
@@ -42,8 +43,9 @@ def run(
     `seeds` is how many (1 to that number), or which. `threads` work, as many as there are cores
     without it. Blocks until all runs are over; Ctrl-C stops them.
 
-    Raises ValueError if a scenario, key or value is none, and says what would be right; OSError
-    if the file cannot be read.
+    Raises ValueError if a scenario, key or value is none, and says what would be right, or if the
+    runs would take more memory than is free (`force` runs them all the same); OSError if the file
+    cannot be read.
     """
     name, text = os.fspath(scenario), None
     if name.endswith(".toml"):
@@ -63,4 +65,4 @@ def run(
         threads = os.cpu_count() or 1
     if threads < 1:
         raise ValueError(f"threads: at least one has to work, not {threads}")
-    return sim_run(name, text, sets, numbers, threads)
+    return sim_run(name, text, sets, numbers, threads, force)

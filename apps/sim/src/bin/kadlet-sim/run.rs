@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kadlet_sim::results::{Executed, Plan, to_csv, to_json_lines};
-use kadlet_sim::{Scenario, estimate_memory};
+use kadlet_sim::Scenario;
+use kadlet_sim::results::{Executed, Plan, most_memory, to_csv, to_json_lines};
 
 use crate::follow::{Followed, Progress};
 use crate::{Failure, STOPPED, folder, memory, say};
@@ -46,20 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let most = runs
-        .iter()
-        .map(|it| {
-            estimate_memory(
-                it.scenario.most_nodes(),
-                &it.scenario.config(),
-                it.scenario.addresses(),
-            )
-        })
-        .max()
-        .unwrap_or(0)
-        .saturating_mul(threads.min(runs.len()) as u64);
     if !arguments.force {
-        memory::fits(most, "fewer nodes")?;
+        memory::fits(most_memory(&runs, threads), "fewer nodes")?;
     }
     if let Some(dir) = &arguments.out {
         folder::prepare(dir)?;
