@@ -2,7 +2,7 @@
 import { createNode } from "../js/index.js";
 import { RelayTransport, type Id, type PeerFailure, type RunningNode } from "../js/public.js";
 import { WebRtcTransport } from "../js/webrtc.js";
-import { by, make, onSubmit, reasonOf } from "./dom.js";
+import { by, make, onSubmit } from "./dom.js";
 import { files } from "./files.js";
 import { shared, type State, Tree } from "./tree.js";
 
@@ -137,11 +137,8 @@ input("bootstrap").value = given.get("bootstrap") || "";
 addEventListener("resize", refresh);
 // Another invitation in the address bar is another node.
 addEventListener("hashchange", () => location.reload());
-if (given.has("join")) {
-  join().catch((error: unknown) => {
-    by("problem").textContent = reasonOf(error);
-  });
-}
+// As a click would: a form that is on its way takes no second one, which would make a second node.
+if (given.has("join")) by<HTMLFormElement>("join").requestSubmit();
 
 // For tests and for those who look around with the developer tools.
 Object.assign(globalThis, { kadlet: { node: () => node, transport: () => transport, createNode, RelayTransport, WebRtcTransport } });

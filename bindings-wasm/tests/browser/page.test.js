@@ -157,6 +157,16 @@ test("a page that the browser kept joins anew", async () => {
   await page.context().close();
 });
 
+test("an invitation joins once, whoever clicks meanwhile", async () => {
+  const page = await chromium.page();
+  let lines = 0;
+  page.on("websocket", () => (lines += 1));
+  await page.addInitScript(() => addEventListener("DOMContentLoaded", () => document.querySelector("#join button").click()));
+  await joined(page, net);
+  assert.equal(lines, 1);
+  await page.context().close();
+});
+
 test("what is wrong with a relay is said", async () => {
   const page = await chromium.page();
   const problem = async (relay) => {
