@@ -2,6 +2,7 @@
 // shows here: the core counts it (`stats().rejected`).
 import type { Address, ErrorCode, Outcome, Rejection } from "../pkg/kadlet.js";
 import type { Attempt } from "./address.js";
+import type { PutResult } from "./node.js";
 
 /** Any of the errors below. */
 export class DhtError extends Error {
@@ -49,11 +50,11 @@ export class RefusedError extends DhtError {
 /** A newer value is stored already: `seq` is its sequence number. */
 export class StaleSequence extends RefusedError {}
 
-/** Fewer nodes took a record than asked for; those in `result` have it. */
+/** Fewer nodes took a record than asked for; those in `result` have it, and `withdraw` takes it. */
 export class QuorumError extends DhtError {
   constructor(
     message: string,
-    readonly result: { readonly stored: number; readonly attempted: number },
+    readonly result: PutResult,
   ) {
     super(message);
   }

@@ -34,6 +34,7 @@ import {
   DhtError,
   errorOf,
   InvalidRecord,
+  QueryTimeout,
   QuorumError,
   ValueTooLarge,
 } from "./errors.js";
@@ -555,7 +556,11 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const result = { key, stored, attempted, failures, operation: done.operation };
     // Some holders have it although the time was up for the others.
     const error = stored ? undefined : errorOf(done.outcome, result);
-    if (error) throw error;
+    if (error) {
+      // Only that one names the renewal, by which it can be withdrawn.
+      if (!(error instanceof QueryTimeout)) this.#driver.cancel(done.operation);
+      throw error;
+    }
     if (stored < quorum) throw new QuorumError(`${stored} nodes took it, ${quorum} were asked for`, result);
     return result;
   }

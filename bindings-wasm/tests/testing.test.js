@@ -1,7 +1,7 @@
 // The network in memory: deterministic, in virtual time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InvalidRecord, NoProvidersError, QueryTimeout } from "../dist/index.js";
+import { InvalidRecord, NoAnswerError, NoProvidersError, QueryTimeout } from "../dist/index.js";
 import { network } from "../dist/testing.js";
 import { HashListBuilder, contentKeyOf } from "./kadlet.js";
 
@@ -188,5 +188,32 @@ test("a slow writer slows down what is asked, and no provider is blamed for it",
   assert.deepEqual([rejected, providers, asked], [{}, { [a.addr]: pieces }, pieces]);
   // Four requests in flight, and before them those four that are being written.
   assert.ok(most <= 8, `${most} pieces waited`);
+  await net.close();
+});
+
+test("a store that throws is renewed only where the error can be given to withdraw", async () => {
+  const net = await network(2, { seed: 10 });
+  const [a, b] = net.nodes;
+  const content = new Uint8Array(32);
+  const renew = true;
+  const stores = [
+    () => a.put(HELLO, { renew }),
+    () => a.announce("ab".repeat(20), { renew }),
+    () => a.publish({ name: "long walk", size: 1, content }, { renew }),
+  ];
+  await assert.rejects(a.put(HELLO, { renew, quorum: 2 }), ({ result }) => {
+    assert.equal(a.health().publications, 1);
+    a.withdraw(result);
+    return true;
+  });
+  await b.close();
+  for (const store of stores) await assert.rejects(store(), NoAnswerError);
+  assert.equal(a.health().publications, 0);
+  await assert.rejects(a.put(HELLO, { renew, timeout: 1 }), ({ partial }) => {
+    assert.equal(a.health().publications, 1);
+    a.withdraw(partial);
+    return true;
+  });
+  assert.equal(a.health().publications, 0);
   await net.close();
 });
