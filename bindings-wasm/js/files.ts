@@ -129,6 +129,7 @@ export class Fetching {
   #lookupError: DhtError | undefined;
   #unset: (() => void) | undefined;
   #over = false;
+  #failed = false;
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
   readonly #end: Promise<void>;
@@ -164,7 +165,6 @@ export class Fetching {
       this.#pump();
       await this.#end;
       void found;
-      await this.#writing;
     } finally {
       waited();
       late?.();
@@ -221,7 +221,8 @@ export class Fetching {
           this.#list ??= machine.list();
           this.#take();
           this.#over = true;
-          this.#resolve();
+          // Not before: a writer that takes no end can still be left. `#take` tells of one that fails.
+          void this.#writing.then(this.#resolve, () => {});
           break;
         case "failed":
           this.#fail(event.providers.length ? new NoProvidersError(this.#rejected) : (this.#lookupError ?? new NoProvidersError({})));
@@ -256,7 +257,7 @@ export class Fetching {
       const { write } = this.options;
       // A blob may lie on the disk, where 32 pieces in flight would not lie in memory for long.
       if (write === undefined) this.#pieces[index] = new Blob([bytes as Uint8Array<ArrayBuffer>]);
-      else this.#writing = this.#writing.then(() => write(start, bytes));
+      else this.#writing = this.#writing.then(() => (this.#failed ? undefined : write(start, bytes)));
       this.#writing.catch((error: unknown) => this.#fail(error));
     }
   }
@@ -336,7 +337,7 @@ export class Fetching {
   }
 
   #fail(error: unknown): void {
-    this.#over = true;
+    this.#over = this.#failed = true;
     this.#reject(error);
   }
 }

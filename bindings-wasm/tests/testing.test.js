@@ -217,3 +217,39 @@ test("a store that throws is renewed only where the error can be given to withdr
   assert.equal(a.health().publications, 0);
   await net.close();
 });
+
+test("a fetch can be left while its last pieces are being written, and writes no more", async () => {
+  const net = await network(3, { seed: 11 });
+  const [a, b] = net.nodes;
+  const size = 3 << 20;
+  const { link } = await a.share(new Uint8Array(size), { listed: false });
+  const transport = net.at(b.addr);
+  const request = transport.request.bind(transport);
+  const left = async (end, options) => {
+    const written = [];
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    // After the one that proves the list both others come at once, and one waits for the other.
+    let asked = 0;
+    let all;
+    const pieces = new Promise((resolve) => (all = resolve));
+    transport.request = async (wanted, signal) => {
+      const answer = await request(wanted, signal);
+      if (wanted.range && ++asked === 3) all();
+      if (asked > 1) await pieces;
+      return answer;
+    };
+    await assert.rejects(b.fetch(link, {
+      ...options,
+      write: (start) => (written.push(start) > 1 ? held : undefined),
+      // Once the fetch has heard of the last one.
+      progress: ({ done }) => done === size && setImmediate(() => (end(), release())),
+    }), { name: options ? "AbortError" : "ClosedError" });
+    await new Promise(setImmediate);
+    assert.equal(written.length, 2);
+  };
+  const abort = new AbortController();
+  await left(() => abort.abort(), { signal: abort.signal });
+  await left(() => void b.close());
+  await net.close();
+});
