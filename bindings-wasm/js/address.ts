@@ -36,14 +36,14 @@ export function resultOf(failure: PeerFailure): AttemptResult {
 
 export const familyOf = (address: Address): Family => (address.startsWith("[") ? "ipv6" : "ipv4");
 
-/** Host and port of HOST:PORT. */
+/** Host and port of HOST:PORT. An address of IPv6 as the core writes it: by that answers are found. */
 export function split(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:\s[\]]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:(\[[0-9a-fA-F:.]+\])|([^:\s[\]]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || !(port >= 1 && port <= 65_535)) {
     throw new TypeError(`${text}: expected IP:PORT, such as 192.168.1.5:4000 or [fd00::1]:4000`);
   }
-  return { host: match[1] ?? match[2] ?? "", port };
+  return { host: match[1] ? new URL(`http://${match[1]}`).hostname : (match[2] ?? ""), port };
 }
 
 /** Whether it is written as an address already. */

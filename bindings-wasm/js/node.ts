@@ -268,7 +268,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const { transport } = this.#driver;
     for (const text of given) {
       const { host, port } = split(text);
-      let addresses: readonly Address[] = isAddress(text) ? [text] : [];
+      let addresses: readonly Address[] = isAddress(text) ? [`${host}:${port}`] : [];
       if (!isAddress(text) && transport.resolve) addresses = await transport.resolve(host, port).catch(() => []);
       if (!addresses.length) attempts.push({ given: text, address: text, result: "unresolved" });
       for (const address of addresses) {

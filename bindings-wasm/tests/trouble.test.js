@@ -229,6 +229,26 @@ test("addresses of both families are read and written as the core writes them", 
   }
 });
 
+test("a bootstrap address is found however it is written", async (t) => {
+  const hosts = new Map();
+  const opened = async (address) => {
+    const transport = {
+      open: async (host) => (hosts.set(address, host), { addresses: [address], mtu: 1232 }),
+      send: (datagram, to) => setImmediate(() => hosts.get(to)?.receive(datagram, address)),
+      close() {},
+    };
+    const node = await createNode({ transport });
+    t.after(() => node.close());
+    return node;
+  };
+  const address = "[fd00::a]:4000";
+  const [, node] = [await opened(address), await opened("[fd00::b]:4000")];
+  for (const given of ["[FD00::000a]:4000", "[fd00:0:0:0:0:0:0:A]:04000"]) {
+    const attempts = await node.bootstrap([given], { timeout: 1000 });
+    assert.deepEqual(attempts, [{ given, address, result: "answered" }]);
+  }
+});
+
 test("timers that come late do no harm", async (t) => {
   const { node } = await faked(t);
   const real = globalThis.setTimeout;
