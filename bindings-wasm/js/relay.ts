@@ -14,6 +14,8 @@ const GREETING = 15_000;
 const BACKLOG = 1 << 20;
 /** Any code but 1000 says that we may be back. */
 const LEAVING = 4000;
+/** Who says nothing for so long, until we leave, is tried through the relay from then on. */
+const SILENT = 2000;
 /** Headers that are kept ready. */
 const HEADERS = 4096;
 
@@ -300,10 +302,12 @@ export class RelayTransport implements Transport {
     const options: RequestInit = { headers, signal, redirect: "error", credentials: "omit", referrerPolicy: "no-referrer" };
     const direct = `http://${provider}${path}`;
     if (globalThis.location?.protocol !== "https:" && !this.#behind.has(provider)) {
+      const asked = performance.now();
       try {
         return await fetch(direct, options);
       } catch (error) {
-        if (signal.aborted) throw error;
+        // Who is left at once may be within reach all the same; whose port is silent is given up later.
+        if (signal.aborted && performance.now() - asked < SILENT) throw error;
         if (this.#behind.size >= HEADERS) this.#behind.clear();
         this.#behind.add(provider);
       }

@@ -127,6 +127,31 @@ test("datagrams are dropped while too many wait", async (t) => {
   assert.equal(transport.counters.unsent, 1);
 });
 
+test("a provider that was silent until it was given up is asked through the relay", async (t) => {
+  const { transport } = await faked(t);
+  let now = 0;
+  withGlobal(t, "performance", { now: () => now });
+  const asked = [];
+  withGlobal(t, "fetch", async (url, { signal }) => {
+    asked.push(new URL(url).host);
+    signal.throwIfAborted();
+    await once(signal, "abort");
+    throw signal.reason;
+  });
+  // The second is left at once, which says nothing of the provider.
+  for (const [after, provider] of [[8000, "10.0.0.1:80"], [0, "10.0.0.2:80"]]) {
+    for (let n = 0; n < 2; n++) {
+      const abort = new AbortController();
+      const request = transport.request({ provider, path: "/" }, abort.signal);
+      now += after;
+      abort.abort();
+      await assert.rejects(request, { name: "AbortError" });
+    }
+  }
+  const direct = asked.filter((host) => host !== "relay.example");
+  assert.deepEqual(direct, ["10.0.0.1", "10.0.0.2", "10.0.0.2"]);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };
