@@ -20,7 +20,9 @@ function joined(): RunningNode {
 
 function status(state: string, text: string): void {
   by("status").dataset["state"] = state;
-  by("status-text").textContent = text;
+  // What is written is read out, the same words too.
+  const place = by("status-text");
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /** What is true of the line now, in words. */
@@ -54,13 +56,14 @@ async function join(): Promise<void> {
   transport = inner;
   document.documentElement.dataset["joined"] = String(Math.round(performance.now()));
   document.documentElement.dataset["joining"] = String(Math.round(performance.now() - started));
-  const { id, addr } = node;
-  by("own-id").textContent = id;
-  by("own-address").textContent = addr ?? "";
+  by("own-id").textContent = node.id;
   const here = new URLSearchParams({ network, bootstrap: bootstrap.join(), relay: input("relay").value, join: "1" });
   history.replaceState(null, "", `#${here}`);
-  const there = new URLSearchParams({ network, bootstrap: addr ?? "", join: "1" });
-  by<HTMLAnchorElement>("invite").href = `#${there}`;
+  const reached = (all: readonly string[]): void => {
+    by("own-address").textContent = all.join(", ");
+    by<HTMLAnchorElement>("invite").href = `#${new URLSearchParams({ network, bootstrap: all.join(), join: "1" })}`;
+  };
+  reached(node.addrs);
   by("join").hidden = true;
   by("self").hidden = false;
   node.addEventListener("table", refresh);
@@ -72,7 +75,7 @@ async function join(): Promise<void> {
   node.addEventListener("down", ({ detail }) => note(detail.reason.message));
   node.addEventListener("up", ({ detail }) => {
     note("");
-    by("own-address").textContent = detail.addresses.join(", ");
+    reached(detail.addresses);
   });
   node.addEventListener("warning", ({ detail }) => note(detail.message));
   transport.addEventListener("channels", refresh);

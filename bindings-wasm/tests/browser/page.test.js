@@ -157,13 +157,30 @@ test("a page that the browser kept joins anew", async () => {
   await page.context().close();
 });
 
-test("an invitation joins once, whoever clicks meanwhile", async () => {
+test("an invitation joins once, whoever clicks meanwhile, and leads to another page of the address at present", async () => {
   const page = await chromium.page();
   let lines = 0;
   page.on("websocket", () => (lines += 1));
   await page.addInitScript(() => addEventListener("DOMContentLoaded", () => document.querySelector("#join button").click()));
   await joined(page, net);
   assert.equal(lines, 1);
+  const id = await page.textContent("#own-id");
+  // As when the relay lends another one.
+  await page.evaluate(() => kadlet.node().emit("up", { addresses: ["127.0.0.1:7", "[::1]:7"] }));
+  const [other] = await Promise.all([page.context().waitForEvent("page"), page.click("#invite")]);
+  await other.waitForFunction(() => document.querySelector("#bootstrap").value);
+  assert.equal(await other.inputValue("#bootstrap"), "127.0.0.1:7,[::1]:7");
+  assert.equal(await page.textContent("#own-id"), id);
+  // The same words are not read out again.
+  const written = await page.evaluate(() => {
+    const tell = () => kadlet.node().emit("table");
+    const observer = new MutationObserver(() => {});
+    tell();
+    observer.observe(document.querySelector("#status-text"), { childList: true });
+    tell();
+    return observer.takeRecords().length;
+  });
+  assert.equal(written, 0);
   await page.context().close();
 });
 
