@@ -48,11 +48,15 @@ export interface FetchOptions {
   readonly config?: Partly<FetchConfig> | undefined;
 }
 
-/** Hashes a file. */
-export async function hashesOf(core: Core, file: Shareable): Promise<HashList> {
+/** Hashes a file; `check` throws once nobody wants it any more. */
+export async function hashesOf(core: Core, file: Shareable, check: () => void): Promise<HashList> {
   const builder = new core.HashListBuilder();
   const size = file instanceof Blob ? file.size : file.length;
-  for (let at = 0; at < size; at += BLOCK) builder.update(await bytesOf(file, at, Math.min(at + BLOCK, size)));
+  for (let at = 0; at < size; at += BLOCK) {
+    check();
+    builder.update(await bytesOf(file, at, Math.min(at + BLOCK, size)));
+  }
+  check();
   return builder.finish();
 }
 

@@ -443,9 +443,10 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const called = name ?? (file instanceof File ? file.name : undefined);
     const { core, transport } = this.#driver;
     if (transport.serve === undefined) throw new DhtError("nobody could fetch it: this transport serves no files");
-    const hashes = await hashesOf(this.#core, file);
-    if (signal?.aborted) throw reasonOf(signal);
-    if (this.closed) throw new ClosedError("the node is closed");
+    const hashes = await hashesOf(this.#core, file, () => {
+      if (signal?.aborted) throw reasonOf(signal);
+      if (this.closed) throw new ClosedError("the node is closed");
+    });
     const id = hashes.id();
     const size = hashes.size();
     const operations: number[] = [];

@@ -111,6 +111,7 @@ export class Pieces {
     const number = this.#next++;
     const text = range ? `${path} ${range[0]}-${range[1]}` : path;
     return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
       let body: ReadableStreamDefaultController<Uint8Array> | undefined;
       const over = (): void => {
         this.#asked.delete(number);

@@ -355,7 +355,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
       // A stranger tells its id with its first answer.
       if (!this.#ids.has(address)) await node.bootstrap([address], { signal, timeout: 3000 }).catch(() => []);
       const id = this.#ids.get(address);
-      if (id === undefined) return undefined;
+      if (id === undefined || signal.aborted) return undefined;
       const over = new Promise<void>((resolve) => {
         wake = resolve;
         waiting.add(resolve);

@@ -253,3 +253,21 @@ test("a fetch can be left while its last pieces are being written, and writes no
   await left(() => void b.close());
   await net.close();
 });
+
+test("who leaves while a file is hashed does not wait for all of it", async () => {
+  const net = await network(2, { seed: 12 });
+  const [a] = net.nodes;
+  const abort = new AbortController();
+  for (const [end, name] of [[() => abort.abort(), "AbortError"], [() => void a.close(), "ClosedError"]]) {
+    const file = new Blob([new Uint8Array(3 << 20)]);
+    let read = 0;
+    file.slice = (...range) => {
+      read += 1;
+      end();
+      return Blob.prototype.slice.apply(file, range);
+    };
+    await assert.rejects(a.share(file, name === "AbortError" ? { signal: abort.signal } : {}), { name });
+    assert.equal(read, 1);
+  }
+  await net.close();
+});

@@ -334,6 +334,28 @@ test("a head whose status has no body is none, and an end before the head breaks
   assert.equal(broken, 1);
 });
 
+test("a request that was left dials nobody, and is not sent", async (t) => {
+  const { transport, signal, last, dial, open } = await scene(t, 5);
+  const request = { provider: addressOf(9), path: "/" };
+  const left = new AbortController();
+  transport.relay.request = async (_, { reason }) => Promise.reject(reason);
+  transport.heard(idOf(9), addressOf(9));
+  let ended;
+  const end = (why) => (ended = why.name);
+  left.abort();
+  transport.request(request, left.signal).catch(end);
+  await settled();
+  assert.deepEqual([ended, transport.counters.offered], ["AbortError", 0]);
+  dial(9);
+  await settled();
+  signal(9, "answer", sessionOf(last(9, "offer")));
+  open();
+  const [, pieces] = Connection.all[0].channels;
+  const before = pieces.sent.length;
+  await assert.rejects(transport.request(request, left.signal), { name: "AbortError" });
+  assert.equal(pieces.sent.length, before);
+});
+
 test("who waits for a channel hears of the transport's end", async (t) => {
   const { transport, dial } = await scene(t, 5);
   dial(9);
