@@ -49,8 +49,11 @@ export class Operation {
       if (this.#ended) return undefined;
       const waited = this.driver.clock.wait();
       await new Promise<void>((resolve) => {
+        // Whoever waits already is woken too.
+        const before = this.#wake;
         this.#wake = () => {
           this.#wake = undefined;
+          before?.();
           waited();
           resolve();
         };

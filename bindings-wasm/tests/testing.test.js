@@ -271,3 +271,20 @@ test("who leaves while a file is hashed does not wait for all of it", async () =
   }
   await net.close();
 });
+
+test("who asks for several results at once gets each of them", async () => {
+  const net = await network(3, { seed: 13 });
+  const steps = net.nodes[0].lookup("0".repeat(40));
+  let came = 0;
+  const ask = async () => {
+    const { value } = await steps.next();
+    came += 1;
+    return value.type;
+  };
+  // The first two are there at once: both are asked.
+  assert.deepEqual(await Promise.all([ask(), ask()]), ["asked", "asked"]);
+  void ask();
+  await ask();
+  assert.equal(came, 4);
+  await net.close();
+});
