@@ -135,6 +135,11 @@ export async function open({
   config: given = {},
 }: Opening): Promise<RunningNode> {
   if (signal?.aborted) throw reasonOf(signal);
+  const named = network ?? given.network;
+  const mainline = isMainline(named);
+  if (mainline && core.bencodeString === undefined) {
+    throw new LoadError("this build of the core has no Mainline: `kadlet` and `kadlet/node` load one that has");
+  }
   const early: Warning[] = [];
   let node: RunningNode | undefined;
   const warn = (warning: Warning): void => void (node ? node.emit("warning", warning) : early.push(warning));
@@ -151,11 +156,6 @@ export async function open({
     warn({ kind: "storage", message: `the state is not kept: ${why}` });
   }
 
-  const named = network ?? given.network;
-  const mainline = isMainline(named);
-  if (mainline && core.bencodeString === undefined) {
-    throw new LoadError("this build of the core has no Mainline: `kadlet` and `kadlet/node` load one that has");
-  }
   let driver: Driver | undefined;
   const host: TransportHost = {
     network: mainline ? MAINLINE : core.networkIdOf(named ?? "kadlet"),

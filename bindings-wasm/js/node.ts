@@ -483,12 +483,12 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
    * one is dropped. Throws `NoProvidersError`, or a `DhtError` if nobody could be asked.
    */
   async fetch(link: string | Link, options: FetchOptions = {}): Promise<Fetched> {
-    const wanted = typeof link === "string" ? this.#core.parseLink(link) : link;
+    const wanted = typeof link === "string" ? start(() => this.#core.parseLink(link)) : link;
     if (options.signal?.aborted) throw reasonOf(options.signal);
     const { signal, timeout } = options;
     const known = Object.values(this.health().contacts).some((count) => count > 0);
     if (wanted.contacts?.length && !known) await this.bootstrap(wanted.contacts, { signal, timeout });
-    const fetching = new Fetching(this.#driver, this.#core, wanted.id, wanted.size, options);
+    const fetching = start(() => new Fetching(this.#driver, this.#core, wanted.id, wanted.size, options));
     const providers = this.providers(this.#core.contentKeyOf(wanted.id), { signal, timeout });
     const { progress, blob } = await fetching.run(providers);
     return { ...progress, blob, name: this.#core.safeFileName(wanted.name ?? "", wanted.id) };

@@ -91,7 +91,10 @@ test("links that name nothing, other networks, and an entry without Mainline are
   assert.throws(() => native.providers(`magnet:?xt=urn:btih:${HASH}`), /network: "mainline"/);
   await assert.rejects(native.scrape(HASH), DhtError);
   const { relay: url } = await relay(t);
-  await assert.rejects(inline({ relay: url, network }), LoadError);
+  let held = 0;
+  const state = { load: async () => void (held += 1), save: async () => {}, close: () => (held -= 1) };
+  await assert.rejects(inline({ relay: url, network, state }), LoadError);
+  assert.equal(held, 0);
   await load();
   assert.ok(mainlineRouters().every((router) => /^[a-z.]+:\d+$/.test(router)));
 });

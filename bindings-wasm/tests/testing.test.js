@@ -288,3 +288,11 @@ test("who asks for several results at once gets each of them", async () => {
   assert.equal(came, 4);
   await net.close();
 });
+
+test("what is no link is no record", async () => {
+  const net = await network(1, { seed: 14 });
+  for (const link of ["foo", { id: new Uint8Array(3), contacts: [] }]) {
+    await assert.rejects(net.nodes[0].fetch(link), InvalidRecord);
+  }
+  await net.close();
+});
