@@ -3,7 +3,8 @@
 //!
 //! Beside the target lie `.part` with the bytes, `.part.list` with their hashes and `.part.note`
 //! with what is known to be there. One process works with them at a time: it holds a lock on
-//! `.part`.
+//! `.part`. Other programs call their files `.part` too: what lies there without a list of hashes is
+//! not ours, for the list is written first, and it is not touched.
 
 use core::ops::Range;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -42,12 +43,14 @@ impl Partial {
     /// and right. None if there is nothing usable; it is overwritten then.
     ///
     /// # Errors
-    /// Another process fetches into the same file, or the disk refuses.
+    /// Another process fetches into the same file, what is there is none of a fetch, or the disk
+    /// refuses.
     pub(super) fn resume(
         &mut self,
         id: ContentId,
         max_size: u64,
     ) -> io::Result<Option<(HashList, Bitmap)>> {
+        self.refuse_foreign()?;
         let Some(list) = read_list(&self.list, id, max_size) else { return Ok(None) };
         let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&self.data) else {
             return Ok(None);
@@ -83,8 +86,10 @@ impl Partial {
     /// Begins anew, with this list.
     ///
     /// # Errors
-    /// Another process fetches into the same file or has just done so, or the disk refuses.
+    /// Another process fetches into the same file or has just done so, what is there is none of a
+    /// fetch, or the disk refuses.
     pub(super) fn start(&mut self, list: &HashList) -> io::Result<()> {
+        self.refuse_foreign()?;
         // What is in it goes when the lock is ours, not before.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -106,6 +111,17 @@ impl Partial {
         file.set_len(list.size())?;
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Bytes at `.part` without a list beside them are somebody's, and so is a link or a folder.
+    fn refuse_foreign(&self) -> io::Result<()> {
+        let Ok(data) = self.data.symlink_metadata() else { return Ok(()) };
+        if data.is_file() && (data.len() == 0 || self.list.is_file()) {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "this is not what a fetch of ours left: move it away, or name another target",
+        ))
     }
 
     pub(super) const fn is_started(&self) -> bool {
@@ -135,7 +151,10 @@ impl Partial {
         match fs::hard_link(&self.data, &self.target) {
             Ok(()) => fs::remove_file(&self.data)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-            // File systems without links.
+            // File systems without links: a look is less than a link, and better than nothing.
+            Err(_) if self.target.symlink_metadata().is_ok() => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
             Err(_) => fs::rename(&self.data, &self.target)?,
         }
         let _ = fs::remove_file(&self.note);
@@ -414,6 +433,39 @@ mod tests {
         assert_eq!(resumed(&target, &list), Some(vec![0, 1, 2, 3]));
         assert_eq!(refused(Partial::of(&target).start(&list)), io::ErrorKind::AlreadyExists);
         assert_eq!(resumed(&target, &list), Some(vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn what_others_call_so_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (_, list) = content();
+        let refused = || {
+            let mut partial = Partial::of(&target);
+            let resumed = partial.resume(list.id(), MAX).unwrap_err().to_string();
+            assert!(resumed.contains("name another target"), "{resumed}");
+            assert_eq!(partial.start(&list).unwrap_err().to_string(), resumed);
+        };
+        let part = dir.path().join("file.part");
+        fs::write(&part, "mine").unwrap();
+        refused();
+        assert_eq!(fs::read(&part).unwrap(), b"mine");
+        fs::remove_file(&part).unwrap();
+        fs::create_dir(&part).unwrap();
+        refused();
+        fs::remove_dir(&part).unwrap();
+        #[cfg(unix)]
+        {
+            let elsewhere = dir.path().join("elsewhere");
+            fs::write(&elsewhere, "").unwrap();
+            std::os::unix::fs::symlink(&elsewhere, &part).unwrap();
+            refused();
+            fs::remove_file(&part).unwrap();
+        }
+        // A fetch that was killed before it wrote the list leaves nothing in it.
+        fs::write(&part, "").unwrap();
+        assert_eq!(resumed(&target, &list), None);
+        Partial::of(&target).start(&list).unwrap();
     }
 
     #[test]
