@@ -5,6 +5,8 @@
 //! between its parts. It is shared and fetched like any file; its link's name ends with `/`.
 
 use core::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use kadlet::core::content::{ContentId, Link, safe_file_name};
@@ -49,6 +51,13 @@ impl Tree {
     /// Whether a link leads to a folder.
     pub(crate) fn is_named_by(link: &Link) -> bool {
         link.name().is_some_and(|name| name.ends_with('/'))
+    }
+
+    /// Whether the file there begins as a list does.
+    pub(crate) fn is_at(path: &Path) -> bool {
+        let mut first = [0; HEADER.len() + 1];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+        read.is_ok() && first.strip_suffix(b"\n") == Some(HEADER.as_bytes())
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -120,6 +129,23 @@ mod tests {
         assert_eq!(Tree::parse(&tree.to_text()), Ok(tree));
         assert_eq!(Tree::parse("hello"), Err(TreeError::NoFolder));
         assert_eq!(Tree::parse(&format!("{HEADER}\nab 1 x")), Err(TreeError::Line(2)));
+    }
+
+    #[test]
+    fn a_list_is_known_by_its_first_line() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(Tree::FILE_NAME);
+        assert!(!Tree::is_at(&path));
+        for (text, is_list) in [
+            (tree("a").to_text(), true),
+            (Tree::default().to_text(), true),
+            (format!("{HEADER}0\n"), false),
+            (HEADER.to_owned(), false),
+            ("my songs\n".to_owned(), false),
+        ] {
+            std::fs::write(&path, &text).expect("a file");
+            assert_eq!(Tree::is_at(&path), is_list, "{text}");
+        }
     }
 
     #[test]

@@ -76,6 +76,10 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     let mut missing = None;
     for file in &tree.files {
         let path = file.path_in(target);
+        // A list that somebody shared along with the rest: this folder's own is there.
+        if path == list {
+            continue;
+        }
         if is_there(&path, file).await {
             continue;
         }

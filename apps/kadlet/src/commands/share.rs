@@ -243,6 +243,9 @@ impl Sharer<'_> {
         let mut tree = Tree::default();
         let mut files = Vec::new();
         list_files(folder, &mut files, self.output);
+        // A list that a fetch of the folder left is none of its files: the same files have the same
+        // link, whoever shares them.
+        files.retain(|path| *path != folder.join(Tree::FILE_NAME) || !Tree::is_at(path));
         files.sort();
         for path in files {
             match self.share_file(&path, listed).await {

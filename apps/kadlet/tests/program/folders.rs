@@ -45,6 +45,17 @@ fn a_folder_is_shared_as_a_whole() {
         assert!(fs::read(target.join(&name)).unwrap() == *bytes, "{name}");
     }
     assert_holds_only(&target.join("disc 1"), &["first song.txt", "second_song.txt"]);
+    // Who has it now shares the same under the same hash: the list that lies there is none of it.
+    let mut second = Node::share(&nodes[2], &[text(&target)]);
+    let again = loop {
+        let shared = second.wait_for("shared");
+        if shared["path"] == text(&target) {
+            break self::link(&shared);
+        }
+    };
+    let id = |link: &str| link.parse::<Link>().unwrap().id();
+    assert_eq!(id(&again), id(&link));
+    drop(second);
     // A second time only what is missing comes; what is wrong is named and left alone.
     fs::remove_file(target.join("disc 1/first song.txt")).unwrap();
     fs::write(target.join("cover art.txt"), [b'x'; 100]).unwrap();
