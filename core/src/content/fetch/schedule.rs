@@ -213,9 +213,9 @@ impl Fetch {
     fn deadline(&self, flight: &Flight) -> (Instant, RequestFailure) {
         let silent = self.quiet_since(flight) + self.config.stall_timeout;
         let bytes = match flight.task {
-            // Its length is not known before it is there.
-            Task::List => flight.received.clamp(PIECE_LEN, self.max_list_len().max(PIECE_LEN)),
-            Task::Piece(_) | Task::Proof(_) => PIECE_LEN,
+            // Nothing else goes on meanwhile: who lets a list trickle has no time of a whole piece.
+            Task::List | Task::Proof(_) => flight.received,
+            Task::Piece(_) => PIECE_LEN,
         };
         let micros = bytes.saturating_mul(1_000_000) / self.config.min_rate.max(1);
         let slow =

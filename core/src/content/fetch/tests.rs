@@ -365,6 +365,19 @@ fn a_trickle_does_not_hold_a_piece_for_ever() {
     assert!(world.now < Instant::from_secs(458), "{:?}", world.now);
 }
 
+/// Nor the list, and nothing can be fetched before that is there: two rounds of eight are over when
+/// eight seconds each have passed.
+#[test]
+fn a_trickle_does_not_hold_the_list() {
+    let mut peers = vec![Peer::new(Manners::Honest, 64, 20); 16];
+    peers.push(honest());
+    let mut world = World::new(file(2 * MIB), None, peers);
+    world.find_all();
+    world.run();
+    assert!(world.is_done());
+    assert!(world.now < Instant::from_secs(30), "{:?}", world.now);
+}
+
 /// Slow providers that hold every place give way to a fast one.
 #[test]
 fn the_slow_do_not_keep_the_fast_out() {

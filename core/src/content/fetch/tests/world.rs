@@ -287,7 +287,9 @@ impl World {
         }
         // The answer comes in parts of 128 KiB, behind what the line carries already.
         let mut time = peer.free_at.max(after);
-        let parts = bytes.chunks(MIB / 8).map(<[u8]>::len).collect::<Vec<_>>();
+        // Whoever is slow is heard of every four seconds.
+        let part = (peer.rate as usize * 4).min(MIB / 8);
+        let parts = bytes.chunks(part).map(<[u8]>::len).collect::<Vec<_>>();
         for (part, number) in parts.iter().zip(0..) {
             time = time + Duration::from_micros(*part as u64 * 1_000_000 / peer.rate);
             if number as usize + 1 < parts.len() {
