@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod builder;
+mod by_source;
 mod data;
 mod dht;
 mod driver;

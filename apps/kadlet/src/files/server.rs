@@ -20,11 +20,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::shares::{Content, Shelf};
+use crate::by_source::{BySource, Counted, is_local};
 use crate::error::out_of_descriptors;
 use crate::patient::Patient;
 
 /// Connections at once; further ones wait in the system's queue. Each may hold a piece in memory.
 const CONNECTIONS: usize = 256;
+
+/// Those of one source: an IPv4 /24 or an IPv6 /48. 64: as many as a relay has fetches under way, and
+/// a quarter of what there is. Loopback and private networks have all.
+const OF_ONE_SOURCE: usize = 64;
 
 /// How long nothing is accepted after an error of accepting; doubles up to [`LONGEST_PAUSE`]. It was
 /// one connection that broke before it was taken, or there are no descriptors left, which is not
@@ -47,12 +52,13 @@ type Body = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 /// Serves until it is dropped, which cuts every connection; `stalled` is [`STALLED`].
 pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>, stalled: Duration) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let sources = BySource::default();
     let mut connections = JoinSet::new();
     let mut pause = PAUSE;
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, ip) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 if out_of_descriptors(&error) {
                     shelf.starve();
@@ -64,11 +70,18 @@ pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>, stalled: Dur
         };
         pause = PAUSE;
         while connections.try_join_next().is_some() {}
+        let counted = if is_local(ip) {
+            Counted::default()
+        } else if let Some(counted) = sources.enter(ip, OF_ONE_SOURCE) {
+            counted
+        } else {
+            continue;
+        };
         // Small answers do not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
         let shelf = Arc::clone(&shelf);
         connections.spawn(async move {
-            let _slot = slot;
+            let _place = (slot, counted);
             let service = service_fn(|request| {
                 let shelf = Arc::clone(&shelf);
                 async move { Ok::<_, Infallible>(answer(&shelf, &request)) }
@@ -113,15 +126,15 @@ fn find(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
     let Some((id, hashes)) = parse_path(request.uri().path()) else {
         return empty(StatusCode::NOT_FOUND);
     };
-    let Some(content) = shelf.get(id) else { return empty(StatusCode::NOT_FOUND) };
     if hashes {
-        let list = content.list().encode();
+        let Some(list) = shelf.list(id) else { return empty(StatusCode::NOT_FOUND) };
         let len = list.len() as u64;
         let mut response = with_body(StatusCode::OK, len, Either::Left(Full::from(list)));
         // Bytes under a hash never change, nor does the list that the hash has.
         describe(response.headers_mut(), id);
         return response;
     }
+    let Some(content) = shelf.get(id) else { return empty(StatusCode::NOT_FOUND) };
     let size = content.list().size();
     match request.headers().get(header::RANGE).map(|value| parse_range(value, size)) {
         None => send(shelf, request, content, 0..size, StatusCode::OK),

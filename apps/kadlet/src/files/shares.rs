@@ -9,9 +9,10 @@ use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+use hyper::body::Bytes;
 use kadlet_core::content::{ContentId, HashList, HashListBuilder};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -207,10 +208,16 @@ pub struct Shares {
 
 /// What is served, by its id.
 pub(super) struct Shelf {
-    contents: RwLock<BTreeMap<ContentId, Arc<dyn Content>>>,
+    contents: RwLock<BTreeMap<ContentId, Shelved>>,
     withdrawn: Mutex<Vec<mpsc::UnboundedSender<ContentId>>>,
     served: Mutex<u64>,
     starved: watch::Sender<Option<Instant>>,
+}
+
+/// A content, and its list as it is sent: once in memory, however many ask for it.
+struct Shelved {
+    content: Arc<dyn Content>,
+    list: OnceLock<Bytes>,
 }
 
 struct Server(AbortHandle);
@@ -299,15 +306,25 @@ impl Shelf {
 
     pub(super) fn add(&self, content: Arc<dyn Content>) {
         let id = content.list().id();
-        self.write().insert(id, content);
+        self.write().insert(id, Shelved { content, list: OnceLock::new() });
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ContentId, Arc<dyn Content>>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ContentId, Shelved>> {
         self.contents.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn with<T>(&self, id: ContentId, take: impl FnOnce(&Shelved) -> T) -> Option<T> {
+        self.contents.read().unwrap_or_else(PoisonError::into_inner).get(&id).map(take)
+    }
+
     pub(super) fn get(&self, id: ContentId) -> Option<Arc<dyn Content>> {
-        self.contents.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.with(id, |shelved| Arc::clone(&shelved.content))
+    }
+
+    /// The list of a content's hashes, encoded.
+    pub(super) fn list(&self, id: ContentId) -> Option<Bytes> {
+        let encoded = |content: &Arc<dyn Content>| content.list().encode().into();
+        self.with(id, |Shelved { content, list }| list.get_or_init(|| encoded(content)).clone())
     }
 
     /// A content that cannot be read as it was is not offered any more.

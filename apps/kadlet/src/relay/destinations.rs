@@ -84,7 +84,7 @@ impl Destinations {
         }
         let fresh = Destination { last: at, unanswered: 0, answered: false };
         let destination = self.known.entry(key).or_insert(fresh);
-        let rested = u64::from(at - destination.last) / REFILL.as_secs();
+        let rested = u64::from(at.saturating_sub(destination.last)) / REFILL.as_secs();
         let forgiven = u8::try_from(rested).unwrap_or(u8::MAX);
         let unanswered = destination.unanswered.saturating_sub(forgiven);
         let most = if destination.answered { limits.unanswered_known } else { limits.unanswered };
@@ -112,7 +112,7 @@ impl Destinations {
         }
         self.swept = now;
         let at = self.seconds(now);
-        self.known.retain(|_, it| u64::from(at - it.last) < FORGET.as_secs());
+        self.known.retain(|_, it| u64::from(at.saturating_sub(it.last)) < FORGET.as_secs());
     }
 
     fn seconds(&self, now: Instant) -> u32 {
@@ -201,6 +201,11 @@ mod tests {
             format!(
                 "in all | {} / {} / {} |",
                 limits.fetches, limits.fetches_per_source, limits.fetches_in_all
+            ),
+            format!(
+                "of a source | {} / {} |",
+                limits.fetches_per_second,
+                4 * limits.fetches_per_second
             ),
             format!("that rest | {PORTS_PER_CLIENT} times its clients |"),
             format!("fetches | {} MiB a second |", limits.fetched_bytes_per_second >> 20),

@@ -7,9 +7,10 @@
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use http_body_util::channel::{Channel, Sender};
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use super::counters::{Reason, add};
 use super::destinations;
 use super::http::{Body, Shared};
+use super::limits::Rate;
 use super::sessions::Session;
 use super::text;
 use super::web::plain;
@@ -38,6 +40,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A provider that sends nothing for so long, or a page that takes nothing, has gone.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// Slower than this, in bytes a second, a fetch is given up: places are few. A page's piece of 1 MiB
+/// may take a minute and a half.
+const LEAST_RATE: u64 = 16 << 10;
 
 /// Longest range, bytes: a page asks for pieces of 1 MiB.
 const MOST: u64 = 16 << 20;
@@ -111,17 +117,35 @@ async fn fetch(
     let crowded = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once from your address\n");
     let source = source.transpose().map_err(|_| crowded)?;
     let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
+    let now = Instant::now();
+    let asked = [Some(&session.asked), session.source.as_ref().map(|it| &it.asked)];
+    if !begins(asked.into_iter().flatten(), now) {
+        return Err((StatusCode::TOO_MANY_REQUESTS, "too many fetches a second\n"));
+    }
     // Nobody scans networks by fetching, either.
-    let counted = session.destinations().send(wanted.provider, &shared.limits, Instant::now());
+    let counted = session.destinations().send(wanted.provider, &shared.limits, now);
     counted.map_err(|reason| (StatusCode::TOO_MANY_REQUESTS, too_much(reason)))?;
+    session.sent.store(true, Ordering::Relaxed);
     add(&shared.tally.fetches, 1);
     let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
     let (driver, answer) = ask(wanted.provider, asked).await?;
-    session.destinations().heard(wanted.provider, Instant::now());
+    // Any server on the web says that it has nothing of the kind: only a provider has answered.
+    if matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+        session.destinations().heard(wanted.provider, Instant::now());
+    }
     let shared = Arc::clone(shared);
     let slots = (ours, source, all);
     let passing = Passing { shared, session, _slots: slots, _driver: driver };
     pass_on(passing, answer, most, request.method() == Method::HEAD)
+}
+
+/// Counts one more fetch at each rate, if all of them have room for it.
+fn begins<'a>(rates: impl Iterator<Item = &'a Mutex<Rate>>, now: Instant) -> bool {
+    let mut rates: Vec<_> =
+        rates.map(|rate| rate.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+    let has = rates.iter().all(|rate| rate.has(1, now));
+    rates.iter_mut().filter(|_| has).for_each(|rate| rate.take(1, now));
+    has
 }
 
 /// A destination's limit, in words.
@@ -265,7 +289,9 @@ fn pass_on(
 
 /// Passes the body on, at the session's rate, as fast as the page takes it.
 async fn pump(passing: Passing, body: Incoming, length: u64, mut sender: Sender<Bytes, io::Error>) {
-    if let Err(error) = copy(&passing, body, length, &mut sender).await {
+    let most = STALLED + Duration::from_secs(length / LEAST_RATE);
+    let copied = tokio::time::timeout(most, copy(&passing, body, length, &mut sender)).await;
+    if let Err(error) = copied.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         sender.abort(error);
     }
 }

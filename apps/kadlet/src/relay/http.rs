@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::{Connections, Counted};
+use super::connections::Connections;
 use super::counters::{Counters, Tally, add};
 use super::error::RelayError;
 use super::limits::Limits;
@@ -31,6 +31,7 @@ use super::sessions::Sessions;
 use super::settings::{Origin, Settings};
 use super::web::{Web, plain};
 use super::{fetch, stun, tls, upgrade};
+use crate::by_source::Counted;
 use crate::error::StartError;
 use crate::patient::Patient;
 use crate::sockets::outward_ip;

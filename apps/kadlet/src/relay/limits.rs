@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use kadlet_core::Scope;
+use crate::by_source::is_local;
 
 /// What clients may take of a relay. Rates allow a burst of two seconds' worth.
 #[derive(Clone, Debug)]
@@ -58,6 +58,9 @@ pub struct Limits {
     pub fetches_per_source: usize,
     /// Fetches in all at once. 64: each may hold 64 KiB in memory.
     pub fetches_in_all: usize,
+    /// Fetches a second that one session begins, and four times as many of one source. 16: four
+    /// times what a page at its full rate asks for, and nothing to weary a stranger's server with.
+    pub fetches_per_second: u32,
     /// Bytes a second that one session fetches. 4 MiB: a film, not a mirror.
     pub fetched_bytes_per_second: u32,
     /// STUN requests a second that one source is answered. 20: a page asks once or twice for each
@@ -86,6 +89,7 @@ impl Default for Limits {
             fetches: 4,
             fetches_per_source: 16,
             fetches_in_all: 64,
+            fetches_per_second: 16,
             fetched_bytes_per_second: 4 << 20,
             stun_per_second: 20,
         }
@@ -95,8 +99,7 @@ impl Default for Limits {
 impl Limits {
     /// Whether whoever is at `ip` is counted by his source. What is no node's address is.
     pub(super) fn count(&self, ip: IpAddr) -> bool {
-        let local = matches!(Scope::of(ip), Some(Scope::Loopback | Scope::Private));
-        !(self.spare_local && local)
+        !(self.spare_local && is_local(ip))
     }
 }
 

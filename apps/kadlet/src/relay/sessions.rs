@@ -42,9 +42,12 @@ pub(super) struct Session {
     pub(super) claims: watch::Sender<u64>,
     /// Whom it writes to, by datagrams and by fetches.
     destinations: Mutex<Destinations>,
-    /// Whether anybody may know its ports: it has sent a datagram.
+    /// Whether its port is to rest: anybody may know it, for it has sent a datagram. So it is after
+    /// a fetch: whoever begins a session for each few fetches has no end of them else.
     pub(super) sent: AtomicBool,
     pub(super) fetches: Arc<Semaphore>,
+    /// Fetches begun, and bytes fetched.
+    pub(super) asked: Mutex<Rate>,
     pub(super) fetched: Mutex<Rate>,
     prefix: Option<Prefix>,
 }
@@ -79,6 +82,7 @@ pub(super) struct Source {
     pub(super) out: Mutex<Flow>,
     pub(super) into: Mutex<Flow>,
     pub(super) fetches: Arc<Semaphore>,
+    pub(super) asked: Mutex<Rate>,
 }
 
 /// Why there is no session.
@@ -173,6 +177,7 @@ impl Sessions {
             destinations: Mutex::new(Destinations::new(now)),
             sent: AtomicBool::new(false),
             fetches: Arc::new(Semaphore::new(self.limits.fetches)),
+            asked: Mutex::new(Rate::new(self.limits.fetches_per_second, now)),
             fetched: Mutex::new(Rate::new(self.limits.fetched_bytes_per_second, now)),
             prefix,
         });
@@ -192,6 +197,7 @@ impl Sessions {
                 out: flow(),
                 into: flow(),
                 fetches: Arc::new(Semaphore::new(self.limits.fetches_per_source)),
+                asked: Mutex::new(Rate::new(self.limits.fetches_per_second.saturating_mul(4), now)),
             }),
         };
         let of = inner.sources.entry(prefix).or_insert_with(fresh);

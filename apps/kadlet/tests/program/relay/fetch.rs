@@ -140,6 +140,40 @@ fn a_provider_that_lies_leads_nowhere() {
 }
 
 #[test]
+fn nobody_is_wearied_by_fetches() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, relay) = runtime.block_on(relay(|settings| {
+        settings.limits.fetches_per_second = 1;
+        settings.limits.unanswered = 2;
+    }));
+    let id = ContentId::of(b"");
+    let ask = |client: &Client, provider: SocketAddr| {
+        let path = format!("/fetch/{provider}/blake3/{id}/hashes?session={}", client.session());
+        let (status, _, body) = http(&relay.to_string(), &format!("GET {path} HTTP/1.1"));
+        (status, String::from_utf8(body).unwrap())
+    };
+    // What every server on the web says is no provider's answer.
+    let elsewhere = provider(vec!["HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned(); 2]);
+    let asking = client(&runtime, relay);
+    assert_eq!([(); 2].map(|()| ask(&asking, elsewhere).0), [404; 2]);
+    let list = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n01234567".to_owned();
+    let right = provider(vec![list; 60]);
+    // A burst of two seconds' worth, and then one a second: sixty are more than a minute's.
+    let fast = client(&runtime, relay);
+    let mut answers = (0..60).map(|_| ask(&fast, right));
+    let (status, words) = answers.find(|(status, _)| *status != 200).unwrap();
+    assert!(status == 429 && words.contains("a second"), "{status} {words}");
+    // Its two seconds are long over.
+    let (status, words) = loop {
+        let (status, words) = ask(&asking, elsewhere);
+        if !words.contains("a second") {
+            break (status, words);
+        }
+    };
+    assert!(status == 429 && words.contains("not answered"), "{status} {words}");
+}
+
+#[test]
 fn fetches_are_counted_by_source_and_by_provider() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let proxy = "127.0.0.1".parse().unwrap();
