@@ -378,7 +378,7 @@ impl Channels {
             let Some(mut peer) = self.peers.remove(&number) else { continue };
             peer.handle_timeout(now);
             self.hear(number, &mut peer);
-            peer.pump(self.shelves.as_ref(), cx);
+            peer.pump(self.shelves.as_ref(), cx, now);
             self.hear(number, &mut peer);
             if peer.over {
                 self.ended(number, &peer);

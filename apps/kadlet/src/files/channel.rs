@@ -4,20 +4,29 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use kadlet_core::content::{ContentId, PIECE_LEN, Request, RequestFailure, Want};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::client::Failed;
 use super::server::{parse_path, read};
+#[cfg(test)]
+use super::shares::Content;
 use super::shares::Shelf;
 use crate::dht::Dht;
 use crate::error::out_of_descriptors;
 use crate::webrtc::Frame;
 
-/// Requests answered at once, all peers together; each may hold two pieces in memory.
+/// Requests answered at once, all peers together; each may hold two pieces in memory, until the last
+/// of its bytes is on its way.
 const ANSWERS: usize = 64;
 
 /// The longest range that is answered, bytes.
 const MAX_RANGE: u64 = 16 << 20;
+
+/// The bytes of an answer, as they are read, and its place among the answers.
+pub(crate) struct Reading {
+    pub(crate) bytes: mpsc::Receiver<Vec<u8>>,
+    _slot: OwnedSemaphorePermit,
+}
 
 /// What is served by channels.
 pub(crate) struct Shelves {
@@ -30,16 +39,26 @@ impl Shelves {
         Self { shelf, slots: Arc::new(Semaphore::new(ANSWERS)) }
     }
 
-    /// The bytes of an answer, as they are read, or the status that refuses it. An end before all
-    /// of them says that the file cannot be read any more; dropping them ends the reading.
-    pub(crate) fn read(
-        &self,
-        path: &str,
-        range: Option<Range<u64>>,
-    ) -> Result<mpsc::Receiver<Vec<u8>>, u16> {
+    /// This content alone.
+    #[cfg(test)]
+    pub(crate) fn of(content: Arc<dyn Content>) -> Self {
+        let shelf = Shelf::new();
+        shelf.add(content);
+        Self::new(Arc::new(shelf))
+    }
+
+    /// How many more answers may begin.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    /// An answer, or the status that refuses it. An end before all of its bytes says that the file
+    /// cannot be read any more; dropping it ends the reading.
+    pub(crate) fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<Reading, u16> {
         let (id, hashes) = parse_path(path).ok_or(404_u16)?;
         let content = self.shelf.get(id).ok_or(404_u16)?;
-        let list = hashes.then(|| content.list().encode());
+        let list = if hashes { self.shelf.list(id) } else { None };
         let size = list.as_ref().map_or(content.list().size(), |list| list.len() as u64);
         let given = range.is_some();
         let asked = range.unwrap_or(0..size);
@@ -54,7 +73,6 @@ impl Shelves {
         let (bytes, receiver) = mpsc::channel(1);
         let shelf = Arc::clone(&self.shelf);
         tokio::spawn(async move {
-            let _slot = slot;
             if let Some(list) = list {
                 let part = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
                 let part = list.get(part(range.start)..part(range.end)).unwrap_or_default();
@@ -81,7 +99,7 @@ impl Shelves {
                 at = end;
             }
         });
-        Ok(receiver)
+        Ok(Reading { bytes: receiver, _slot: slot })
     }
 }
 

@@ -13,13 +13,16 @@ use str0m::net::{Protocol, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::crypto;
-use super::pieces::{self, Pieces};
+use super::pieces::{self, Pieces, Room};
 use super::sdp::{self, Description, Host, Kind, Setup};
 use crate::files::channel::Shelves;
 
 /// An attempt that has not come to a channel by then has failed: two signals may each wait for a
 /// timeout.
 const DIALLING: Duration = Duration::from_secs(15);
+
+/// Who takes nothing of its answers for so long has gone, and others wait for the places.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Datagrams are dropped while so many bytes wait in the channels: they would come too late.
 const BACKLOG: usize = 512 << 10;
@@ -73,6 +76,8 @@ pub(super) struct Peer {
     /// When str0m wants to be called.
     wake: Instant,
     stray: u32,
+    /// Since when the peer takes nothing of what waits for it.
+    stalled: Option<Instant>,
 }
 
 impl Peer {
@@ -130,6 +135,7 @@ impl Peer {
             limit: now + DIALLING,
             wake: now,
             stray: 0,
+            stalled: None,
         }
     }
 
@@ -202,7 +208,7 @@ impl Peer {
 
     /// Time has come, if it has.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if !self.open && !self.over && now >= self.limit {
+        if !self.over && self.limit().is_some_and(|limit| now >= limit) {
             self.close();
         }
         if now >= self.wake {
@@ -218,7 +224,18 @@ impl Peer {
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     pub(super) fn deadline(&self) -> Instant {
-        if self.open || self.over { self.wake } else { self.wake.min(self.limit) }
+        let limit = self.limit().filter(|_| !self.over);
+        limit.map_or(self.wake, |limit| limit.min(self.wake))
+    }
+
+    #[cfg(test)]
+    pub(super) const fn is_stalled(&self) -> bool {
+        self.stalled.is_some()
+    }
+
+    /// When the attempt has failed, or the peer has gone without a word.
+    fn limit(&self) -> Option<Instant> {
+        if self.open { self.stalled.map(|since| since + STALLED) } else { Some(self.limit) }
     }
 
     /// Everything that the connection has to say now.
@@ -310,14 +327,22 @@ impl Peer {
 
     /// Looks at what was asked, and sends what waits on the channel of files, as far as there is
     /// room.
-    pub(super) fn pump(&mut self, shelves: Option<&Arc<Shelves>>, cx: &mut Context<'_>) {
+    pub(super) fn pump(
+        &mut self,
+        shelves: Option<&Arc<Shelves>>,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) {
         if !self.open || self.over {
             return;
         }
         self.pieces.answer(shelves);
         let Some(mut channel) = self.rtc.channel(self.ordered) else { return };
-        if self.pieces.pump(cx, &mut channel).is_err() {
-            self.close();
+        match self.pieces.pump(cx, &mut channel) {
+            Ok(Room::Enough) => self.stalled = None,
+            Ok(Room::Some) => self.stalled = Some(now),
+            Ok(Room::None) => self.stalled = self.stalled.or(Some(now)),
+            Err(_) => self.close(),
         }
     }
 

@@ -10,7 +10,7 @@ use str0m::RtcError;
 use str0m::channel::Channel;
 use tokio::sync::mpsc;
 
-use crate::files::channel::Shelves;
+use crate::files::channel::{Reading, Shelves};
 
 const REQUEST: u8 = 1;
 const HEAD: u8 = 2;
@@ -119,10 +119,31 @@ struct Open {
 
 /// A request of the peer's.
 struct Answering {
-    /// The bytes, as they are read; closed at the end, and at a file that cannot be read any more.
-    bytes: mpsc::Receiver<Vec<u8>>,
+    /// Its bytes are closed at the end, and at a file that cannot be read any more.
+    reading: Reading,
     /// What was read and not sent.
     waiting: VecDeque<u8>,
+}
+
+/// Whether the channel had room for what waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    /// For all of it.
+    Enough,
+    /// For some of it: the peer has taken something.
+    Some,
+    /// For nothing.
+    None,
+}
+
+impl Room {
+    /// Something is left that has none.
+    const fn none_left(self) -> Self {
+        match self {
+            Self::Some => Self::Some,
+            Self::Enough | Self::None => Self::None,
+        }
+    }
 }
 
 /// Both sides of one channel: what we ask there, and what is asked of us.
@@ -226,10 +247,10 @@ impl Pieces {
             };
             match found {
                 Err(status) => self.refuse(number, status),
-                Ok(bytes) => {
+                Ok(reading) => {
                     let status: u16 = if partial { 206 } else { 200 };
                     self.short.push_back(message(HEAD, number, &status.to_be_bytes()));
-                    let answering = Answering { bytes, waiting: VecDeque::new() };
+                    let answering = Answering { reading, waiting: VecDeque::new() };
                     self.answering.insert(number, answering);
                 }
             }
@@ -241,18 +262,20 @@ impl Pieces {
         &mut self,
         cx: &mut Context<'_>,
         channel: &mut Channel<'_>,
-    ) -> Result<(), RtcError> {
+    ) -> Result<Room, RtcError> {
+        let mut room = Room::Enough;
         while let Some(message) = self.short.front() {
             if !channel.write(true, message)? {
-                return Ok(());
+                return Ok(room.none_left());
             }
             self.short.pop_front();
+            room = Room::Some;
         }
         // One message of each in turn.
         let mut numbers: VecDeque<u32> = self.answering.keys().copied().collect();
         while let Some(number) = numbers.pop_front() {
             if channel.buffered_amount() >= WAITING {
-                break;
+                return Ok(room.none_left());
             }
             let Some(answering) = self.answering.get_mut(&number) else { continue };
             let data = match answering.next(cx) {
@@ -265,15 +288,16 @@ impl Pieces {
                 for byte in data.into_iter().rev() {
                     answering.waiting.push_front(byte);
                 }
-                break;
+                return Ok(room.none_left());
             }
+            room = Room::Some;
             if last {
                 self.answering.remove(&number);
             } else {
                 numbers.push_back(number);
             }
         }
-        Ok(())
+        Ok(Room::Enough)
     }
 
     /// Nothing more comes, and nothing more is sent.
@@ -286,7 +310,7 @@ impl Answering {
     /// The next bytes to send; none at the end.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
         if self.waiting.is_empty() {
-            match self.bytes.poll_recv(cx) {
+            match self.reading.bytes.poll_recv(cx) {
                 Poll::Ready(Some(bytes)) => self.waiting = bytes.into(),
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,

@@ -1,6 +1,8 @@
 //! Two ends without sockets: what one gives is handed to the other, and time stands still.
 
 use super::*;
+use crate::Content;
+use kadlet_core::content::{HashList, HashListBuilder};
 use serde_json::Value;
 
 const LONGEST: usize = 1232;
@@ -32,6 +34,16 @@ fn settle(ends: &mut [Channels; 2], now: Instant) -> Vec<Vec<u8>> {
 
 /// The same, with a first end that `is` something else after each signal that it gets.
 fn settle_with(ends: &mut [Channels; 2], now: Instant, is: &dyn Fn(&mut Channels)) -> Vec<Vec<u8>> {
+    settle_where(ends, now, is, &|_, _| true)
+}
+
+/// The same, where not every packet of an end arrives.
+fn settle_where(
+    ends: &mut [Channels; 2],
+    now: Instant,
+    is: &dyn Fn(&mut Channels),
+    arrives: &dyn Fn(usize, &[u8]) -> bool,
+) -> Vec<Vec<u8>> {
     let mut heard = Vec::new();
     for _ in 0..100_000 {
         let mut silent = true;
@@ -43,6 +55,7 @@ fn settle_with(ends: &mut [Channels; 2], now: Instant, is: &dyn Fn(&mut Channels
                 let number = u8::try_from(from).expect("two") + 1;
                 match out {
                     Out::Transmit(transmit) if transmit.path != path(3 - number) => {}
+                    Out::Transmit(transmit) if !arrives(from, &transmit.payload) => {}
                     Out::Transmit(transmit) => {
                         ends[to].takes(LinkId(0), address(number), &transmit.payload, now);
                     }
@@ -171,6 +184,78 @@ fn a_password_may_be_shown_twice_and_another_one_closes() {
     ends[0].at(address(2)).expect("linked").send_piece(&pieces::proof("another"));
     settle(&mut ends, now);
     assert!(ends[1].peers.is_empty() && ends[1].open.is_empty());
+}
+
+/// Zeros.
+struct Zeros(HashList);
+
+impl Content for Zeros {
+    fn list(&self) -> &HashList {
+        &self.0
+    }
+
+    fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+        Ok(vec![0; usize::try_from(range.end - range.start).expect("a piece")])
+    }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_its_answers_loses_the_places() {
+    const SIZE: usize = 4 << 20;
+    let mut builder = HashListBuilder::new();
+    builder.update(&vec![0; SIZE]);
+    let content = Arc::new(Zeros(builder.finish()));
+    let path_of_it = format!("/blake3/{}", content.0.id());
+    for takes in [true, false] {
+        let (mut ends, mut now) = linked();
+        let shelves = Arc::new(Shelves::of(Arc::<Zeros>::clone(&content)));
+        let all = shelves.places();
+        ends[1].wish(Wish::Serve(Arc::clone(&shelves)), now);
+        let (to, mut frames) = mpsc::unbounded_channel();
+        let room = SIZE as u64;
+        let ask = Wish::Ask {
+            remote: address(2),
+            path: path_of_it.clone(),
+            range: Some(0..room),
+            room,
+            to,
+        };
+        ends[0].wish(ask, now);
+        // Checks of the way arrive (RFC 7983), and nothing else of the second one's.
+        let arrives = |from: usize, packet: &[u8]| {
+            takes || from == 0 || matches!(packet.first(), Some(0..=3))
+        };
+        let mut taken = 0;
+        let begun = now;
+        // Reading takes real time, in which the clock of the two stands still until it is through.
+        for _ in 0..1_000_000 {
+            if taken == SIZE || ends[1].open.is_empty() {
+                break;
+            }
+            settle_where(&mut ends, now, &|_| {}, &arrives);
+            while let Ok(frame) = frames.try_recv() {
+                if let Frame::Data(bytes) = frame {
+                    taken += bytes.len();
+                }
+            }
+            let stalls = ends[1].peers.values().all(Peer::is_stalled);
+            if takes || stalls {
+                now += Duration::from_millis(10);
+            }
+            tokio::task::yield_now().await;
+        }
+        let took = now - begun;
+        assert_eq!((taken == SIZE, ends[1].open.len()), (takes, usize::from(takes)));
+        assert!(takes || (30..60).contains(&took.as_secs()), "{took:?}");
+        assert!(takes || shelves.places() == all);
+        // Who asks for nothing is not held against it.
+        let end = now + Duration::from_secs(40);
+        while takes && now < end {
+            settle(&mut ends, now);
+            now += Duration::from_millis(10);
+        }
+        assert_eq!((ends[1].open.len(), shelves.places()), (usize::from(takes), all));
+    }
 }
 
 /// Goes on until `done`, and checks that the first end's datagrams take a channel at the second
