@@ -108,6 +108,27 @@ def test_a_lookup_is_seen_step_by_step() -> None:
     run(test())
 
 
+def test_what_raises_is_not_renewed_unless_it_names_the_renewal() -> None:
+    async def test() -> None:
+        async with kadlet.open_node(LOOPBACK) as lonely:
+            for store in (
+                lonely.put(b"x", renew=True),
+                lonely.announce(bytes(20), 80, renew=True),
+                lonely.publish(kadlet.SearchEntry("some name", 1, bytes(32)), renew=True),
+            ):
+                with pytest.raises(kadlet.NoPeersError):
+                    await store
+                assert lonely.health().publications == 0
+        async with kadlet.testing.network(2, seed=1) as nodes:
+            with pytest.raises(kadlet.QuorumError) as few:
+                await nodes[0].put(b"x", renew=True, quorum=9)
+            assert nodes[0].health().publications == 1
+            nodes[0].withdraw(few.value.result)
+            assert nodes[0].health().publications == 0
+
+    run(test())
+
+
 def test_without_contacts_it_is_said_at_once() -> None:
     async def test() -> None:
         async with kadlet.open_node(LOOPBACK) as node:

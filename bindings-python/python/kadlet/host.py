@@ -49,6 +49,7 @@ from .errors import (
     BootstrapError,
     ClosedError,
     InvalidRecord,
+    QueryTimeout,
     QuorumError,
     ValueTooLarge,
     of_outcome,
@@ -289,7 +290,8 @@ class RunningNode:
         """Stores bytes, found by their hash, or a `SignedValue` as `kadlet.sign` makes them.
 
         With `cas` only over the value that has this sequence number. With `renew` it is stored
-        again before holders forget it, until `withdraw` or the node's end. Fewer holders than
+        again before holders forget it, until `withdraw` or the node's end; a store that raises is
+        not, but after `QuorumError` and `QueryTimeout`, whose results name it. Fewer holders than
         `quorum` raise `QuorumError`. Raises `ValueTooLarge` over 896 bytes, `InvalidRecord`,
         `StaleSequence` or another `RefusedError`, or a `DhtError` if nobody took it.
         """
@@ -529,6 +531,9 @@ class RunningNode:
         result = PutResult(key, stored, attempted, failures, done.operation)
         # Some holders have it although the time was up for the others.
         if not stored and (failed := of_outcome(done.outcome, result)):
+            # Only that one names the renewal, by which it can be withdrawn.
+            if not isinstance(failed, QueryTimeout):
+                self._driver.cancel(done.operation)
             raise failed
         if stored < quorum:
             raise QuorumError(f"{stored} nodes took it, {quorum} were asked for", result)

@@ -2,7 +2,7 @@
 //! answer.
 
 use alloc::collections::BTreeMap;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -25,8 +25,10 @@ const FIRST_USER_PORT: u16 = 1_024;
 
 /// Whether the relay sends to `address` for anybody.
 pub(super) fn permitted(address: SocketAddr, allow_private: bool) -> Result<(), Reason> {
-    // What is no address of a node is refused like one of this house.
-    if !is_usable(address) {
+    // What is no address of a node is refused like one of this house. So is 6to4 (RFC 3056): where
+    // there is such a tunnel it leads to any address of IPv4, those of this house among them.
+    let is_tunnel = matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[0] == 0x2002);
+    if !is_usable(address) || is_tunnel {
         return Err(Reason::DestinationPrivate);
     }
     if Scope::of(address.ip()) != Some(Scope::Public) && !allow_private {
@@ -161,6 +163,7 @@ mod tests {
             assert_eq!(check(private, true), Ok(()), "{private}");
         }
         for never in [
+            "[2002:c0a8:101::1]:6881",
             "0.0.0.0:6881",
             "255.255.255.255:6881",
             "224.0.0.251:6881",
