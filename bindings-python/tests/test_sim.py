@@ -37,7 +37,11 @@ def test_a_file_is_run(tmp_path: Path) -> None:
         ("steady", {"set": {"alpha": []}}, "at least one value"),
         ("steady", {"seeds": 0}, "at least one is needed"),
         ("steady", {"threads": 0}, "at least one has to work"),
-        ("steady", {"set": {"nodes": 5_000_000}}, "of memory and .* are free: run with fewer nodes"),
+        (
+            "steady",
+            {"set": {"nodes": 5_000_000}},
+            "of memory and .* are free: run with fewer nodes",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(scenario: str, given: dict[str, object], expected: str) -> None:
