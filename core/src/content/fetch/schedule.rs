@@ -212,11 +212,9 @@ impl Fetch {
     /// When a request in flight has failed, and how.
     fn deadline(&self, flight: &Flight) -> (Instant, RequestFailure) {
         let silent = self.quiet_since(flight) + self.config.stall_timeout;
-        let bytes = match flight.task {
-            // Nothing else goes on meanwhile: who lets a list trickle has no time of a whole piece.
-            Task::List | Task::Proof(_) => flight.received,
-            Task::Piece(_) => PIECE_LEN,
-        };
+        // Nothing else goes on before the list is there: whoever lets it trickle, or the piece that
+        // proves it, has no time of a whole piece.
+        let bytes = if self.list.is_none() { flight.received } else { PIECE_LEN };
         let micros = bytes.saturating_mul(1_000_000) / self.config.min_rate.max(1);
         let slow =
             flight.started + self.config.stall_timeout + core::time::Duration::from_micros(micros);
