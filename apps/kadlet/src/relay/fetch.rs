@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use super::counters::{Reason, add};
 use super::destinations;
 use super::http::{Body, Shared};
-use super::limits::Rate;
+use super::limits::{Limits, Rate};
 use super::sessions::Session;
 use super::text;
 use super::web::plain;
@@ -289,7 +289,10 @@ fn pass_on(
 
 /// Passes the body on, at the session's rate, as fast as the page takes it.
 async fn pump(passing: Passing, body: Incoming, length: u64, mut sender: Sender<Bytes, io::Error>) {
-    let most = STALLED + Duration::from_secs(length / LEAST_RATE);
+    let Limits { fetched_bytes_per_second, fetches, .. } = passing.shared.limits;
+    // Nor is anybody to blame for the session's own rate.
+    let share = u64::from(fetched_bytes_per_second) / (fetches.max(1) as u64);
+    let most = STALLED + Duration::from_secs(length / LEAST_RATE.min(share).max(1));
     let copied = tokio::time::timeout(most, copy(&passing, body, length, &mut sender)).await;
     if let Err(error) = copied.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         sender.abort(error);
