@@ -428,7 +428,8 @@ impl Node {
     /// Ends an operation: its traffic stops, and `Done` is the last that is heard of it.
     pub(super) fn finish(&mut self, now: Instant, id: u64, outcome: Outcome) {
         let Some(mut operation) = self.operations.remove(&id) else { return };
-        if operation.totals.stored == 0 {
+        // What was taken back is for nobody.
+        if operation.totals.stored == 0 && outcome != Outcome::Cancelled {
             self.keep_own_entry(now, &operation);
         }
         self.starved.remove(&id);

@@ -23,6 +23,9 @@ const AT_ONCE: usize = 32;
 /// the interval of renewals.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// The shortest time between two publications of one record.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// How long after the first answer what nobody heard is tried: whoever has just come back joins
 /// first, and then knows who is closest.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -70,7 +73,9 @@ impl Node {
             Kind::Publish(_) => store.entry_lifetime,
             _ => store.value_lifetime,
         };
-        let interval = self.config.renew_after.min(store.renewal(lifetime));
+        // Records may live for less than it takes to store them, if the caller says so: what is due
+        // again at the same moment would hold up everything.
+        let interval = self.config.renew_after.min(store.renewal(lifetime)).max(LEAST);
         let doublings = publication.misses.saturating_sub(1).min(16);
         let wait = match publication.misses {
             0 => interval,
@@ -117,8 +122,8 @@ impl Node {
     }
 
     /// Whether the node may begin another operation for itself.
-    pub(super) const fn has_room_for_upkeep(&self) -> bool {
-        self.background < AT_ONCE
+    pub(super) fn has_room_for_upkeep(&self) -> bool {
+        self.background < AT_ONCE && self.operations.len() < self.config.max_operations
     }
 
     pub(super) fn renew(&mut self, now: Instant) {

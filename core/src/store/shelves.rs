@@ -144,7 +144,8 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn of(enforce: Enforce, addr: SocketAddr) -> Self {
-        if enforce.holds_for(addr.ip()) {
+        // What we keep of our own has no address, and no stranger behind it.
+        if enforce.holds_for(addr.ip()) && !addr.ip().is_unspecified() {
             Self::Prefix(Prefix::of(addr.ip()))
         } else {
             Self::Address(addr)

@@ -410,6 +410,82 @@ fn who_shares_alone_is_found() {
     assert_eq!(outcome, Outcome::Success);
 }
 
+/// However much it shares, and only while it does.
+#[test]
+fn who_shares_alone_keeps_its_own_entries() {
+    let mut net = Net::new(17);
+    let sharer = net.add("127.0.0.1:1", Config::default());
+    let mut entries = 0;
+    for number in 0..300 {
+        let name = format!("the song number {number} of many");
+        let entry = SearchEntry::new(&*name, 7, [7; 32]).expect("a short name");
+        entries += entry.words().count() as u32;
+        net.run(sharer, |node, now| node.publish(now, entry, true).expect("a name with words"));
+    }
+    assert_eq!(net.node(sharer).store_stats().entries, entries);
+    // A stranger who answers nothing: the publication goes on until it is taken back.
+    let mut other = Net::new(18);
+    let publisher = other.add("127.0.0.1:1", Config::default());
+    let helper = other.add("127.0.0.2:2", Config::default());
+    other.run(publisher, |node, now| node.bootstrap(now, &[Path::direct(helper)]));
+    let entry = SearchEntry::new("withdrawn song", 7, [7; 32]).expect("a short name");
+    let now = other.now;
+    let node = other.node(publisher);
+    let operation = node.publish(now, entry, true).expect("a name with words");
+    assert!(node.cancel(now, operation));
+    assert_eq!(node.store_stats().entries, 0);
+}
+
+/// Records that live for no longer than it takes to store them are renewed every second or so.
+#[test]
+fn what_is_due_again_at_once_does_not_hold_the_node_up() {
+    let mut config = Config::default();
+    config.store.provider_lifetime = Duration::from_secs(60);
+    let mut net = Net::new(19);
+    let lonely = net.add("127.0.0.1:1", config);
+    net.run(lonely, |node, now| node.announce(now, Id::ZERO, Announcement::http(80)));
+    let now = net.now + Duration::from_secs(60);
+    let node = net.node(lonely);
+    node.handle_timeout(now);
+    assert!(node.poll_timeout().is_some_and(|due| due > now));
+}
+
+/// What is due while the caller has as many operations as may be is done when there is room.
+#[test]
+fn a_renewal_waits_for_room() {
+    let mut config = Config::default();
+    config.max_operations = 4;
+    let mut net = Net::new(20);
+    let busy = net.add("127.0.0.1:1", config);
+    let other = net.add("127.0.0.2:2", Config::default());
+    net.run(busy, |node, now| node.bootstrap(now, &[Path::direct(other)]));
+    let entry = SearchEntry::new("some song", 7, [7; 32]).expect("a short name");
+    let key = entry.words().next().expect("a word").key();
+    net.run(busy, |node, now| node.publish(now, entry, true).expect("a name with words"));
+    // Past every renewal, and before the record's end.
+    net.now = net.now + Duration::from_secs(6 * 3_600);
+    let now = net.now;
+    let stored = net.node(busy).stats().datagrams_out;
+    let node = net.node(busy);
+    for _ in 0..4 {
+        let _ = node.find_node(now, key);
+    }
+    node.handle_timeout(now);
+    for _ in 0..200 {
+        net.step();
+        while let Some(event) = net.node(busy).poll_event() {
+            let overloaded = Outcome::Overloaded;
+            assert!(!matches!(event, Event::Done { outcome, .. } if outcome == overloaded));
+        }
+    }
+    assert!(net.node(busy).stats().datagrams_out > stored);
+    // The holder heard of it anew: it keeps it for longer than the first time.
+    net.now = net.now + Duration::from_secs(8 * 3_600);
+    let (now, holder) = (net.now, net.node(other));
+    holder.handle_timeout(now);
+    assert_eq!(holder.store_stats().entries, 2);
+}
+
 /// Each holder lists in an order of its own: one list is read to its end whatever it brings.
 #[test]
 fn long_lists_are_read_whole() {
