@@ -41,7 +41,7 @@ def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None
                 ("A Long Walk.bin", 5 * MIB + 3, first.id)
             ]
             # Neither gives all of it before the other gives something.
-            files = [node._shelf._contents[first.id] for node in nodes[1:3]]
+            files = [node._shelf._contents[first.id].files[0] for node in nodes[1:3]]
             gave = [asyncio.Event(), asyncio.Event()]
             for file, mine, others in zip(files, gave, reversed(gave)):
 
@@ -158,6 +158,101 @@ def test_an_interrupted_fetch_goes_on(tmp_path: Path) -> None:
             assert told[0].resumed == told[0].done == len(left[1]) * MIB
             assert fetched.fetched == fetched.size - told[0].resumed
             assert target.read_bytes() == source.read_bytes()
+
+    run(test())
+
+
+def test_what_others_call_part_is_not_touched(tmp_path: Path) -> None:
+    hashes = content.HashListBuilder()
+    hashes.update(b"hello")
+    mine = hashes.finish()
+    part, elsewhere = tmp_path / "file.part", tmp_path / "elsewhere"
+
+    def refused() -> None:
+        with pytest.raises(OSError, match="name another target"):
+            Partial(tmp_path / "file").resume(mine.id(), 1 << 40)
+        with pytest.raises(OSError, match="name another target"):
+            Partial(tmp_path / "file").start(mine)
+
+    part.write_bytes(b"somebody's")
+    refused()
+    assert part.read_bytes() == b"somebody's"
+    part.unlink()
+    elsewhere.write_bytes(b"")
+    part.symlink_to(elsewhere)
+    refused()
+    part.unlink()
+    # What got its name already is not written to, though it still has this one too.
+    partial = Partial(tmp_path / "file")
+    partial.start(mine)
+    partial.write(0, b"hello")
+    partial.close()
+    os.link(part, tmp_path / "moved")
+    assert Partial(tmp_path / "file").resume(mine.id(), 1 << 40) is None
+    partial = Partial(tmp_path / "file")
+    partial.start(mine)
+    partial.write(0, b"other")
+    partial.close()
+    assert (tmp_path / "moved").read_bytes() == b"hello"
+    # A longer content that lay there leaves nothing behind.
+    part.write_bytes(b"hello and more")
+    partial = Partial(tmp_path / "file")
+    assert partial.resume(mine.id(), 1 << 40) is not None
+    partial.finish()
+    assert (tmp_path / "file").read_bytes() == b"hello"
+
+
+def test_a_progress_that_raises_at_once_ends_the_fetch(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with network(2) as (a, b):
+            share = await a.share(written(tmp_path / "file", 10))
+            told: list[kadlet.FetchProgress] = []
+
+            def progress(now: kadlet.FetchProgress) -> None:
+                told.append(now)
+                raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await b.fetch(share.link, tmp_path / "copy", progress=progress)
+            assert len(told) == 1 and told[0].size is None
+
+    run(test())
+
+
+def test_a_share_that_is_left_is_served_no_longer(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, _):
+            task = asyncio.create_task(a.share(source))
+            while not a._shelf._contents:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not a._shelf._contents and a.health().publications == 0
+            bad: Any = 5
+            with pytest.raises(TypeError, match="a str or None"):
+                await a.share(source, name=bad)
+            assert not a._shelf._contents
+
+    run(test())
+
+
+def test_a_content_is_served_as_long_as_one_of_its_files_is(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        other = written(tmp_path / "same bytes", 10)
+        async with network(2) as (a, b):
+            first, second = await a.share(source), await a.share(other)
+            other.unlink()
+            await b.fetch(second.link, tmp_path / "one")
+            written(other, 10)
+            third = await a.share(other)
+            a.withdraw(first)
+            await b.fetch(third.link, tmp_path / "two")
+            a.withdraw(second)
+            a.withdraw(third)
+            assert not a._shelf._contents
 
     run(test())
 

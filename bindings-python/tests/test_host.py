@@ -108,6 +108,37 @@ def test_a_lookup_is_seen_step_by_step() -> None:
     run(test())
 
 
+def test_results_that_another_task_leaves_end() -> None:
+    async def test() -> None:
+        async with network(2) as (a, _):
+            hits = a.search("nothing")
+            waiting = asyncio.create_task(anext(hits, None))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task"):
+                await anext(hits)
+            await hits.aclose()
+            assert await waiting is None
+
+    run(test())
+
+
+def test_a_node_whose_closing_is_cancelled_is_closed_all_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        state = tmp_path / "state"
+        node = await kadlet.open_node(LOOPBACK, state=state)
+        node_id = node.id
+        closing = asyncio.create_task(node.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await node.aclose()
+        async with kadlet.open_node(LOOPBACK, state=state) as again:
+            assert again.id == node_id
+
+    run(test())
+
+
 def test_what_raises_is_not_renewed_unless_it_names_the_renewal() -> None:
     async def test() -> None:
         async with kadlet.open_node(LOOPBACK) as lonely:

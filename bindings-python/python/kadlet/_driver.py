@@ -82,6 +82,9 @@ class Operation:
             case _:
                 return
         self._events.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
             self._driver.woken()
@@ -91,6 +94,8 @@ class Operation:
         while not self._events:
             if self._ended:
                 raise ClosedError("the operation has ended")
+            if self._waiter is not None and not self._waiter.done():
+                raise RuntimeError("another task waits for the next result already")
             self._waiter = self._driver.loop.create_future()
             self._driver.wait()
             try:
@@ -107,6 +112,8 @@ class Operation:
         if not self._ended:
             self._ended = True
             self._driver.cancel(self.number)
+            # A task that waits hears of the end from us: the core's own word is for nobody now.
+            self._wake()
 
     def abandon(self) -> None:
         """The same from a finaliser, which may run anywhere."""
@@ -130,6 +137,7 @@ class Driver(ABC):
         self.addrs = addrs
         """Where others reach us: HOST:PORT for each socket."""
         self.closed = False
+        self._closing: asyncio.Task[None] | None = None
         self.save_error: OSError | None = None
         self._operations: dict[int, Operation] = {}
         self._traced: dict[Trace, int] = {"steps": 0, "failures": 0, "results": 0}
@@ -279,10 +287,18 @@ class Driver(ABC):
         await asyncio.shield(self._writing)
 
     async def close(self) -> None:
-        """Ends everything, and writes the state last."""
-        if self.closed:
+        """Ends everything, and writes the state last. Whoever is cancelled meanwhile leaves no half
+        of it behind, and whoever calls it again waits for the same end."""
+        if self._closing is None:
+            self.closed = True
+            self.busy()
+            self._closing = self.loop.create_task(self._close())
+            self._closing.add_done_callback(lambda _: self.idle())
+        elif self._closing.done():
             return
-        self.closed = True
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         saving, self._saving = self._saving, None
         if saving is not None:
             saving.cancel()

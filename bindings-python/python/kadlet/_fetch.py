@@ -159,7 +159,11 @@ class Fetching:
         """Somebody has it."""
         if self._machine.provider_found(self._driver.now(), address):
             self._providers[text_of(address)] = 0
-            self._tell()
+            try:
+                self._tell()
+            except BaseException as error:
+                # As anywhere else, a `progress` that raises ends the fetch.
+                self._finish(error)
             self._pump()
 
     async def _ask(self, request: Request) -> None:

@@ -3,13 +3,16 @@ name only when all are.
 
 The same three files as the program's, so that one goes on where the other left off: `.part` with
 the bytes, `.part.list` with their hashes, `.part.note` with what is known to be there. One process
-works with them at a time: it holds a lock on `.part`.
+works with them at a time: it holds a lock on `.part`. Other programs call their files `.part` too: what
+lies there without a list of hashes is not ours, for the list is written first, and it is not
+touched.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -39,7 +42,11 @@ class Partial:
 
     def resume(self, content: bytes, max_size: int) -> tuple[HashList, list[int]] | None:
         """What an earlier fetch of the same content left: its list, and the pieces that are on the
-        disk and right. None if there is nothing usable; it is overwritten then."""
+        disk and right. None if there is nothing usable; it is overwritten then.
+
+        Raises OSError if another process fetches into the same file, or it is none of a fetch.
+        """
+        self._refuse_foreign()
         try:
             hashes = HashList.decode(self._list.read_bytes(), content, max_size)
             file = open(self._data, "r+b")
@@ -47,6 +54,11 @@ class Partial:
             return None
         try:
             _lock(file)
+            if _has_another_name(file):
+                file.close()
+                return None
+            # The list is written before the bytes of an earlier, longer content are cut off.
+            file.truncate(hashes.size())
         except BaseException:
             file.close()
             raise
@@ -71,14 +83,20 @@ class Partial:
         return hashes, have
 
     def start(self, hashes: HashList) -> None:
-        """Begins anew, with this list."""
+        """Begins anew, with this list. Raises OSError as `resume` does."""
+        self._refuse_foreign()
         # What is in it goes when the lock is ours, not before.
-        file = os.fdopen(os.open(self._data, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
+        file = self._opened()
         try:
             _lock(file)
             if os.path.lexists(self.target):
                 # Whoever had the lock before us was through: what we opened may be the target.
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.target))
+            if _has_another_name(file):
+                self._data.unlink()
+                file.close()
+                file = self._opened()
+                _lock(file)
             _write_whole(self._list, hashes.encode())
             # The note is of what lay here before.
             self._note.unlink(missing_ok=True)
@@ -88,6 +106,23 @@ class Partial:
             file.close()
             raise
         self._file = file
+
+    def _opened(self) -> IO[bytes]:
+        return os.fdopen(os.open(self._data, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
+
+    def _refuse_foreign(self) -> None:
+        """Bytes at `.part` without a list beside them are somebody's, and so is a link or a
+        folder."""
+        try:
+            status = os.lstat(self._data)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(status.st_mode) or (status.st_size and not self._list.is_file()):
+            raise OSError(
+                errno.EEXIST,
+                "this is not what a fetch of ours left: move it away, or name another target",
+                str(self._data),
+            )
 
     def write(self, start: int, data: bytes) -> None:
         """Writes one verified piece."""
@@ -115,7 +150,11 @@ class Partial:
             except FileExistsError:
                 raise
             except OSError:
-                # File systems without links.
+                # File systems without links: a look is less than a link, and better than nothing.
+                if os.path.lexists(self.target):
+                    raise FileExistsError(
+                        errno.EEXIST, os.strerror(errno.EEXIST), str(self.target)
+                    ) from None
                 os.rename(self._data, self.target)
             else:
                 self._data.unlink()
@@ -142,6 +181,12 @@ def _lock(file: IO[bytes]) -> None:
     except OSError:
         # File systems without locks.
         pass
+
+
+def _has_another_name(file: IO[bytes]) -> bool:
+    """Whether the bytes are somebody's under another name: a process that was killed between giving
+    the file its name and taking away this one leaves both, and the person may have moved his."""
+    return os.fstat(file.fileno()).st_nlink > 1
 
 
 def _write_whole(path: Path, data: bytes) -> None:

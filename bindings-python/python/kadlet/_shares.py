@@ -51,7 +51,7 @@ class SharedFile:
     """A file as it was when it was hashed."""
 
     def __init__(self, path: Path, in_thread: InThread) -> None:
-        self._path = path
+        self.path = path
         self._in_thread = in_thread
         self.hashes, self._stamp = _hashed(path)
 
@@ -62,31 +62,59 @@ class SharedFile:
     def _read(self, start: int, end: int) -> bytes:
         index = start >> 20
         first, last = self.hashes.range(index) or (0, 0)
-        with open(self._path, "rb") as file:
+        with open(self.path, "rb") as file:
             if _stamp(file.fileno()) == self._stamp:
                 file.seek(first)
                 piece = file.read(last - first)
                 if self.hashes.verify_piece(index, piece):
                     return piece[start - first : end - first]
-        raise OSError(f"{self._path} has changed since it was shared")
+        raise OSError(f"{self.path} has changed since it was shared")
+
+
+class Copies:
+    """Files with the same bytes: one content, which is there as long as one of them is."""
+
+    def __init__(self, file: SharedFile) -> None:
+        self.hashes = file.hashes
+        self.files = [file]
+
+    async def read(self, start: int, end: int) -> bytes:
+        """From the first of them that has not changed."""
+        for file in self.files[:-1]:
+            try:
+                return await file.read(start, end)
+            except OSError:
+                continue
+        return await self.files[-1].read(start, end)
 
 
 class Shelf:
     """What is served, by its id."""
 
     def __init__(self) -> None:
-        self._contents: dict[bytes, SharedFile] = {}
+        self._contents: dict[bytes, Copies] = {}
         self.server = Server(self._contents.get)
         self.port: int | None = None
         """Where the server listens, once it does."""
 
     def add(self, file: SharedFile) -> None:
         """Serves this file from now on."""
-        self._contents[file.hashes.id()] = file
+        content = file.hashes.id()
+        if (copies := self._contents.get(content)) is None:
+            self._contents[content] = Copies(file)
+        else:
+            copies.files.append(file)
 
-    def remove(self, content: bytes) -> None:
-        """Serves it no longer."""
-        self._contents.pop(content, None)
+    def remove(self, content: bytes, path: Path) -> None:
+        """Serves the file there no longer."""
+        copies = self._contents.get(content)
+        if copies is None:
+            return
+        at = next((at for at, file in enumerate(copies.files) if file.path == path), None)
+        if at is not None:
+            del copies.files[at]
+        if not copies.files:
+            del self._contents[content]
 
 
 def _stamp(descriptor: int) -> tuple[int, int]:

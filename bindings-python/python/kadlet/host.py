@@ -101,7 +101,13 @@ class Results(Generic[T]):
 
     async def __anext__(self) -> T:
         while not self._ended:
-            event = await self._operation.next()
+            try:
+                event = await self._operation.next()
+            except ClosedError:
+                if self._ended:
+                    # Another task has left it.
+                    break
+                raise
             found = self._pick(event)
             if isinstance(event, Done):
                 self._ended = True
@@ -362,12 +368,13 @@ class RunningNode:
         Raises OSError if it cannot be read, is no file, or does not stop changing.
         """
         checked("path", path, (str, os.PathLike), "a path")
+        if name is not None:
+            checked("name", name, str, "a str or None")
         driver, shelf, file = self._open(), self._shelf, File(os.path.abspath(path))
         limit = timeout_of(timeout)
         shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread))
         content, size = shared.hashes.id(), shared.hashes.size()
         port = await self._serving()
-        shelf.add(shared)
         name = file.name if name is None else name
         node, key = self._open().node, content_key_of(content)
         starts = [lambda now: node.announce(now, key, port, 1, True)]
@@ -375,12 +382,20 @@ class RunningNode:
             entry = SearchEntry(name, size, content)
             starts.append(lambda now: node.publish(now, entry, True))
         done = []
-        for start in starts:
-            try:
-                done.append((await finish(driver.begin(start, limit)))[0])
-            except ValueError:
-                # Without a letter or digit in its name nobody can search for it.
-                pass
+        shelf.add(shared)
+        try:
+            for start in starts:
+                try:
+                    done.append((await finish(driver.begin(start, limit)))[0])
+                except ValueError:
+                    # Without a letter or digit in its name nobody can search for it.
+                    pass
+        except BaseException:
+            # Nobody has a `Share` by which it could be withdrawn.
+            shelf.remove(content, file)
+            for one in done:
+                driver.cancel(one.operation)
+            raise
         contacts = tuple(numeric(*split(addr, "an address")) for addr in self.addrs)
         link = Link(content, name, size, contacts)
         operations = tuple(one.operation for one in done)
@@ -433,7 +448,7 @@ class RunningNode:
         driver = self._open()
         match published:
             case Share(operations=operations):
-                self._shelf.remove(published.id)
+                self._shelf.remove(published.id, published.path)
             case PutResult(operation=operation):
                 operations = (operation,)
             case other:
