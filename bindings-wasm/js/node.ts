@@ -62,7 +62,7 @@ export interface OperationOptions {
 
 /** What a store takes besides. */
 export interface StoreOptions extends OperationOptions {
-  /** Whether it is stored again before holders forget it, until `withdraw` or the node's end. */
+  /** Whether it is stored again before holders forget it, until `withdraw` or the node's end; a signed value also until this node puts a newer one. */
   readonly renew?: boolean | undefined;
 }
 

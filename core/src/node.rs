@@ -254,6 +254,7 @@ impl Node {
                 if matches!(why, Malformed::OtherNetwork | Malformed::OtherVersion) {
                     self.handle_foreign(now, path, datagram);
                 } else if let Some(transaction) = wire.waiting(datagram)
+                    && self.answers_questions()
                     && self.limits.allow(now, Cost::Query, path.remote)
                 {
                     let failure = Body::Error(Failure::new(ErrorCode::Protocol));

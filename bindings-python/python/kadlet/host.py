@@ -296,9 +296,10 @@ class RunningNode:
         """Stores bytes, found by their hash, or a `SignedValue` as `kadlet.sign` makes them.
 
         With `cas` only over the value that has this sequence number. With `renew` it is stored
-        again before holders forget it, until `withdraw` or the node's end; a store that raises is
-        not, but after `QuorumError` and `QueryTimeout`, whose results name it. Fewer holders than
-        `quorum` raise `QuorumError`. Raises `ValueTooLarge` over 896 bytes, `InvalidRecord`,
+        again before holders forget it, until `withdraw` or the node's end, and a signed value until
+        this node puts one with a higher number under its key; a store that raises is not, but after
+        `QuorumError` and `QueryTimeout`, whose results name it. Fewer holders than `quorum` raise
+        `QuorumError`. Raises `ValueTooLarge` over 896 bytes, `InvalidRecord`,
         `StaleSequence` or another `RefusedError`, or a `DhtError` if nobody took it.
         """
         if self._mainline and isinstance(item, bytes):

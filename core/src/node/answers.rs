@@ -178,11 +178,18 @@ impl Node {
     }
 
     /// Takes a contact out of the table, if it is there at this very address: whoever answers
-    /// elsewhere under its id shows nothing about it.
+    /// elsewhere under its id shows nothing about it. One that waits for a place goes as if it had
+    /// not answered, or it would be pinged again and again.
     fn forget(&mut self, now: Instant, id: Id, path: Path) {
         let table = self.table_mut(path.family());
-        if table.get(id).is_some_and(|entry| entry.contact.path == path) {
-            table.remove(now, id);
+        match table.get(id) {
+            Some(entry) if entry.contact.path == path => {
+                table.remove(now, id);
+            }
+            Some(_) => {}
+            None => {
+                table.failed(now, id, path.remote);
+            }
         }
     }
 
@@ -203,12 +210,8 @@ impl Node {
         let id = message.sender.or(answered.request.expected).unwrap_or(Id::ZERO);
         let capabilities = message.capabilities.unwrap_or(Capabilities::NONE);
         let sender = Contact { id, path, capabilities };
-        if let Some(observed) = message.observed
-            && let Some(address) = self.reach.seen_as(observed, path.remote)
-        {
-            self.push_event(Event::AddressSeen { address });
-            #[cfg(feature = "mainline")]
-            self.take_id_for(now, address);
+        if let Some(observed) = message.observed {
+            self.note_observed(now, observed, path.remote);
         }
         if message.client || !self.counts(id, path.remote) {
             self.forget(now, id, path);

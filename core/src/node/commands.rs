@@ -42,7 +42,8 @@ impl GetQuery {
 pub struct PutOptions {
     /// Signed values: holders take it only over the value with this sequence number.
     pub cas: Option<u64>,
-    /// Store it again, until the operation is cancelled.
+    /// Store it again, until the operation is cancelled; a signed value also until one with a higher
+    /// sequence number is put under its key.
     pub renew: bool,
 }
 
@@ -199,6 +200,9 @@ impl Node {
             return Err(CommandError::SequenceTooHigh { limit });
         }
         let key = item.key();
+        if let Some(seq) = item.seq() {
+            self.supersede(now, key, seq);
+        }
         // A renewal finds the value itself stored: there is nothing to compare with.
         let renewed =
             options.renew.then(|| Kind::Put { item: item.clone(), cas: None, age: Duration::ZERO });

@@ -101,12 +101,17 @@ impl Node {
             self.meet(now, id, path);
         }
         self.note_stranger(now, path);
-        if self.is_client() && !self.wire.clients_answer() {
+        if !self.answers_questions() {
             return Ok(());
         }
         self.stats.queries_answered += 1;
         self.answer(now, asker, message, query);
         Ok(())
+    }
+
+    /// Whether it is one of those that are asked: Mainline's clients are read-only (BEP 43).
+    pub(super) fn answers_questions(&self) -> bool {
+        !self.is_client() || self.wire.clients_answer()
     }
 
     /// Somebody who is no client spoke to us: the table may want to ping it.
@@ -211,6 +216,22 @@ impl Node {
         paid
     }
 
+    /// Where we provide from, in an answer by this path. Others than ourselves take an address as it
+    /// is written: on Mainline it is one of ours that makes sense to the asker, or none.
+    fn ourselves(&self, asker: Path, port: u16) -> Option<SocketAddr> {
+        let family = asker.family();
+        if self.wire.has_capabilities() {
+            return Some(itself(family, port));
+        }
+        let local = self.links.get(&asker.link).map(|link| link.local);
+        let known = local.into_iter().chain(self.reach.seen_from_outside(family));
+        known.map(|address| SocketAddr::new(address.ip(), port)).find(|address| {
+            Family::of(address) == family
+                && is_usable(*address)
+                && within_scope(*address, asker.remote)
+        })
+    }
+
     fn answer_providers(
         &mut self,
         now: Instant,
@@ -230,11 +251,9 @@ impl Node {
             if page == 0
                 && let Some((_, Announcement { port: Some(port), transports, .. })) =
                     self.provided.get(&key)
+                && let Some(address) = self.ourselves(asker.path, *port)
             {
-                peers.push(Peer {
-                    address: itself(asker.path.family(), *port),
-                    transports: transports.0,
-                });
+                peers.push(Peer { address, transports: transports.0 });
                 cursors.push(1);
             }
             // A private address means another machine to a public asker.
@@ -524,7 +543,7 @@ impl Node {
     }
 }
 
-/// How an answer names its own sender as a provider: it need not know its address from outside.
+/// How an answer names its own sender as a provider, on our own wire: it need not know its address from outside.
 pub(super) const fn itself(family: Family, port: u16) -> SocketAddr {
     match family {
         Family::V4 => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),

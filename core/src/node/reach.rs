@@ -5,6 +5,7 @@
 //! asks the contact itself, which shows less). A node on a public network is a client until that
 //! ping comes; on loopback and private networks it is a server from the start.
 
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -12,14 +13,14 @@ use super::Node;
 use super::operation::Purpose;
 use super::queries::Asker;
 use crate::config::Role;
-use crate::contact::{Family, Path, Scope};
+use crate::contact::{Family, Path, Prefix, Scope};
 use crate::event::Event;
 use crate::limit::Cost;
-use crate::sorted::Map;
 use crate::time::Instant;
 use crate::wire::{Method, Query};
 
-/// So many different nodes must name the same address before it is believed.
+/// So many voters, and most of all, must name the same address before it is believed. With a vote
+/// for each address, one owner of an IPv6 prefix would choose our id.
 const VOTES: usize = 3;
 
 /// Voters remembered: enough for a majority to show, few enough to forget an old address soon.
@@ -39,14 +40,23 @@ const AGAIN: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Reach {
     public: bool,
     reachable: Option<bool>,
-    /// By family: who said we have which address, one vote an IP address of a voter.
-    votes: [Map<IpAddr, SocketAddr>; 2],
+    /// Whether that has been said; it names an address, and needs one that is believed.
+    told: bool,
+    /// By family: who said we have which address, the latest last.
+    votes: [Vec<Vote>; 2],
     /// By family: the address last believed.
     seen: [Option<SocketAddr>; 2],
     /// The nonce of the ping that we wait for.
     waiting: Option<u64>,
     tries: u32,
     due: Option<Instant>,
+}
+
+/// What one owner of addresses says, or in local networks one host: its latest word counts.
+#[derive(Clone, Copy, Debug)]
+struct Vote {
+    voter: IpAddr,
+    observed: SocketAddr,
 }
 
 impl Reach {
@@ -70,12 +80,17 @@ impl Reach {
         self.public && self.reachable != Some(true)
     }
 
+    /// Our address of this family, as others agree to see it.
+    pub(super) const fn seen_from_outside(&self, family: Family) -> Option<SocketAddr> {
+        let [v4, v6] = self.seen;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
     /// `voter` says that we have the address `observed`. Gives it once it is newly believed.
-    pub(super) fn seen_as(
-        &mut self,
-        observed: SocketAddr,
-        voter: SocketAddr,
-    ) -> Option<SocketAddr> {
+    fn seen_as(&mut self, observed: SocketAddr, voter: SocketAddr) -> Option<SocketAddr> {
         let scope = Scope::of(observed.ip())?;
         // A loopback neighbour sees our loopback address: no news for the world.
         if Scope::of(voter.ip()) != Some(scope) {
@@ -87,19 +102,25 @@ impl Reach {
             Family::V4 => (v4, seen_v4),
             Family::V6 => (v6, seen_v6),
         };
-        if votes.len() >= VOTERS && !votes.contains_key(&voter.ip()) {
-            votes.pop_first();
+        let voter = voter.ip();
+        let at_large = scope == Scope::Public;
+        let before = votes.iter().position(|vote| match at_large {
+            true => Prefix::of(vote.voter) == Prefix::of(voter),
+            false => vote.voter == voter,
+        });
+        if before.is_some() || votes.len() >= VOTERS {
+            votes.remove(before.unwrap_or(0));
         }
-        votes.insert(voter.ip(), observed);
+        votes.push(Vote { voter, observed });
         if *seen == Some(observed) {
             return None;
         }
-        let agreeing = votes.values().filter(|vote| **vote == observed).count();
-        if agreeing < VOTES {
+        let agreeing = votes.iter().filter(|vote| vote.observed == observed).count();
+        if agreeing < VOTES || agreeing * 2 <= votes.len() {
             return None;
         }
         *seen = Some(observed);
-        if scope == Scope::Public {
+        if at_large {
             self.on_public_network();
         }
         Some(observed)
@@ -174,9 +195,30 @@ impl Node {
             return;
         }
         self.reach.reachable = Some(reachable);
+        self.reach.told = false;
         if let Some(address) = self.reach.seen.into_iter().flatten().next() {
+            self.tell_reachable(address);
+        }
+    }
+
+    /// Says whether strangers reach us, if that is known and has not been said.
+    fn tell_reachable(&mut self, address: SocketAddr) {
+        if let Some(reachable) = self.reach.reachable
+            && !core::mem::replace(&mut self.reach.told, true)
+        {
             self.push_event(Event::Reachable { address, reachable });
         }
+    }
+
+    /// `voter` answered and says that we have the address `observed`.
+    pub(super) fn note_observed(&mut self, now: Instant, observed: SocketAddr, voter: SocketAddr) {
+        let Some(address) = self.reach.seen_as(observed, voter) else { return };
+        self.push_event(Event::AddressSeen { address });
+        self.tell_reachable(address);
+        #[cfg(feature = "mainline")]
+        self.take_id_for(now, address);
+        #[cfg(not(feature = "mainline"))]
+        let _ = now;
     }
 
     /// The asker wants a stranger to ping it: some contact of ours, of another prefix than the

@@ -64,6 +64,20 @@ impl Node {
         self.schedule_renewal(now, operation);
     }
 
+    /// A newer version of a signed value goes out: its older ones are renewed no more. Holders would
+    /// refuse them, or take them again once the newer one has expired.
+    pub(super) fn supersede(&mut self, now: Instant, key: Id, seq: u64) {
+        let is_older = |kind: &Kind| match kind {
+            Kind::Put { item, .. } => item.seq().is_some_and(|renewed| renewed < seq),
+            _ => false,
+        };
+        while let Some((&id, _)) =
+            self.publications.iter().find(|(_, it)| it.targets.contains(&key) && is_older(&it.kind))
+        {
+            self.withdraw(now, id);
+        }
+    }
+
     /// When it is to be published next.
     fn schedule_renewal(&mut self, now: Instant, id: u64) {
         let Some(publication) = self.publications.get_mut(&id) else { return };

@@ -4,9 +4,9 @@ use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kadlet_core::record::{Item, SearchEntry, Value};
+use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::native::Native;
-use kadlet_core::wire::{Body, Message, Method, Query};
+use kadlet_core::wire::{Body, Message, Method, Query, Response};
 use kadlet_core::{
     Announcement, Config, Event, Families, Family, GetQuery, Id, Instant, LinkId, Node,
     OperationId, Outcome, Path, Prefix, PutOptions, Role,
@@ -229,6 +229,69 @@ fn a_cancelled_publication_is_not_stored_by_a_renewal_under_way() {
     assert!(net.node(publisher).cancel(now, operation));
     let health = net.node(publisher).health();
     assert_eq!((health.publications, health.operations), (0, 0));
+}
+
+/// An older version that went on being renewed would come back when the newer one expires.
+#[test]
+fn a_newer_version_ends_the_renewal_of_the_older_ones() {
+    let (mut net, addrs) = Net::local(36, 30);
+    let publisher = addrs[3];
+    let put = |net: &mut Net, salt: &[u8], seq, options| {
+        let value = SignedValue::sign(&[9; 32], salt, seq, b"news").expect("short");
+        net.run(publisher, |node, now| {
+            node.put(now, Item::Signed(value.clone()), options).expect("ours")
+        });
+        OperationId(net.node(publisher).stats().operations - 1)
+    };
+    let first = put(&mut net, b"a", 1, PutOptions::renewed());
+    put(&mut net, b"b", 1, PutOptions::renewed());
+    let second = put(&mut net, b"a", 2, PutOptions::renewed());
+    let now = net.now;
+    assert_eq!(net.node(publisher).health().publications, 2, "the other feed goes on");
+    assert!(!net.node(publisher).cancel(now, first));
+    // Put once, it ends it as well; an older one ends nothing.
+    put(&mut net, b"a", 1, PutOptions::default());
+    assert_eq!(net.node(publisher).health().publications, 2);
+    put(&mut net, b"a", 3, PutOptions::default());
+    assert_eq!(net.node(publisher).health().publications, 1);
+    let now = net.now;
+    assert!(!net.node(publisher).cancel(now, second));
+}
+
+/// Who waits for a place in a bucket and turns out to be a client, or somebody else, is no longer
+/// asked whether it is there.
+#[test]
+fn a_replacement_that_became_a_client_waits_no_longer() {
+    let wire = Native::new("kadlet");
+    let now = Instant::from_secs(1);
+    let mut node = Node::new(Config::default(), Id::new([0; 20]), [2; 32], now);
+    let mut met = |n: u8, client: bool| {
+        let path = Path::direct(SocketAddr::from(([127, 0, 0, 1], 100 + u16::from(n))));
+        node.bootstrap(now, &[path]);
+        let question = loop {
+            let question = node.poll_transmit().expect("a question");
+            if question.path == path {
+                break question;
+            }
+        };
+        let asked = wire.decode(&question.payload).expect("ours");
+        let answer = Body::Response(Response::default());
+        // All close together and far from us, so that one bucket is theirs.
+        let mut id = [0xFF; 20];
+        id[19] = n;
+        let mut answer = Message::new(asked.transaction, Id::new(id), answer);
+        answer.client = client;
+        let mut datagram = Vec::new();
+        wire.encode(&answer, None, &mut datagram);
+        node.handle_datagram(now, path, &datagram).expect("an answer");
+        let buckets = node.table(Family::V4).buckets();
+        buckets.map(|bucket| bucket.replacements().len()).sum::<usize>()
+    };
+    for n in 0..20 {
+        assert_eq!(met(n, false), 0);
+    }
+    assert_eq!(met(20, false), 1);
+    assert_eq!(met(20, true), 0);
 }
 
 /// With few requests at once everything takes longer, and nothing is lost or blamed on anybody.

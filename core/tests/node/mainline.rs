@@ -413,6 +413,16 @@ fn malformed_questions_are_answered_and_nothing_else_is() {
     }
     assert_eq!(asked.node.table(Family::V4).len(), 0);
     assert_eq!(asked.node.store_stats().bytes, 0);
+
+    // Who is read-only answers nothing (BEP 43).
+    let mut config = Config::mainline();
+    config.role = Role::Client;
+    let mut asked = Asked::new(config);
+    for query in &due {
+        let (result, answer) = asked.say(query.as_bytes());
+        assert!(matches!(result, Err(Rejected::Malformed(_))), "{query}: {result:?}");
+        assert_eq!(answer, None, "{query}");
+    }
 }
 
 #[test]
@@ -475,37 +485,84 @@ fn with_enforcement_a_wrong_id_is_served_and_gets_no_token() {
     }
 }
 
-/// Three voters, one family's id.
-#[test]
-fn our_id_follows_from_the_address_that_others_see() {
+const OURS: &str = "124.31.75.21:6881";
+
+fn server_at(ours: SocketAddr) -> Node {
     let mut config = Config::mainline();
     config.role = Role::Server;
     let mut node = Node::new(config, Id::new([1; 20]), [2; 32], NOW);
-    let ours: SocketAddr = "124.31.75.21:6881".parse().expect("an address");
     node.link_up(NOW, LinkId(0), ours, Families::V4, 1_500);
-    let entries = [[9, 9, 9, 9], [8, 8, 8, 8], [7, 7, 7, 7]];
-    let paths = entries.map(|ip| Path::direct(SocketAddr::new(ip.into(), 6881)));
-    node.bootstrap(NOW, &paths);
-    let mut seen = false;
-    for (n, ip) in entries.into_iter().enumerate() {
+    node
+}
+
+/// The addresses newly believed.
+fn believed(events: &[Event]) -> Vec<SocketAddr> {
+    let address = |event: &Event| match event {
+        Event::AddressSeen { address } => Some(*address),
+        _ => None,
+    };
+    events.iter().filter_map(address).collect()
+}
+
+/// Asks the node at `ip`, which says that we are `observed`.
+fn vote(node: &mut Node, ip: [u8; 4], observed: SocketAddr) -> Vec<Event> {
+    let path = Path::direct(SocketAddr::new(ip.into(), 6881));
+    node.bootstrap(NOW, &[path]);
+    let question = loop {
         let question = node.poll_transmit().expect("a question");
-        let asked = Mainline.decode(&question.payload).expect("ours");
-        let mut answer = Message::new(
-            asked.transaction,
-            valid(ip, n as u8),
-            Body::Response(Response::default()),
-        );
-        answer.observed = Some(ours);
-        let mut datagram = Vec::new();
-        Mainline.encode(&answer, &mut datagram);
-        node.handle_datagram(NOW, question.path, &datagram).expect("an answer");
-        while let Some(event) = node.poll_event() {
-            seen |= matches!(event, Event::AddressSeen { .. });
+        if question.path == path {
+            break question;
         }
-        assert_eq!(bep42::is_valid(node.id(), ours.ip()), n == 2, "three agree");
+    };
+    let asked = Mainline.decode(&question.payload).expect("ours");
+    let mut answer =
+        Message::new(asked.transaction, valid(ip, ip[3]), Body::Response(Response::default()));
+    answer.observed = Some(observed);
+    let mut datagram = Vec::new();
+    Mainline.encode(&answer, &mut datagram);
+    node.handle_datagram(NOW, question.path, &datagram).expect("an answer");
+    core::iter::from_fn(|| node.poll_event()).collect()
+}
+
+/// Three voters, one family's id.
+#[test]
+fn our_id_follows_from_the_address_that_others_see() {
+    let ours: SocketAddr = OURS.parse().expect("an address");
+    let mut node = server_at(ours);
+    for (n, ip) in [[9, 9, 9, 9], [8, 8, 8, 8], [7, 7, 7, 7]].into_iter().enumerate() {
+        let believed = believed(&vote(&mut node, ip, ours));
+        assert_eq!(believed, [ours][..usize::from(n == 2)], "three agree");
+        assert_eq!(bep42::is_valid(node.id(), ours.ip()), n == 2);
     }
-    assert!(seen);
     assert_eq!(node.table(Family::V4).own(), node.id());
+}
+
+/// Who holds a whole prefix has one vote.
+#[test]
+fn nobody_chooses_our_id_by_voting_often() {
+    let elsewhere: SocketAddr = "1.2.3.4:5".parse().expect("an address");
+    let mut node = server_at(OURS.parse().expect("an address"));
+    for n in 1..40 {
+        assert_eq!(believed(&vote(&mut node, [9, 9, 9, n], elsewhere)), []);
+    }
+    assert_eq!(node.id(), Id::new([1; 20]));
+}
+
+/// Some who err do not outvote the others, and an address that has changed is believed in the end.
+#[test]
+fn most_voters_decide_about_our_address() {
+    let ours: SocketAddr = OURS.parse().expect("an address");
+    let moved: SocketAddr = "124.31.75.22:6881".parse().expect("an address");
+    let mut node = server_at(ours);
+    for n in 1..=4 {
+        assert_eq!(believed(&vote(&mut node, [n, 1, 1, 1], ours)), [ours][..usize::from(n == 3)]);
+    }
+    for n in 11..=14 {
+        assert_eq!(believed(&vote(&mut node, [n, 1, 1, 1], moved)), [], "four of eight");
+    }
+    assert!(bep42::is_valid(node.id(), ours.ip()));
+    assert_eq!(believed(&vote(&mut node, [15, 1, 1, 1], moved)), [moved]);
+    assert!(bep42::is_valid(node.id(), moved.ip()));
 }
 
 /// A full bucket has room for a node whose id follows from its address.
@@ -559,6 +616,45 @@ fn a_question_from_a_stranger_makes_a_server() {
     assert!(!asked.node.health().server);
     asked.token(Id::new([3; 20]));
     assert!(asked.node.health().server);
+    // It is told with our address, as soon as that is believed, and once.
+    let told = |events: &[Event]| {
+        let reached = Event::Reachable { address: ours, reachable: true };
+        events.iter().filter(|event| **event == reached).count()
+    };
+    for n in 1..=5 {
+        let events = vote(&mut asked.node, [n, 1, 1, 1], ours);
+        assert_eq!(told(&events), usize::from(n == 3));
+    }
+}
+
+/// Others take the address of a peer as it is written.
+#[test]
+fn who_provides_names_itself_by_an_address_of_its_own() {
+    let key = Id::new([3; 20]);
+    let mut config = Config::mainline();
+    config.role = Role::Server;
+    let mut asked = Asked::at(config, "9.9.9.9:7");
+    asked.node.announce(NOW, key, Announcement::torrent(Some(4_321), true));
+    let named = |asked: &mut Asked| {
+        let question = Method::GetProviders { page: 0, scrape: false, no_seeds: false };
+        let answer = asked.ask(Query::about(key, question));
+        let peers: Vec<_> = response(&answer).providers.iter().map(|peer| peer.address).collect();
+        peers
+    };
+    assert_eq!(named(&mut asked), [], "it knows none");
+    for (local, known) in [("0.0.0.0:6881", false), ("10.0.0.1:6881", false), (OURS, true)] {
+        let local = local.parse().expect("an address");
+        asked.node.link_up(NOW, LinkId(0), local, Families::V4, 1_500);
+        let expected = "124.31.75.21:4321".parse().ok().filter(|_| known);
+        assert_eq!(named(&mut asked), Vec::from_iter(expected), "{local}");
+    }
+    let local = "10.0.0.1:6881".parse().expect("an address");
+    asked.node.link_up(NOW, LinkId(0), local, Families::V4, 1_500);
+    for n in 1..=3 {
+        vote(&mut asked.node, [n, 1, 1, 1], "124.31.75.21:99".parse().expect("an address"));
+    }
+    while asked.node.poll_transmit().is_some() {}
+    assert_eq!(named(&mut asked), ["124.31.75.21:4321".parse().expect("an address")]);
 }
 
 /// libtorrent bans whoever sends it 50 packets in 10 seconds.
