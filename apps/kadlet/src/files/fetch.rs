@@ -167,7 +167,7 @@ pub async fn fetch(
     if target.symlink_metadata().is_ok() {
         return Err(FetchFailure::TargetExists(target.to_owned()));
     }
-    let mut driver = Driver::new(dht, id, target, &options)?;
+    let mut driver = Driver::new(dht, id, target, &options).await?;
     if let Some(list) = driver.machine.list() {
         progress(FetchProgress::Size { size: list.size(), resumed: driver.resumed() });
     }
@@ -257,7 +257,7 @@ impl Drop for Driver {
 
 impl Driver {
     #[cfg_attr(not(feature = "webrtc"), expect(unused_variables, reason = "for data channels"))]
-    fn new(
+    async fn new(
         dht: &Dht,
         id: ContentId,
         target: &Path,
@@ -265,9 +265,20 @@ impl Driver {
     ) -> Result<Self, FetchFailure> {
         let mut partial = Partial::of(target);
         let config = options.config.clone();
-        let left = partial
-            .resume(id, config.max_size)
-            .map_err(|error| FetchFailure::Io { path: partial.data_path().to_owned(), error })?;
+        // Hashing what is there can take minutes, in which others want to run, a signal's handler
+        // among them; and it ends with us.
+        let waiting = Arc::new(());
+        let waits = Arc::downgrade(&waiting);
+        let reading = tokio::task::spawn_blocking(move || {
+            let left = partial.resume(id, config.max_size, || waits.strong_count() > 0);
+            (partial, config, left)
+        });
+        let (partial, config, left) = match reading.await {
+            Ok(read) => read,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        let left =
+            left.map_err(|error| FetchFailure::Io { path: partial.data_path().to_owned(), error })?;
         let (machine, resumed) = match left {
             Some((list, have)) => {
                 let bytes = have.iter().filter_map(|index| list.range(index));

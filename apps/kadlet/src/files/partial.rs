@@ -40,7 +40,8 @@ impl Partial {
     }
 
     /// What an earlier fetch of the same content left: its list, and the pieces that are on the disk
-    /// and right. None if there is nothing usable; it is overwritten then.
+    /// and right. None if there is nothing usable; it is overwritten then. None also when it is no
+    /// longer `wanted`, which is asked before each piece: all of them are read and hashed.
     ///
     /// # Errors
     /// Another process fetches into the same file, what is there is none of a fetch, or the disk
@@ -49,6 +50,7 @@ impl Partial {
         &mut self,
         id: ContentId,
         max_size: u64,
+        wanted: impl Fn() -> bool,
     ) -> io::Result<Option<(HashList, Bitmap)>> {
         self.refuse_foreign()?;
         let Some(list) = read_list(&self.list, id, max_size) else { return Ok(None) };
@@ -67,6 +69,9 @@ impl Partial {
         let mut have = Bitmap::new(list.pieces());
         let mut bytes = Vec::new();
         for index in 0..list.pieces() {
+            if !wanted() {
+                return Ok(None);
+            }
             // A process that was killed noted nothing of its last pieces. A piece that was never
             // written begins with zeros, and hashing a disk full of them would take minutes.
             if !is_noted(index) && begins_with_zeros(&mut file, &list, index) {
@@ -263,7 +268,7 @@ mod tests {
     }
 
     fn resumed(target: &Path, list: &HashList) -> Option<Vec<u32>> {
-        let left = Partial::of(target).resume(list.id(), MAX).unwrap();
+        let left = Partial::of(target).resume(list.id(), MAX, || true).unwrap();
         left.map(|(_, have)| have.iter().collect())
     }
 
@@ -384,10 +389,33 @@ mod tests {
         data.set_len(5 * PIECE_LEN).unwrap();
         drop(data);
         let mut partial = Partial::of(&target);
-        let (_, have) = partial.resume(list.id(), MAX).unwrap().unwrap();
+        let (_, have) = partial.resume(list.id(), MAX, || true).unwrap().unwrap();
         assert_eq!(have.iter().count(), 4);
         partial.finish().unwrap();
         assert!(fs::read(&target).unwrap() == bytes);
+    }
+
+    /// Whoever left does not keep the disk busy, nor the next fetch out.
+    #[test]
+    fn what_nobody_waits_for_is_hashed_no_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let (bytes, list) = content();
+        let mut partial = Partial::of(&target);
+        partial.start(&list).unwrap();
+        for index in 0..4 {
+            write(&mut partial, &list, &bytes, index);
+        }
+        drop(partial);
+        let asked = core::cell::Cell::new(0);
+        let wanted = || {
+            asked.set(asked.get() + 1);
+            asked.get() < 3
+        };
+        let mut left = Partial::of(&target);
+        assert!(left.resume(list.id(), MAX, wanted).unwrap().is_none());
+        assert_eq!(asked.get(), 3);
+        assert_eq!(resumed(&target, &list), Some(vec![0, 1, 2, 3]));
     }
 
     #[cfg(unix)]
@@ -442,7 +470,7 @@ mod tests {
         let (_, list) = content();
         let refused = || {
             let mut partial = Partial::of(&target);
-            let resumed = partial.resume(list.id(), MAX).unwrap_err().to_string();
+            let resumed = partial.resume(list.id(), MAX, || true).unwrap_err().to_string();
             assert!(resumed.contains("name another target"), "{resumed}");
             assert_eq!(partial.start(&list).unwrap_err().to_string(), resumed);
         };
@@ -490,7 +518,13 @@ mod tests {
         first.start(&list).unwrap();
         write(&mut first, &list, &bytes, 2);
         let mut second = Partial::of(&target);
-        assert!(second.resume(list.id(), MAX).unwrap_err().to_string().contains("another process"));
+        assert!(
+            second
+                .resume(list.id(), MAX, || true)
+                .unwrap_err()
+                .to_string()
+                .contains("another process")
+        );
         assert!(second.start(&list).unwrap_err().to_string().contains("another process"));
         drop(first);
         assert_eq!(resumed(&target, &list), Some(vec![2]));

@@ -208,7 +208,7 @@ mod tests {
             format!(
                 "of a source | {} / {} |",
                 limits.fetches_per_second,
-                4 * limits.fetches_per_second
+                limits.fetches_per_second_of_source()
             ),
             format!("that rest | {PORTS_PER_CLIENT} times its clients |"),
             format!("fetches | {} MiB a second |", limits.fetched_bytes_per_second >> 20),

@@ -69,6 +69,13 @@ pub struct Limits {
     pub stun_per_second: u32,
 }
 
+impl Limits {
+    /// Fetches a second of one source: of four pages at their full rate.
+    pub(super) const fn fetches_per_second_of_source(&self) -> u32 {
+        self.fetches_per_second.saturating_mul(4)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

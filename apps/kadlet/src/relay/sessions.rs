@@ -197,7 +197,7 @@ impl Sessions {
                 out: flow(),
                 into: flow(),
                 fetches: Arc::new(Semaphore::new(self.limits.fetches_per_source)),
-                asked: Mutex::new(Rate::new(self.limits.fetches_per_second.saturating_mul(4), now)),
+                asked: Mutex::new(Rate::new(self.limits.fetches_per_second_of_source(), now)),
             }),
         };
         let of = inner.sources.entry(prefix).or_insert_with(fresh);

@@ -16,11 +16,11 @@ const AT_ONCE: usize = 16;
 /// far below what a store has room for (32 MiB, some 40,000 of these records): a full one forgets
 /// the heaviest source's records, and rightly so, however fast the disk is.
 const LONGEST_LIFE: u32 = 80;
-/// What may be given up in one life before it is acknowledged: ten stalls of everything under way.
-const LATE: usize = 10 * AT_ONCE;
 /// The kill comes at most so long after the last of them: anywhere in a commit, which takes about
 /// as long.
 const LAST_MOMENT: Duration = Duration::from_millis(4);
+/// What may be given up in one life before it is acknowledged: ten stalls of everything under way.
+const LATE: usize = 10 * AT_ONCE;
 
 /// What a node has acknowledged.
 #[derive(Clone, Copy, Debug)]
