@@ -260,6 +260,32 @@ impl Prefix {
     }
 }
 
+/// An address in 18 bytes, where a `SocketAddr` takes 32: how it is kept by the thousand. IPv4 is in
+/// the mapped form, which no node of IPv6 has; what tells apart a host's own links is not kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct PackedAddr {
+    pub(crate) ip: [u8; 16],
+    pub(crate) port: u16,
+}
+
+const _: () = assert!(size_of::<PackedAddr>() == 18);
+
+impl From<SocketAddr> for PackedAddr {
+    fn from(addr: SocketAddr) -> Self {
+        let ip = match addr.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { ip: ip.octets(), port: addr.port() }
+    }
+}
+
+impl From<PackedAddr> for SocketAddr {
+    fn from(packed: PackedAddr) -> Self {
+        Self::new(Ipv6Addr::from(packed.ip).to_canonical(), packed.port)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@
 //! constructor checks the limits, so a record that exists can be sent: docs/protocol.md has the
 //! limits, the contexts and the vectors, and tests/golden/draft-1/records.txt the same for machines.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -171,7 +172,8 @@ pub struct Provider {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value {
-    bytes: Vec<u8>,
+    // Kept by the thousand: nothing to spare.
+    bytes: Box<[u8]>,
     form: Form,
 }
 
@@ -191,7 +193,7 @@ impl Value {
     pub fn of(form: Form, bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidRecord> {
         let bytes = bytes.into();
         form.check(&bytes, 0)?;
-        Ok(Self { bytes, form })
+        Ok(Self { bytes: bytes.into(), form })
     }
 
     /// The key that follows from the bytes.
@@ -215,7 +217,7 @@ impl Value {
     /// The bytes, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.bytes.into()
     }
 }
 

@@ -243,7 +243,9 @@ impl Store {
         if provider.addr.ip() != from.ip() {
             return self.refuse(Refused::ForeignAddress);
         }
-        self.admit(now, key, Record::Provider(provider), Origin::publisher(from))
+        let Provider { addr, transports } = provider;
+        let record = Record::Provider { addr: addr.into(), transports };
+        self.admit(now, key, record, Origin::publisher(from))
     }
 
     /// Stores an immutable value.
@@ -355,7 +357,9 @@ impl Store {
         after: u32,
     ) -> impl Iterator<Item = (u32, Provider)> {
         self.list(now, key, Kind::Provider, after).filter_map(|(slot, record)| match record {
-            Record::Provider(provider) => Some((slot, *provider)),
+            Record::Provider { addr, transports } => {
+                Some((slot, Provider { addr: (*addr).into(), transports: *transports }))
+            }
             _ => None,
         })
     }
@@ -405,7 +409,7 @@ impl Store {
     /// The immutable value under `key`.
     #[must_use]
     pub fn value(&self, now: Instant, key: Id) -> Option<HeldValue<'_>> {
-        let held = self.alive(now, Place { key, kind: Kind::Value, slot: 0 })?;
+        let held = self.alive(now, Place::only(key, Kind::Value))?;
         let Record::Value { value, copy } = &held.record else { return None };
         Some(HeldValue { value, age: self.age(now, held), authoritative: !copy })
     }
@@ -413,7 +417,7 @@ impl Store {
     /// The signed value under `key`; whoever asks for newer ones only compares [`SignedValue::seq`].
     #[must_use]
     pub fn signed(&self, now: Instant, key: Id) -> Option<&SignedValue> {
-        match &self.alive(now, Place { key, kind: Kind::Signed, slot: 0 })?.record {
+        match &self.alive(now, Place::only(key, Kind::Signed))?.record {
             Record::Signed(signed) => Some(signed),
             _ => None,
         }
@@ -447,11 +451,11 @@ impl Store {
         kind: Kind,
         after: u32,
     ) -> impl Iterator<Item = (u32, &Record)> {
-        let at = |slot| Place { key, kind, slot };
+        let at = |slot| Place::new(key, kind, slot);
         let behind = at(after.saturating_add(1));
         self.shelves
-            .range(behind..=at(u32::MAX))
+            .range(behind..=at(Place::LAST_SLOT))
             .filter(move |(_, held)| held.expires > now)
-            .map(|(place, held)| (place.slot, &held.record))
+            .map(|(place, held)| (place.slot(), &held.record))
     }
 }

@@ -20,6 +20,7 @@
 //! that built the program (Unicode 17 at the time of writing): about a character that was assigned
 //! since, two versions may disagree, and then do not find each other's word.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -159,8 +160,9 @@ pub(super) const fn is_mark(c: char) -> bool {
 pub struct SearchEntry {
     content: [u8; 32],
     size: u64,
-    name: String,
-    extra: Vec<u8>,
+    // Kept by the thousand: nothing to spare.
+    name: Box<str>,
+    extra: Box<[u8]>,
 }
 
 impl SearchEntry {
@@ -195,7 +197,7 @@ impl SearchEntry {
         if let Some((position, _)) = name.char_indices().find(|(_, c)| c.is_control()) {
             return Err(InvalidRecord::ControlCharacter { position });
         }
-        Ok(Self { content, size, name, extra })
+        Ok(Self { content, size, name: name.into(), extra: extra.into() })
     }
 
     /// The file's name, for people; it may contain anything but control characters, so it is no

@@ -1,7 +1,7 @@
 //! Letting a record in: where it goes, how long it stays, who is charged, and who has to give way.
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use siphasher::sip::SipHasher24;
@@ -21,7 +21,7 @@ impl Store {
         match record {
             Record::Value { copy: true, .. } => self.config.copy,
             Record::Value { .. } | Record::Signed(_) => self.config.value_lifetime,
-            Record::Provider(_) => self.config.provider_lifetime,
+            Record::Provider { .. } => self.config.provider_lifetime,
             Record::Entry(_) => self.config.entry_lifetime,
         }
     }
@@ -81,7 +81,7 @@ impl Store {
                 _ => {
                     stored = Stored::Renewed;
                     expires = expires.max(held.expires);
-                    payer = held.from;
+                    payer = held.from();
                     if self.is_lighter(from, payer) && self.fits_quota(place, &record, from) {
                         payer = from;
                     }
@@ -99,7 +99,7 @@ impl Store {
             _ => record,
         };
         let due = (kind.certifies_itself() && !record.is_copy()).then(|| self.next_turn(now));
-        self.shelves.insert(place, Held { record, from: payer, expires, due });
+        self.shelves.insert(place, Held::new(record, payer, expires, due));
         self.make_room(key, kind, newcomer);
         if self.shelves.get(place).is_some() {
             return Ok((stored, place));
@@ -113,16 +113,12 @@ impl Store {
     /// that it may have.
     pub(super) fn place(&self, now: Instant, key: Id, record: &Record) -> Option<Place> {
         let kind = record.kind();
-        let at = |slot| Place { key, kind, slot };
+        let at = |slot| Place::new(key, kind, slot);
         let hash = match record {
-            Record::Value { .. } | Record::Signed(_) => return Some(at(0)),
-            Record::Provider(provider) => {
-                let ip = match provider.addr.ip() {
-                    IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                    IpAddr::V6(ip) => ip,
-                };
+            Record::Value { .. } | Record::Signed(_) => return Some(Place::only(key, kind)),
+            Record::Provider { addr, .. } => {
                 let mut bytes = [0; 18];
-                let parts = ip.octets().into_iter().chain(provider.addr.port().to_be_bytes());
+                let parts = addr.ip.into_iter().chain(addr.port.to_be_bytes());
                 bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
                 self.hash(&bytes)
             }
@@ -131,8 +127,8 @@ impl Store {
                 self.hash(entry.content()) ^ self.hash(entry.name().as_bytes())
             }
         };
-        // 1 to 2^32 - PROBES: cursor 0 means the start.
-        let first = 1 + hash % (u32::MAX - PROBES);
+        // Cursor 0 means the start, and the last slot what is behind the end.
+        let first = 1 + hash % (Place::LAST_SLOT - PROBES);
         let probes = || (first..first + PROBES).map(at);
         probes()
             .find(|place| {
@@ -168,7 +164,8 @@ impl Store {
         let mut load = self.shelves.load(source);
         load.records += 1;
         load.bytes += record.cost();
-        let held = self.shelves.get(place).filter(|held| self.shelves.source(held.from) == source);
+        let held =
+            self.shelves.get(place).filter(|held| self.shelves.source(held.from()) == source);
         if let Some(held) = held {
             load.records -= 1;
             load.bytes -= held.record.cost();

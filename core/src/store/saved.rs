@@ -9,14 +9,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Held, Origin, Place, Record, Refused, Store};
+use crate::contact::PackedAddr;
 use crate::id::Id;
-use crate::record::{Provider, SearchEntry, SignedValue, Transports, Value};
+use crate::record::{SearchEntry, SignedValue, Transports, Value};
 use crate::time::Instant;
 
 /// The version of both forms.
@@ -44,9 +44,8 @@ impl RecordName {
         let mut hasher = blake3::Hasher::new();
         match record {
             Record::Value { .. } | Record::Signed(_) => {}
-            Record::Provider(provider) => {
-                let (ip, port) = flat(provider.addr);
-                hasher.update(&ip).update(&port.to_be_bytes());
+            Record::Provider { addr: PackedAddr { ip, port }, .. } => {
+                hasher.update(ip).update(&port.to_be_bytes());
             }
             Record::Entry(indexed) => {
                 let entry = &indexed.entry;
@@ -57,7 +56,8 @@ impl RecordName {
             }
         }
         let hash = hasher.finalize();
-        let parts = [place.key.as_bytes().as_slice(), &[place.kind as u8], hash.as_bytes()];
+        let key = place.key();
+        let parts = [key.as_bytes().as_slice(), &[place.kind() as u8], hash.as_bytes()];
         let mut name = [0; Self::LEN];
         for (to, from) in name.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
@@ -220,7 +220,7 @@ impl Store {
         let (key, record, origin) = self.read(bytes)?;
         let origin = Origin { age: origin.age.saturating_add(elapsed), ..origin };
         let (_, place) = self.settle(now, key, record, origin).map_err(BadRecord::Refused)?;
-        if self.shelves.get(place).is_some_and(|held| held.due.is_some()) {
+        if self.shelves.get(place).is_some_and(|held| held.due().is_some()) {
             // Who starts again does not hand on everything in the same second (mistake 15).
             let interval = u64::try_from(self.config.republish.as_micros()).unwrap_or(u64::MAX);
             let turn = now + Duration::from_micros(self.rng.draw(|rng| rng.below(interval)));
@@ -256,10 +256,10 @@ impl Store {
     }
 
     fn write(&self, now: Instant, place: Place, held: &Held) -> Vec<u8> {
-        let (from_ip, from_port) = flat(held.from);
+        let PackedAddr { ip: from_ip, port: from_port } = held.from().into();
         let age = u64::try_from(self.age(now, held).as_micros()).unwrap_or(u64::MAX);
         let saved = Saved {
-            key: *place.key.as_bytes(),
+            key: *place.key().as_bytes(),
             from_ip,
             from_port,
             age,
@@ -286,7 +286,7 @@ impl Store {
             postcard::take_from_bytes(body).map_err(|_| BadRecord::Damaged)?;
         let record = saved.body.into_record(self).filter(|_| rest.is_empty());
         let origin = Origin {
-            from: unflat(saved.from_ip, saved.from_port),
+            from: PackedAddr { ip: saved.from_ip, port: saved.from_port }.into(),
             age: Duration::from_micros(saved.age),
         };
         Ok((Id::new(saved.key), record.ok_or(BadRecord::Damaged)?, origin))
@@ -341,9 +341,8 @@ impl<'a> SavedBody<'a> {
                 signature: signed.signature(),
                 extra: signed.extra(),
             },
-            Record::Provider(Provider { addr, transports }) => {
-                let (ip, port) = flat(*addr);
-                Self::Provider { ip, port, transports: transports.0 }
+            Record::Provider { addr: PackedAddr { ip, port }, transports } => {
+                Self::Provider { ip: *ip, port: *port, transports: transports.0 }
             }
             Record::Entry(indexed) => Self::Entry {
                 name: Cow::Borrowed(indexed.entry.name()),
@@ -365,27 +364,14 @@ impl<'a> SavedBody<'a> {
                 let signed = SignedValue::of(form, public_key, salt, seq, value, signature, extra);
                 Record::Signed(Box::new(signed.ok()?))
             }
-            Self::Provider { ip, port, transports } => Record::Provider(Provider {
-                addr: unflat(ip, port),
+            Self::Provider { ip, port, transports } => Record::Provider {
+                addr: PackedAddr { ip, port },
                 transports: Transports(transports),
-            }),
+            },
             Self::Entry { name, size, content, extra } => {
                 let name = String::from(name);
                 store.index(SearchEntry::with_extra(name, size, content, extra).ok()?)
             }
         })
     }
-}
-
-/// An address in 16 bytes, IPv4 as its mapped form.
-const fn flat(addr: SocketAddr) -> ([u8; 16], u16) {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    (ip.octets(), addr.port())
-}
-
-fn unflat(ip: [u8; 16], port: u16) -> SocketAddr {
-    SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), port)
 }

@@ -11,15 +11,16 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::config::Enforce;
-use crate::contact::Prefix;
+use crate::contact::{PackedAddr, Prefix};
 use crate::id::{Distance, Id};
-use crate::record::{Provider, SearchEntry, SignedValue, Value, Word};
+use crate::record::{SearchEntry, SignedValue, Transports, Value, Word};
 use crate::sort::sort_by_key;
 use crate::sorted::{Map, Set};
 use crate::time::Instant;
 
 /// What keeping a record costs beside its own bytes. Measured with 20,000 records of as many sources:
-/// 330 to 470 bytes (its places in seven trees that are two thirds full).
+/// 320 bytes of a value, 340 of a provider, 470 of a search entry, whose words lie beside it (its
+/// places in seven trees that are two thirds full).
 pub(super) const OVERHEAD: u64 = 400;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -39,12 +40,49 @@ impl Kind {
     }
 }
 
-/// Where a record lies. `slot` tells apart those of one kind under one key; values have slot 0.
+/// Where a record lies: under which key, of which kind, and in which slot, which tells apart those
+/// of one kind under one key. Each record has its place in four trees, so kind and slot share a word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Place {
-    pub(super) key: Id,
-    pub(super) kind: Kind,
-    pub(super) slot: u32,
+    key: Id,
+    /// The kind in the highest two bits, the slot in the others.
+    shelf: u32,
+}
+
+const _: () = assert!(size_of::<(Instant, Place)>() == 32);
+
+impl Place {
+    /// Above every slot that a record has.
+    pub(super) const LAST_SLOT: u32 = (1 << Self::SLOT_BITS) - 1;
+    const SLOT_BITS: u32 = 30;
+
+    pub(super) const fn new(key: Id, kind: Kind, slot: u32) -> Self {
+        // Cursors are strangers' numbers: what is above the last is behind all there is.
+        let slot = if slot < Self::LAST_SLOT { slot } else { Self::LAST_SLOT };
+        Self { key, shelf: (kind as u32) << Self::SLOT_BITS | slot }
+    }
+
+    /// Where values lie: there is one of a kind under a key.
+    pub(super) const fn only(key: Id, kind: Kind) -> Self {
+        Self::new(key, kind, 0)
+    }
+
+    pub(super) const fn key(&self) -> Id {
+        self.key
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        match self.shelf >> Self::SLOT_BITS {
+            0 => Kind::Value,
+            1 => Kind::Signed,
+            2 => Kind::Provider,
+            _ => Kind::Entry,
+        }
+    }
+
+    pub(super) const fn slot(&self) -> u32 {
+        self.shelf & Self::LAST_SLOT
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +90,7 @@ pub(super) enum Record {
     Value { value: Value, copy: bool },
     // Boxed: thousands of providers would pay for the largest variant.
     Signed(Box<SignedValue>),
-    Provider(Provider),
+    Provider { addr: PackedAddr, transports: Transports },
     Entry(Box<Indexed>),
 }
 
@@ -92,7 +130,7 @@ impl Record {
         match self {
             Self::Value { .. } => Kind::Value,
             Self::Signed(_) => Kind::Signed,
-            Self::Provider(_) => Kind::Provider,
+            Self::Provider { .. } => Kind::Provider,
             Self::Entry(_) => Kind::Entry,
         }
     }
@@ -106,7 +144,7 @@ impl Record {
         let payload = match self {
             Self::Value { value, .. } => value.as_bytes().len(),
             Self::Signed(signed) => 32 + 64 + 8 + signed.payload_len(),
-            Self::Provider(_) => 20,
+            Self::Provider { .. } => 20,
             Self::Entry(indexed) => 40 + indexed.entry.name().len() + indexed.entry.extra().len(),
         };
         payload as u64 + OVERHEAD
@@ -116,7 +154,7 @@ impl Record {
     pub(super) fn has_identity_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Value { .. }, Self::Value { .. }) | (Self::Signed(_), Self::Signed(_)) => true,
-            (Self::Provider(a), Self::Provider(b)) => a.addr == b.addr,
+            (Self::Provider { addr: a, .. }, Self::Provider { addr: b, .. }) => a == b,
             (Self::Entry(a), Self::Entry(b)) => a.entry == b.entry,
             _ => false,
         }
@@ -127,11 +165,36 @@ impl Record {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) record: Record,
-    /// Who is charged for it.
-    pub(super) from: SocketAddr,
+    from: PackedAddr,
     pub(super) expires: Instant,
+    /// [`NEVER`] if it is not handed on.
+    due: Instant,
+}
+
+const _: () = assert!(size_of::<(Place, Held)>() <= 96);
+
+/// The end of time.
+const NEVER: Instant = Instant::from_micros(u64::MAX);
+
+impl Held {
+    pub(super) fn new(
+        record: Record,
+        from: SocketAddr,
+        expires: Instant,
+        due: Option<Instant>,
+    ) -> Self {
+        Self { record, from: from.into(), expires, due: due.unwrap_or(NEVER) }
+    }
+
+    /// Who is charged for it.
+    pub(super) fn from(&self) -> SocketAddr {
+        self.from.into()
+    }
+
     /// When to hand it on again, if it certifies itself.
-    pub(super) due: Option<Instant>,
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.due < NEVER).then_some(self.due)
+    }
 }
 
 /// Whom records are charged to: an owner of addresses where quotas hold against him, and one node
@@ -139,7 +202,7 @@ pub(super) struct Held {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Source {
     Prefix(Prefix),
-    Address(SocketAddr),
+    Address(PackedAddr),
 }
 
 impl Source {
@@ -148,7 +211,7 @@ impl Source {
         if enforce.holds_for(addr.ip()) && !addr.ip().is_unspecified() {
             Self::Prefix(Prefix::of(addr.ip()))
         } else {
-            Self::Address(addr)
+            Self::Address(addr.into())
         }
     }
 
@@ -203,7 +266,7 @@ pub(super) struct Shelves {
     expiries: Set<(Instant, Place)>,
     dues: Set<(Instant, Place)>,
     /// Each source's records, the one farthest from our own id last.
-    by_source: Set<(u64, Distance, Kind, u32)>,
+    by_source: Set<(u64, Distance, u32)>,
     accounts: Map<Source, Account>,
     by_load: Set<(u64, Reverse<u64>, u64)>,
     crowds: Map<(Id, Kind), Crowd>,
@@ -237,8 +300,8 @@ impl Shelves {
     pub(super) fn set_own(&mut self, own: Id) {
         self.own = own;
         let of = |(place, held): (&Place, &Held)| {
-            let number = self.number(held.from)?;
-            Some((number, own.distance(place.key), place.kind, place.slot))
+            let number = self.number(held.from())?;
+            Some((number, own.distance(place.key), place.shelf))
         };
         self.by_source = self.held.iter().filter_map(of).collect();
     }
@@ -310,11 +373,11 @@ impl Shelves {
 
     pub(super) fn set_due(&mut self, place: Place, due: Option<Instant>) {
         if let Some(held) = self.held.get_mut(&place) {
-            if let Some(before) = held.due {
+            if let Some(before) = held.due() {
                 self.dues.remove(&(before, place));
             }
             self.dues.extend(due.map(|due| (due, place)));
-            held.due = due;
+            held.due = due.unwrap_or(NEVER);
         }
     }
 
@@ -326,11 +389,11 @@ impl Shelves {
     /// The record of a source whose key is farthest from our own id: the one that others are
     /// likeliest to hold too.
     pub(super) fn farthest_of(&self, number: u64) -> Option<Place> {
-        let first = (number, Distance::ZERO, Kind::Value, 0);
-        let last = (number, Distance::MAX, Kind::LAST, u32::MAX);
-        let (_, distance, kind, slot) = *self.by_source.range(first..=last).next_back()?;
+        let first = (number, Distance::ZERO, 0);
+        let last = (number, Distance::MAX, u32::MAX);
+        let (_, distance, shelf) = *self.by_source.range(first..=last).next_back()?;
         let key = self.own.distance(Id::new(*distance.as_bytes()));
-        Some(Place { key: Id::new(*key.as_bytes()), kind, slot })
+        Some(Place { key: Id::new(*key.as_bytes()), shelf })
     }
 
     /// The keys under which records of this kind lie; not for values.
@@ -349,10 +412,10 @@ impl Shelves {
     pub(super) fn heaviest_in_crowd(&self, key: Id, kind: Kind) -> Option<Place> {
         let members = &self.crowds.get(&(key, kind))?.members;
         let heaviest = members.iter().max_by_key(|m| (m.records, Reverse(m.touched)))?.number;
-        let at = |slot| (heaviest, self.own.distance(key), kind, slot);
+        let at = |slot| (heaviest, self.own.distance(key), Place::new(key, kind, slot).shelf);
         self.by_source
-            .range(at(0)..=at(u32::MAX))
-            .map(|(.., slot)| Place { key, kind, slot: *slot })
+            .range(at(0)..=at(Place::LAST_SLOT))
+            .map(|(.., shelf)| Place { key, shelf: *shelf })
             .min_by_key(|place| self.held.get(place).map(|held| held.expires))
     }
 
@@ -373,7 +436,7 @@ impl Shelves {
             }
         };
         self.entered += u64::from(enters);
-        let source = self.source(held.from);
+        let source = self.source(held.from());
         let fresh = Account { number: self.entered, load: Load::default(), touched: 0 };
         let account = self.accounts.or_insert(source, fresh);
         let number = account.number;
@@ -388,27 +451,27 @@ impl Shelves {
             self.accounts.remove(&source);
         }
         change(&mut self.total);
-        let in_source = (number, self.own.distance(place.key), place.kind, place.slot);
+        let in_source = (number, self.own.distance(place.key), place.shelf);
         if enters {
             self.expiries.insert((held.expires, place));
-            self.dues.extend(held.due.map(|due| (due, place)));
+            self.dues.extend(held.due().map(|due| (due, place)));
             self.by_source.insert(in_source);
         } else {
             self.expiries.remove(&(held.expires, place));
-            if let Some(due) = held.due {
+            if let Some(due) = held.due() {
                 self.dues.remove(&(due, place));
             }
             self.by_source.remove(&in_source);
         }
         let step = |count: &mut u32| *count = if enters { *count + 1 } else { *count - 1 };
-        if let Some(count) = self.counts.get_mut(place.kind as usize) {
+        if let Some(count) = self.counts.get_mut(place.kind() as usize) {
             step(count);
         }
         if held.record.is_copy() {
             step(&mut self.copies);
         }
-        if !place.kind.certifies_itself() {
-            self.account_in_crowd((place.key, place.kind), number, enters);
+        if !place.kind().certifies_itself() {
+            self.account_in_crowd((place.key, place.kind()), number, enters);
         }
     }
 
@@ -461,16 +524,16 @@ impl Shelves {
         let mut crowds: BTreeMap<(Id, Kind), BTreeMap<u64, u32>> = BTreeMap::new();
         let mut indexes = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (place, held) in self.held.iter() {
-            let (source, kind) = (self.source(held.from), held.record.kind());
+            let (source, kind) = (self.source(held.from()), held.record.kind());
             let number = self.accounts.get(&source).expect("who is charged").number;
-            assert_eq!(place.kind, kind);
+            assert_eq!(place.kind(), kind);
             by_source.entry(source).or_default().push(held);
             if !kind.certifies_itself() {
                 *crowds.entry((place.key, kind)).or_default().entry(number).or_default() += 1;
             }
             indexes.0.insert((held.expires, *place));
-            indexes.1.extend(held.due.map(|due| (due, *place)));
-            indexes.2.insert((number, self.own.distance(place.key), kind, place.slot));
+            indexes.1.extend(held.due().map(|due| (due, *place)));
+            indexes.2.insert((number, self.own.distance(place.key), place.shelf));
         }
         assert!(indexes.0.iter().eq(self.expiries.iter()));
         assert!(indexes.1.iter().eq(self.dues.iter()));
@@ -486,7 +549,7 @@ impl Shelves {
         });
         assert_eq!(crowds, members.collect());
         for kind in [Kind::Value, Kind::Signed, Kind::Provider, Kind::Entry] {
-            let count = self.held.keys().filter(|place| place.kind == kind).count();
+            let count = self.held.keys().filter(|place| place.kind() == kind).count();
             assert_eq!(self.count(kind) as usize, count);
         }
     }

@@ -131,11 +131,11 @@ impl Store {
                 return None;
             };
             handover.behind = Some(*place);
-            if !place.kind.certifies_itself() {
-                handover.behind = Some(last_of(place.key));
+            if !place.kind().certifies_itself() {
+                handover.behind = Some(last_of(place.key()));
                 continue;
             }
-            let (key, newcomer, own) = (place.key, handover.newcomer, self.shelves.own());
+            let (key, newcomer, own) = (place.key(), handover.newcomer, self.shelves.own());
             let before_newcomer = |id: Id| id.distance(key) < newcomer.distance(key);
             let mut closer = usize::from(before_newcomer(own));
             let mut responsible = None;
@@ -178,17 +178,17 @@ impl Store {
         let record = match &held.record {
             Record::Value { value, copy: false } => Certified::Value(value.clone()),
             Record::Signed(signed) => Certified::Signed(signed.clone()),
-            Record::Value { copy: true, .. } | Record::Provider(_) | Record::Entry(_) => {
+            Record::Value { copy: true, .. } | Record::Provider { .. } | Record::Entry(_) => {
                 return None;
             }
         };
-        Some(Due { key: place.key, record, age: self.age(now, held) })
+        Some(Due { key: place.key(), record, age: self.age(now, held) })
     }
 }
 
 /// The last place there can be under a key.
 const fn last_of(key: Id) -> Place {
-    Place { key, kind: Kind::LAST, slot: u32::MAX }
+    Place::new(key, Kind::LAST, Place::LAST_SLOT)
 }
 
 /// The last key that shares the first `prefix` bits with `key`.

@@ -153,7 +153,7 @@ impl Model {
     }
 
     fn make_room(&mut self, place: Place, stored: Stored) -> Result<Stored, Refused> {
-        let limit = match place.kind {
+        let limit = match place.kind() {
             Kind::Provider => self.config.max_providers,
             Kind::Entry => self.config.max_entries,
             _ => u32::MAX,
@@ -161,13 +161,14 @@ impl Model {
         let mut lost = Ok(stored);
         loop {
             self.list.sort_by_key(|listed| listed.place);
-            let beside =
-                |listed: &&Listed| (listed.place.key, listed.place.kind) == (place.key, place.kind);
+            let beside = |listed: &&Listed| {
+                (listed.place.key(), listed.place.kind()) == (place.key(), place.kind())
+            };
             let loser = if self.list.iter().filter(beside).count() as u32 > limit {
                 let weight = |source: &Source| {
                     let of = self.list.iter().filter(beside);
                     let count = of.filter(|listed| self.source(listed.from) == *source).count();
-                    let there = |at: &Place| (at.key, at.kind) == (place.key, place.kind);
+                    let there = |at: &Place| (at.key(), at.kind()) == (place.key(), place.kind());
                     (count, Reverse(self.last_stored(*source, there)))
                 };
                 let heaviest = self
@@ -195,7 +196,11 @@ impl Model {
                 let of =
                     self.list.iter().filter(|listed| Some(self.source(listed.from)) == heaviest);
                 let farthest = of.max_by_key(|listed| {
-                    (Id::ZERO.distance(listed.place.key), listed.place.kind, listed.place.slot)
+                    (
+                        Id::ZERO.distance(listed.place.key()),
+                        listed.place.kind(),
+                        listed.place.slot(),
+                    )
                 });
                 (farthest.map(|listed| listed.place), Refused::StoreFull)
             } else {
@@ -218,7 +223,7 @@ fn check(store: &Store, model: &mut Model, now: Instant) {
     let held: Vec<_> = store
         .shelves
         .iter()
-        .map(|(place, held)| said(*place, &held.record, held.from, held.expires))
+        .map(|(place, held)| said(*place, &held.record, held.from(), held.expires))
         .collect();
     let listed: Vec<_> =
         model.list.iter().map(|l| said(l.place, &l.record, l.from, l.expires)).collect();
@@ -233,13 +238,14 @@ fn check(store: &Store, model: &mut Model, now: Instant) {
             assert!(bytes <= config.max_source_bytes && records <= config.max_source_records);
         }
         // What can be read is what has not expired.
-        let (at, alive) = (listed.place.key, listed.expires > now);
+        let (at, alive) = (listed.place.key(), listed.expires > now);
         match &listed.record {
             Record::Value { .. } => assert_eq!(store.value(now, at).is_some(), alive),
             Record::Signed(_) => assert_eq!(store.signed(now, at).is_some(), alive),
-            Record::Provider(provider) => {
+            Record::Provider { addr, transports } => {
+                let provider = Provider { addr: (*addr).into(), transports: *transports };
                 let mut found = store.providers(now, at, 0);
-                assert_eq!(found.any(|(_, other)| other == *provider), alive);
+                assert_eq!(found.any(|(_, other)| other == provider), alive);
             }
             Record::Entry(indexed) => {
                 let filter = SearchFilter::parse("blue");
@@ -278,7 +284,7 @@ proptest! {
                 Op::Provider { key: first, from, http } => {
                     let addr = source(from);
                     let provider = Provider { addr, transports: Transports(http.into()) };
-                    let record = Record::Provider(provider);
+                    let record = Record::Provider { addr: addr.into(), transports: provider.transports };
                     let place = store.place(now, key(first), &record).expect("few records");
                     let expected = model.put(
                         now, place, record, addr, config.provider_lifetime, Duration::ZERO,
@@ -288,7 +294,7 @@ proptest! {
                 Op::Value { n, from, age } => {
                     let (value, age) = (value(n.into()), HOUR * age.into());
                     let record = Record::Value { value: value.clone(), copy: false };
-                    let place = Place { key: value.key(), kind: Kind::Value, slot: 0 };
+                    let place = Place::only(value.key(), Kind::Value);
                     let from = source(from);
                     let expected =
                         model.put(now, place, record, from, config.value_lifetime, age);
@@ -298,7 +304,7 @@ proptest! {
                 Op::Copy { n, from, minutes } => {
                     let value = value(n.into());
                     let record = Record::Value { value: value.clone(), copy: true };
-                    let place = Place { key: value.key(), kind: Kind::Value, slot: 0 };
+                    let place = Place::only(value.key(), Kind::Value);
                     let (from, life) = (source(from), Duration::from_secs(60) * minutes.into());
                     let expected = model.put(now, place, record, from, life, Duration::ZERO);
                     prop_assert_eq!(store.put_copy(now, value.key(), value, life, from), expected);
@@ -306,7 +312,7 @@ proptest! {
                 Op::Signed { seq, other, cas, from, age } => {
                     let change = signed(seq.into(), if other { b"other" } else { b"one" });
                     let (at, cas) = (change.as_signed().key(), cas.map(u64::from));
-                    let place = Place { key: at, kind: Kind::Signed, slot: 0 };
+                    let place = Place::only(at, Kind::Signed);
                     let held = model.list.iter()
                         .find(|listed| listed.place == place && listed.expires > now);
                     let refused = held.and_then(|held| {
@@ -344,7 +350,7 @@ proptest! {
                 Op::Turn => {
                     if let Some(due) = store.next_republish(now) {
                         prop_assert!(due.age < config.value_lifetime);
-                        prop_assert!(model.list.iter().any(|listed| listed.place.key == due.key));
+                        prop_assert!(model.list.iter().any(|listed| listed.place.key() == due.key));
                     }
                 }
             }

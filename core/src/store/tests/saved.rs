@@ -28,8 +28,8 @@ fn contents(store: &Store, now: Instant) -> Vec<(Id, alloc::string::String, Dura
     let held = store.shelves.iter().filter(|(_, held)| !held.record.is_copy());
     let mut all: Vec<_> = held
         .map(|(place, held)| {
-            let said = alloc::format!("{:?} from {}", held.record, held.from);
-            (place.key, said, held.expires.since(now))
+            let said = alloc::format!("{:?} from {}", held.record, held.from());
+            (place.key(), said, held.expires.since(now))
         })
         .collect();
     all.sort();
