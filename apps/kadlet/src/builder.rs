@@ -150,8 +150,8 @@ impl Builder {
         }
         let (data, kept) = match &self.data {
             Some(dir) => {
-                let dir = dir.clone();
-                let opened = tokio::task::spawn_blocking(move || Data::open(&dir)).await;
+                let (dir, network) = (dir.clone(), self.network.clone());
+                let opened = tokio::task::spawn_blocking(move || Data::open(&dir, &network)).await;
                 // The task is neither cancelled nor does it panic: opening catches its own.
                 let (data, kept) = opened.map_err(|_| StartError::Entropy)??;
                 (Some(data), kept)

@@ -42,6 +42,7 @@ words! {
         NoDescriptors => "no_descriptors",
         DataInUse => "data_in_use",
         DataNewer => "data_newer",
+        DataOtherNetwork => "data_other_network",
         TargetExists => "target_exists",
         NothingShared => "nothing_shared",
         TlsFiles => "tls_files",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/lock           held by the process that works with the folder; its process id
-//! DIR/kadlet.redb    version, id, contacts, records held for others, own shares
+//! DIR/kadlet.redb    version, network, id, contacts, records held for others, own shares
 //! DIR/status.json    what `kadlet status` shows, while a node runs
 //! ```
 //!
@@ -15,6 +15,8 @@
 //! - Wall-clock time is kept beside the state only to know for how long the node was away.
 //! - What cannot be written is not acknowledged, and said aloud; the node goes on, and writes
 //!   everything as soon as it can ([`writer`]).
+//! - A folder is of one network, that of the node that first worked with it: what one was told is
+//!   not another's to know.
 //! - What cannot be read is moved aside under another name, said aloud, and never written over.
 
 use core::panic::AssertUnwindSafe;
@@ -28,7 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kadlet_core::Id;
 use redb::{
     Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase as _, ReadableTable as _,
-    StorageError, TableDefinition, TableError,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::error::DataError;
@@ -57,6 +59,7 @@ pub(crate) struct Data {
     /// None while it cannot be opened.
     db: Option<Database>,
     dir: PathBuf,
+    network: String,
     id: Option<Id>,
     /// Which file the store is: another one of the same name is not ours.
     identity: Identity,
@@ -67,6 +70,8 @@ pub(crate) struct Data {
 /// What a folder held when it was opened.
 #[derive(Default, Debug)]
 pub(crate) struct Kept {
+    /// The network that all of it is of. Early folders do not say.
+    network: Option<String>,
     pub(crate) id: Option<Id>,
     /// The node's exported state, and for how long it has been lying there.
     pub(crate) state: Option<(Vec<u8>, Duration)>,
@@ -78,8 +83,8 @@ pub(crate) struct Kept {
 }
 
 impl Data {
-    /// Opens a folder, which is made if it does not exist, and reads what it holds.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Kept), DataError> {
+    /// Opens a folder of this network, which is made if it does not exist, and reads what it holds.
+    pub(crate) fn open(dir: &Path, network: &str) -> Result<(Self, Kept), DataError> {
         let io_at = |path: &Path| {
             let path = path.to_owned();
             move |error| DataError::Io { path, error }
@@ -108,10 +113,18 @@ impl Data {
             }
             Err(Problem::Final(error)) => return Err(error),
         };
+        if let Some(found) = kept.network.take_if(|found| found != network) {
+            return Err(DataError::OtherNetwork {
+                dir: dir.to_owned(),
+                found,
+                asked: network.to_owned(),
+            });
+        }
         kept.damage.sort();
         let data = Self {
             db: Some(db),
             dir: dir.to_owned(),
+            network: network.to_owned(),
             id: kept.id,
             identity: identity(&file).map_err(io_at(&file))?,
             lock: Some(lock),
@@ -119,16 +132,25 @@ impl Data {
         Ok((data, kept))
     }
 
-    /// Keeps the id of a node that had none here.
+    /// Keeps the node's id, and of which network it is.
     pub(crate) fn keep_id(&mut self, id: Id) -> Result<(), DataError> {
         self.id = Some(id);
         let write = |db: &Database| -> Result<(), redb::Error> {
             let transaction = db.begin_write()?;
-            transaction.open_table(META)?.insert("id", id.as_bytes().as_slice())?;
+            self.write_identity(&transaction)?;
             transaction.commit()?;
             Ok(())
         };
         self.guarded(write).map_err(|reason| DataError::Store { dir: self.dir.clone(), reason })
+    }
+
+    fn write_identity(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("network", self.network.as_bytes())?;
+        if let Some(id) = &self.id {
+            meta.insert("id", id.as_bytes().as_slice())?;
+        }
+        Ok(())
     }
 
     /// Works with the store, which answers some failures of its disk with a panic.
@@ -303,6 +325,9 @@ fn read(db: &Database, dir: &Path) -> Result<Kept, ReadError> {
         if found > VERSION {
             return Err(ReadError::Data(newer(dir, found)));
         }
+    }
+    if let Some(network) = meta.get("network")? {
+        kept.network = Some(String::from_utf8_lossy(network.value()).into_owned());
     }
     if let Some(id) = meta.get("id")? {
         kept.id = Id::from_slice(id.value());

@@ -139,6 +139,15 @@ pub enum DataError {
         /// The latest that this program knows.
         known: u32,
     },
+    /// Another network's node wrote it.
+    OtherNetwork {
+        /// The folder.
+        dir: PathBuf,
+        /// Its network.
+        found: String,
+        /// The one that was asked for.
+        asked: String,
+    },
     /// The system refuses.
     Io {
         /// The folder or file.
@@ -172,6 +181,12 @@ impl fmt::Display for DataError {
                 f,
                 "{} was written by a newer kadlet (format {found}, this one knows {known}): \
                  use that one, or give another folder; nothing was changed",
+                dir.display()
+            ),
+            Self::OtherNetwork { dir, found, asked } => write!(
+                f,
+                "{} is of the network {found:?} and not of {asked:?}: name that network, or give \
+                 another folder; nothing was changed",
                 dir.display()
             ),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),

@@ -45,6 +45,7 @@ impl From<StartError> for Failure {
             StartError::NoDescriptors => Code::NoDescriptors,
             StartError::Data(DataError::InUse { .. }) => Code::DataInUse,
             StartError::Data(DataError::Newer { .. }) => Code::DataNewer,
+            StartError::Data(DataError::OtherNetwork { .. }) => Code::DataOtherNetwork,
             _ => Code::Io,
         };
         Self::new(code, error)

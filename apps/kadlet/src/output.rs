@@ -14,11 +14,19 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Whether the command goes on when nothing can be written.
+    stays: bool,
 }
 
 impl Output {
     pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, stays: false }
+    }
+
+    /// Of a command that stays until it is stopped: it does more than talk, and on a full disk it
+    /// goes on without.
+    pub(crate) const fn of_service(self) -> Self {
+        Self { stays: true, ..self }
     }
 
     pub(crate) const fn is_json(self) -> bool {
@@ -28,11 +36,11 @@ impl Output {
     /// One event: the object for programs, the text for people; none if it tells people nothing.
     pub(crate) fn event(self, object: Value, text: impl fmt::Display) {
         if self.json {
-            print(format_args!("{object}"));
+            self.print(format_args!("{object}"));
         } else {
             let text = text.to_string();
             if !text.is_empty() {
-                print(format_args!("{text}"));
+                self.print(format_args!("{text}"));
             }
         }
     }
@@ -40,10 +48,10 @@ impl Output {
     /// Bytes as they are, for people, or an object for programs.
     pub(crate) fn bytes(self, object: Value, bytes: &[u8]) {
         if self.json {
-            print(format_args!("{object}"));
+            self.print(format_args!("{object}"));
         } else {
             let mut stdout = io::stdout().lock();
-            leave_if_closed(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+            self.heed(stdout.write_all(bytes).and_then(|()| stdout.flush()));
         }
     }
 
@@ -68,7 +76,7 @@ impl Output {
     fn warn(self, code: &str, message: impl fmt::Display) {
         if self.json {
             let message = message.to_string();
-            print(format_args!(
+            self.print(format_args!(
                 "{}",
                 json!({"event": "warning", "code": code, "message": message})
             ));
@@ -94,11 +102,25 @@ impl Output {
                     fields.insert("seq".to_owned(), seq.into());
                 }
             }
-            print(format_args!("{object}"));
+            self.print(format_args!("{object}"));
         } else {
             let _ = writeln!(io::stderr(), "error: {}", failure.message);
         }
         ExitCode::from(failure.code.exit_status())
+    }
+
+    fn print(self, line: fmt::Arguments<'_>) {
+        let mut stdout = io::stdout().lock();
+        self.heed(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+    }
+
+    /// Whoever read us has read enough: `kadlet … | head -1` is no failure.
+    fn heed(self, written: io::Result<()>) {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(_) if !self.stays => std::process::exit(2),
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
@@ -110,18 +132,6 @@ pub(crate) fn attempt(attempt: &Attempt) -> Value {
         "result": attempt.result.code(),
         "message": attempt.to_string(),
     })
-}
-
-fn print(line: fmt::Arguments<'_>) {
-    let mut stdout = io::stdout().lock();
-    leave_if_closed(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
-}
-
-/// Whoever read us has read enough: `kadlet … | head -1` is no failure.
-fn leave_if_closed(result: io::Result<()>) {
-    if let Err(error) = result {
-        std::process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 2 });
-    }
 }
 
 /// Bytes as hexadecimal digits.

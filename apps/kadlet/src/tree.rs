@@ -14,9 +14,6 @@ use kadlet::core::content::{ContentId, Link, safe_file_name};
 /// How the list begins.
 const HEADER: &str = "kadlet folder 1";
 
-/// Files in one list at most: more is a mistake, not a folder.
-const MAX_FILES: usize = 100_000;
-
 /// A folder's files.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Tree {
@@ -43,6 +40,9 @@ impl TreeFile {
 impl Tree {
     /// What the list is called where a folder was fetched to.
     pub(crate) const FILE_NAME: &str = "kadlet-folder.txt";
+
+    /// Files in one list at most: more is a mistake, not a folder.
+    pub(crate) const MAX_FILES: usize = 100_000;
 
     /// Longest list that is fetched, in bytes: room for the most files with paths of 250 bytes. It
     /// is read into memory.
@@ -86,7 +86,7 @@ impl Tree {
                 size: size.parse().map_err(|_| TreeError::Line(number))?,
                 path: path.to_owned(),
             });
-            if files.len() > MAX_FILES {
+            if files.len() > Self::MAX_FILES {
                 return Err(TreeError::TooMany);
             }
         }
@@ -100,6 +100,7 @@ pub(crate) enum TreeError {
     NoFolder,
     Line(usize),
     TooMany,
+    TooLong,
 }
 
 impl fmt::Display for TreeError {
@@ -109,7 +110,8 @@ impl fmt::Display for TreeError {
             Self::Line(number) => {
                 write!(f, "line {number} is not a file's hash, size and path")
             }
-            Self::TooMany => write!(f, "more than {MAX_FILES} files"),
+            Self::TooMany => write!(f, "more than {} files", Tree::MAX_FILES),
+            Self::TooLong => write!(f, "its list is longer than {} MiB", Tree::MAX_LEN >> 20),
         }
     }
 }

@@ -36,7 +36,12 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     let mut stop = Stop::listen();
+    let output = output.of_service();
     let common = &options.common;
+    #[cfg(feature = "webrtc")]
+    if options.webrtc {
+        session::needs_own_network(common, "data channels")?;
+    }
     let mut builder = session::builder(common);
     if options.server {
         builder = builder.server();
@@ -95,21 +100,29 @@ async fn serve(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure
 pub(crate) async fn join(dht: &Dht, common: &Common, output: Output) -> Result<(), Failure> {
     let kept = session::contacts(dht).await;
     let given = session::entries(common, kept);
+    let none_of = |error: &dyn core::fmt::Display| format!("none of {kept} kept contacts: {error}");
     let attempts = if given.is_empty() {
         if kept == 0 {
             // The first node of its network, or one that its neighbours will find.
             return Ok(());
         }
         if let Err(error) = dht.rejoin().await {
-            output
-                .warning(Warning::NoAnswer, format_args!("none of {kept} kept contacts: {error}"));
+            output.warning(Warning::NoAnswer, none_of(&error));
             return Ok(());
         }
         Vec::new()
     } else {
         match dht.bootstrap(&given).await {
             Ok(joined) => joined.attempts,
-            Err(error) if kept > 0 => error.attempts,
+            // Those who were kept may be there.
+            Err(error) if kept > 0 => {
+                if let Err(none) = dht.rejoin().await {
+                    session::warn_of_failed(&error.attempts, output);
+                    output.warning(Warning::NoAnswer, none_of(&none));
+                    return Ok(());
+                }
+                error.attempts
+            }
             Err(error) => return Err(error.into()),
         }
     };

@@ -21,7 +21,7 @@ use crate::output::Output;
 use crate::progress::Bar;
 use crate::session;
 use crate::stop::Stop;
-use crate::tree::{Tree, TreeFile};
+use crate::tree::{Tree, TreeError, TreeFile};
 
 mod kept;
 
@@ -54,6 +54,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
     let mut stop = Stop::listen();
+    let output = output.of_service();
     let common = &options.common;
     let mut builder = session::builder(common);
     #[cfg(feature = "webrtc")]
@@ -108,6 +109,8 @@ async fn serve(
     options: &Options,
     output: Output,
 ) -> Result<(), Failure> {
+    // What becomes known while it joins is told below.
+    let mut notices = dht.notices();
     join(dht, &options.common, output).await?;
     if dht.kept_shares().is_empty() && !options.unlisted {
         output.note(
@@ -123,7 +126,6 @@ async fn serve(
     let announcements = core::iter::once(http).chain(by_channel).collect();
     let mut sharer = Sharer { dht, shares, output, announcements, shared: BTreeMap::new() };
     let mut withdrawn = shares.withdrawn();
-    let mut notices = dht.notices();
     let mut given = Vec::new();
     for path in &options.files {
         match std::path::absolute(path) {
@@ -135,8 +137,8 @@ async fn serve(
         let Kept { path, listed } = Kept::read(key, value);
         if !given.contains(&path) {
             // One that cannot be shared stays kept: its disk may be back next time. What was
-            // unlisted does not come into the open by a restart.
-            sharer.share(&path, listed).await;
+            // unlisted does not come into the open by a restart, and nothing does with --unlisted.
+            sharer.share(&path, listed && !options.unlisted).await;
         }
     }
     for path in given {
@@ -202,7 +204,7 @@ impl Sharer<'_> {
         let result = if path.is_dir() {
             self.share_folder(path, listed).await
         } else {
-            self.share_file(path, listed).await.map(drop)
+            self.share_file(path, listed).await.map(drop).map_err(|error| error.to_string())
         };
         result.map_err(|error| self.output.warning(Warning::NotShared, error)).is_ok()
     }
@@ -237,15 +239,33 @@ impl Sharer<'_> {
         }
     }
 
+    /// A large tree, or a disk at a distance, takes its time.
+    async fn list(&self, folder: &Path) -> Vec<PathBuf> {
+        let (folder, output) = (folder.to_owned(), self.output);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut files = Vec::new();
+            list_files(&folder, &mut files, output);
+            files
+        });
+        match task.await {
+            Ok(files) => files,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
     /// Every file below, in the order of their paths; links are not followed, for they may lead out
     /// of what the person meant to share.
-    async fn share_folder(&mut self, folder: &Path, listed: bool) -> Result<(), ShareError> {
+    async fn share_folder(&mut self, folder: &Path, listed: bool) -> Result<(), String> {
         let mut tree = Tree::default();
-        let mut files = Vec::new();
-        list_files(folder, &mut files, self.output);
+        let mut files = self.list(folder).await;
         // A list that a fetch of the folder left is none of its files: the same files have the same
         // link, whoever shares them.
         files.retain(|path| *path != folder.join(Tree::FILE_NAME) || !Tree::is_at(path));
+        let refused =
+            |why| format!("{}: {why}: share parts of it by their own names", folder.display());
+        if files.len() > Tree::MAX_FILES {
+            return Err(refused(TreeError::TooMany));
+        }
         files.sort();
         for path in files {
             match self.share_file(&path, listed).await {
@@ -263,6 +283,9 @@ impl Sharer<'_> {
             }
         }
         let text = tree.to_text().into_bytes();
+        if text.len() as u64 > Tree::MAX_LEN {
+            return Err(refused(TreeError::TooLong));
+        }
         let mut builder = HashListBuilder::new();
         builder.update(&text);
         let list = builder.finish();

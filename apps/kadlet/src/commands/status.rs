@@ -38,6 +38,11 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     let common = &options.common;
     if let Some(dir) = &common.data {
+        if !common.bootstrap.is_empty() {
+            let text = "the status of which node? --data DIR shows that of this machine's, \
+                        --bootstrap HOST:PORT asks another: leave out one of them";
+            return Err(Failure::new(Code::Usage, text));
+        }
         return show(dir, output);
     }
     if common.bootstrap.is_empty() {

@@ -20,36 +20,51 @@ fn what_was_kept_comes_back() {
     let dir = folder();
     let id = Id::new([7; 20]);
     {
-        let (mut data, kept) = Data::open(dir.path()).expect("a new folder");
+        let (mut data, kept) = Data::open(dir.path(), "kadlet").expect("a new folder");
         assert!(kept.id.is_none() && kept.records.is_empty() && kept.damage.is_empty());
         data.keep_id(id).expect("room");
         keep(&data, b"key", b"record");
     }
-    let (_data, kept) = Data::open(dir.path()).expect("the same folder");
+    let (_data, kept) = Data::open(dir.path(), "kadlet").expect("the same folder");
     assert_eq!(kept.id, Some(id));
     let [(key, bytes, age)] = kept.records.as_slice() else { panic!("{:?}", kept.records) };
     assert_eq!((key.as_slice(), bytes.as_slice()), (b"key".as_slice(), b"record".as_slice()));
     assert!(*age < Duration::from_secs(3600));
 }
 
+/// What was shared in an office is not announced to the world because somebody forgot an option.
+#[test]
+fn a_folder_of_another_network_is_named_and_left_alone() {
+    let dir = folder();
+    let id = Id::new([7; 20]);
+    let (mut data, _) = Data::open(dir.path(), "office").expect("a new folder");
+    data.keep_id(id).expect("room");
+    drop(data);
+    let error = Data::open(dir.path(), "kadlet").expect_err("another network");
+    assert!(matches!(error, DataError::OtherNetwork { .. }), "{error}");
+    assert!(error.to_string().contains("\"office\""), "{error}");
+    let (_data, kept) = Data::open(dir.path(), "office").expect("its own");
+    assert_eq!(kept.id, Some(id));
+}
+
 #[test]
 fn a_folder_in_use_is_named_with_its_process() {
     let dir = folder();
-    let opened = Data::open(dir.path()).expect("a new folder");
+    let opened = Data::open(dir.path(), "kadlet").expect("a new folder");
     let own = std::process::id();
     assert_eq!(in_use_by(dir.path()), Some(Some(own)));
-    let second = Data::open(dir.path()).expect_err("in use");
+    let second = Data::open(dir.path(), "kadlet").expect_err("in use");
     assert!(matches!(second, DataError::InUse { pid: Some(pid), .. } if pid == own), "{second}");
     drop(opened);
     assert_eq!(in_use_by(dir.path()), None);
-    Data::open(dir.path()).expect("free again");
+    Data::open(dir.path(), "kadlet").expect("free again");
 }
 
 #[test]
 fn a_folder_of_a_newer_version_is_named_and_left_alone() {
     let dir = folder();
     {
-        let (data, _) = Data::open(dir.path()).expect("a new folder");
+        let (data, _) = Data::open(dir.path(), "kadlet").expect("a new folder");
         let transaction = data.db.as_ref().expect("open").begin_write().expect("a transaction");
         transaction
             .open_table(META)
@@ -59,7 +74,7 @@ fn a_folder_of_a_newer_version_is_named_and_left_alone() {
         transaction.commit().expect("a commit");
     }
     for _ in 0..2 {
-        let error = Data::open(dir.path()).expect_err("newer");
+        let error = Data::open(dir.path(), "kadlet").expect_err("newer");
         assert!(
             matches!(error, DataError::Newer { found, known: VERSION, .. } if found == VERSION + 1),
             "{error}"
@@ -73,7 +88,7 @@ fn a_folder_of_a_newer_version_is_named_and_left_alone() {
 fn damage_is_named_and_moved_aside() {
     let dir = folder();
     {
-        let (mut data, _) = Data::open(dir.path()).expect("a new folder");
+        let (mut data, _) = Data::open(dir.path(), "kadlet").expect("a new folder");
         data.keep_id(Id::new([7; 20])).expect("room");
         for i in 0..200_u8 {
             keep(&data, &[i; 30], &[i; 500]);
@@ -96,7 +111,7 @@ fn damage_is_named_and_moved_aside() {
         let mut bytes = whole.clone();
         damage(&mut bytes);
         fs::write(&file, &bytes).expect("room");
-        let (_data, kept) = Data::open(dir.path()).expect(what);
+        let (_data, kept) = Data::open(dir.path(), "kadlet").expect(what);
         let [named] = kept.damage.as_slice() else { panic!("{what}: {:?}", kept.damage) };
         let aside = dir.path().join(format!("kadlet.redb.damaged-{}", i + 1));
         assert!(named.contains(&aside.display().to_string()), "{what}: {named}");
@@ -109,7 +124,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let dir = folder();
     let file = dir.path().join("a file");
     fs::write(&file, "").expect("room");
-    let error = Data::open(&file.join("below")).expect_err("no folder below a file");
+    let error = Data::open(&file.join("below"), "kadlet").expect_err("no folder below a file");
     assert!(error.to_string().contains("a file"), "{error}");
 }
 
@@ -124,7 +139,7 @@ async fn a_record_that_expired_while_nobody_was_there_goes_without_a_word() {
     let record: Vec<u8> =
         digits.map(|two| u8::from_str_radix(two, 16).expect("hexadecimal")).collect();
     {
-        let (data, _) = Data::open(dir.path()).expect("a new folder");
+        let (data, _) = Data::open(dir.path(), "kadlet").expect("a new folder");
         // Of the first second of 1970.
         let old = [&[0; 8], record.as_slice()].concat();
         let transaction = data.db.as_ref().expect("open").begin_write().expect("a transaction");
@@ -144,7 +159,7 @@ async fn a_record_that_expired_while_nobody_was_there_goes_without_a_word() {
         let [damage] = dht.damage() else { panic!("{:?}", dht.damage()) };
         assert!(damage.starts_with("1 of "), "{damage}");
         dht.shutdown().await;
-        let (_data, kept) = Data::open(dir.path()).expect("the same folder");
+        let (_data, kept) = Data::open(dir.path(), "kadlet").expect("the same folder");
         let keys: Vec<_> = kept.records.iter().map(|(key, ..)| key.as_slice()).collect();
         assert_eq!(keys, [b"damaged".as_slice(), b"young"]);
     }

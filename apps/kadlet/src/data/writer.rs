@@ -204,13 +204,11 @@ impl Data {
         })
     }
 
-    /// Writes id and shares as they are now, whatever is there of them.
+    /// Writes network, id and shares as they are now, whatever is there of them.
     fn restore(&self, shares: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
         self.guarded(|db| {
             let transaction = db.begin_write()?;
-            if let Some(id) = &self.id {
-                transaction.open_table(META)?.insert("id", id.as_bytes().as_slice())?;
-            }
+            self.write_identity(&transaction)?;
             transaction.delete_table(SHARES)?;
             {
                 let mut table = transaction.open_table(SHARES)?;

@@ -156,9 +156,18 @@ impl Node {
 
     /// Starts a command with limits on what it may take of the machine, as `ulimit` has them.
     pub(crate) fn spawn_limited(network: &str, limits: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new("bash");
         // Without the trap a file that is too long would be the end.
-        let script = format!("trap '' XFSZ; ulimit {limits}; exec \"$0\" \"$@\"");
+        Self::spawn_after(network, &format!("trap '' XFSZ; ulimit {limits}"), arguments)
+    }
+
+    /// Starts a command whose standard output is a file on a full disk.
+    pub(crate) fn spawn_without_room(network: &str, arguments: &[&str]) -> Self {
+        Self::spawn_after(network, "exec > /dev/full", arguments)
+    }
+
+    fn spawn_after(network: &str, preparation: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        let script = format!("{preparation}; exec \"$0\" \"$@\"");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_kadlet")]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::of(network, command)
@@ -232,6 +241,11 @@ impl Node {
     /// Waits until it ends by itself, and gives its exit status.
     pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_some()
     }
 
     pub(crate) fn pid(&self) -> u32 {

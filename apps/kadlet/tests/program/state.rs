@@ -54,6 +54,66 @@ fn what_cannot_be_kept_is_not_acknowledged_until_there_is_room() {
     }
 }
 
+/// A log that cannot be written is no reason to leave those who rely on the node.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_that_cannot_speak_goes_on() {
+    let name = network("full-log");
+    let dir = tempfile::tempdir().unwrap();
+    let listen = ["node", "--json", "--no-lan", "--listen", "127.0.0.1:0", "--network", &name];
+    let mut node = Node::spawn_without_room(&name, &[&listen[..], &data(dir.path())].concat());
+    // The line that says where it listens is lost; the folder says it too, a second later.
+    while !dir.path().join("status.json").exists() {
+        assert!(!node.has_ended(), "it gave up");
+        std::thread::yield_now();
+    }
+    let status = run(&[&["status", "--json"][..], &data(dir.path())].concat()).succeeded();
+    assert_eq!(status.event("status")["running"], true);
+    assert_eq!(node.stop(), Some(0));
+    // What is asked once has nothing else to do than to answer.
+    let asked = ["completion", "bash"];
+    assert_eq!(Node::spawn_without_room(&name, &asked).ended(), Some(2));
+}
+
+/// What was kept for one network is not told to another.
+#[test]
+fn a_folder_belongs_to_one_network() {
+    let name = network("one");
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&name, &data(dir.path()));
+    let id = node.id.clone();
+    assert_eq!(node.stop(), Some(0));
+    let other = ["--no-lan", "--json", "--network", "another"];
+    for command in [&["node"][..], &["put", "hello"]] {
+        let refused = run(&[command, &other, &data(dir.path())].concat());
+        let message = refused.failed(2, "data_other_network")["message"].as_str().unwrap();
+        assert!(message.contains(&name) && message.contains("nothing was changed"), "{message}");
+    }
+    assert_eq!(Node::start(&name, &data(dir.path())).id, id);
+}
+
+/// Nobody given answers, and nobody kept: that is no joining.
+#[test]
+fn who_reaches_nobody_does_not_say_that_it_joined() {
+    let name = network("nobody-there");
+    let dir = tempfile::tempdir().unwrap();
+    let first = Node::start(&name, &[]);
+    let node = Node::join(&first, &data(dir.path()));
+    assert_eq!(node.stop(), Some(0));
+    let gone = first.addr.clone();
+    // As long as the kept contact is there, an address that is not does no harm.
+    let also = ["--bootstrap", "127.0.0.1:9"];
+    let mut node = Node::start(&name, &[&also[..], &data(dir.path())].concat());
+    node.wait_for("joined");
+    assert_eq!(node.stop(), Some(0));
+    first.kill();
+    let bootstrap = ["--bootstrap", &gone];
+    let mut node = Node::start(&name, &[&bootstrap[..], &data(dir.path())].concat());
+    assert_eq!(warned(&mut node, "bootstrap_failed").contains(&gone), true);
+    assert!(warned(&mut node, "no_answer").contains("kept contacts"));
+    assert_eq!(node.stop(), Some(0));
+}
+
 /// A folder that is not there when the program starts cannot be written either.
 #[cfg(target_os = "linux")]
 #[test]
