@@ -16,8 +16,8 @@ pub struct FetchConfig {
     /// Providers asked or about to be asked; others wait for a place. 64: more never made a fetch
     /// faster, and every choice looks at each of them.
     pub providers: usize,
-    /// Distinct addresses one fetch ever hears of: asked, waiting and dropped. 1024: a liar stays
-    /// known for good, so the number of liars has to end somewhere.
+    /// Distinct addresses one fetch knows: asked, waiting and dropped. 1024: a liar stays known for
+    /// good, so the number of liars has to end somewhere. Who only failed makes room.
     pub known: usize,
     /// Requests in flight to one provider, once it has shown that it delivers; 1 before. 4 hide a
     /// round trip of 300 ms at 10 MB/s.

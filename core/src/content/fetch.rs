@@ -194,16 +194,24 @@ impl Fetch {
         self.advance(now);
         let known = self.providers.len() + self.waiting.len() + self.dropped.len();
         if self.over
-            || known >= self.config.known
             || self.providers.contains_key(&addr)
             || self.dropped.contains_key(&addr)
             || self.waiting.contains(&addr)
+            || known >= self.config.known && !self.forget_somebody()
         {
             return false;
         }
         self.waiting.push_back(addr);
         self.schedule();
         true
+    }
+
+    /// Addresses that lead nowhere cost nothing to name, so that they make room again. False if there
+    /// is none.
+    fn forget_somebody(&mut self) -> bool {
+        let useless = self.dropped.iter().find(|(_, reason)| !reason.is_lie());
+        let Some(addr) = useless.map(|(addr, _)| *addr) else { return false };
+        self.dropped.remove(&addr).is_some()
     }
 
     /// No further provider will be found: with none left, the fetch fails.
@@ -308,7 +316,7 @@ impl Fetch {
             return Verdict::Unwanted;
         }
         let is_right = verifier.finish();
-        self.end(request, own.remaining() - verifier.remaining());
+        self.end(request, own.remaining().saturating_sub(verifier.remaining()));
         if is_right {
             self.piece_is_right(addr, index);
         } else {

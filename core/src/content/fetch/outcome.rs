@@ -2,9 +2,14 @@
 //! them.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::super::{Bitmap, HashList};
 use super::{Fetch, FetchEvent, Rejection, RequestFailure, Task};
+
+/// Whoever gave a right piece so short a time ago is not dropped for failing: a line that is gone for
+/// a moment, ours above all, makes everybody fail at once and would leave nobody.
+const OUTAGE: Duration = Duration::from_secs(60);
 
 impl Fetch {
     /// Takes `list` for the true one.
@@ -68,11 +73,10 @@ impl Fetch {
         };
         provider.failed(self.now, &self.config);
         // While others wait for a place, one failure is enough, unless it has shown its worth.
-        let keep = if self.waiting.is_empty() || provider.verified > 0 {
-            provider.failures < self.config.failures
-        } else {
-            false
-        };
+        let shown = provider.verified > 0;
+        let lately = shown && self.now.since(provider.last_verified) < OUTAGE;
+        let patient = shown || self.waiting.is_empty();
+        let keep = lately || patient && provider.failures < self.config.failures;
         if failure == RequestFailure::NotFound {
             self.drop_provider(addr, Rejection::NotFound);
         } else if !keep {

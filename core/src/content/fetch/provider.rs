@@ -21,6 +21,8 @@ pub(super) struct Provider {
     pub(super) in_flight: u32,
     /// Its pieces that were verified.
     pub(super) verified: u32,
+    /// When the last of them was; the epoch if none was.
+    pub(super) last_verified: Instant,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Not asked before.
@@ -43,6 +45,7 @@ impl Provider {
             last_asked: None,
             in_flight: 0,
             verified: 0,
+            last_verified: Instant::EPOCH,
             failures: 0,
             not_before: Instant::EPOCH,
             last_heard: Instant::EPOCH,
@@ -109,6 +112,7 @@ impl Provider {
     /// A piece of it was verified.
     pub(super) fn delivered(&mut self, now: Instant) {
         self.verified = self.verified.saturating_add(1);
+        self.last_verified = now;
         self.failures = 0;
         if self.rate == 0 {
             self.take_sample(now);

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::{
     Fetch, FetchEvent, Flight, HashList, PIECE_LEN, Provider, Request, RequestFailure, RequestId,
@@ -13,6 +14,10 @@ use crate::time::Instant;
 /// How much faster a provider must be to take the place of another's request in flight: below that
 /// the bytes thrown away cost more than is won.
 const PREEMPT_FACTOR: u64 = 4;
+
+/// How long a provider's list, or the piece that proves it, is waited for while somebody who was never
+/// asked waits for the place. A megabyte in this time is a slow line's.
+const TRIAL: Duration = Duration::from_secs(10);
 
 /// How much sooner a second request must be expected to end to be worth its bytes.
 const COPY_FACTOR: u64 = 2;
@@ -35,8 +40,10 @@ impl Fetch {
             .values()
             .filter(|_| in_line)
             .flat_map(|flight| [self.quiet_since(flight) + hedge, flight.started + hedge]);
-        let trial = (self.list.is_none() && !self.flights.is_empty()).then_some(self.next_trial);
-        let later = rests.chain(hedges).chain(trial).filter(|time| *time > self.now);
+        let trying = self.list.is_none() && !self.flights.is_empty();
+        let trial = trying.then_some(self.next_trial);
+        let old = self.flights.values().filter(|_| trying).map(|flight| flight.started + TRIAL);
+        let later = rests.chain(hedges).chain(trial).chain(old).filter(|time| *time > self.now);
         ends.chain(later).min()
     }
 
@@ -72,17 +79,37 @@ impl Fetch {
     /// Asks for hash lists: one provider, then another one each `hedge_after`.
     fn give_trials(&mut self) {
         // Before the list is certain a provider has at most one request.
-        while self.flights.len() < self.config.trials.max(1)
-            && (self.flights.is_empty() || self.next_trial <= self.now)
-        {
+        while self.flights.is_empty() || self.next_trial <= self.now {
             let free = self.providers.iter().filter(|(_, p)| p.has_room(&self.config, self.now));
-            let Some((addr, _)) = free.min_by_key(|(_, p)| (p.failures, p.last_asked, p.order))
+            let Some((addr, provider)) =
+                free.min_by_key(|(_, p)| (p.failures, p.last_asked, p.order))
             else {
                 return;
             };
-            self.start(*addr, Task::List);
+            let (addr, is_new) = (*addr, provider.last_asked.is_none());
+            let all_taken = self.flights.len() >= self.config.trials.max(1);
+            if all_taken && !(is_new && self.end_slowest_trial()) {
+                return;
+            }
+            self.start(addr, Task::List);
             self.next_trial = self.now + self.config.hedge_after;
         }
+    }
+
+    /// Ends the old trial that has brought least, without blame. Eight that take minutes for the one
+    /// piece would else hold up everybody who has not been asked yet.
+    fn end_slowest_trial(&mut self) -> bool {
+        let old = self.flights.iter().filter(|(_, flight)| flight.started + TRIAL <= self.now);
+        let slowest = old.min_by_key(|(_, flight)| flight.received);
+        let Some((id, holder)) = slowest.map(|(id, flight)| (*id, flight.provider)) else {
+            return false;
+        };
+        self.cancel(id);
+        if let Some(holder) = self.providers.get_mut(&holder) {
+            holder.candidate = None;
+            holder.rest(self.now, self.config.backoff);
+        }
+        true
     }
 
     /// Asks for pieces, as long as somebody has room.
@@ -216,8 +243,7 @@ impl Fetch {
         // proves it, has no time of a whole piece.
         let bytes = if self.list.is_none() { flight.received } else { PIECE_LEN };
         let micros = bytes.saturating_mul(1_000_000) / self.config.min_rate.max(1);
-        let slow =
-            flight.started + self.config.stall_timeout + core::time::Duration::from_micros(micros);
+        let slow = flight.started + self.config.stall_timeout + Duration::from_micros(micros);
         if slow < silent {
             (slow, RequestFailure::TooSlow)
         } else {

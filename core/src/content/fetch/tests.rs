@@ -378,6 +378,61 @@ fn a_trickle_does_not_hold_the_list() {
     assert!(world.now < Instant::from_secs(30), "{:?}", world.now);
 }
 
+/// Nor do many that are just fast enough, one after the other: who has not been asked yet has a place
+/// after ten seconds.
+#[test]
+fn the_slow_do_not_hold_the_list() {
+    let mut peers = vec![Peer::new(Manners::Honest, 5 << 10, 20); 16];
+    peers.push(honest());
+    let mut world = World::new(file(2 * MIB), None, peers);
+    world.find_all();
+    world.run();
+    assert!(world.is_done());
+    assert!(world.now < Instant::from_secs(40), "{:?}", world.now);
+    // With nobody else they have all the time they need.
+    let slow = vec![Peer::new(Manners::Honest, 5 << 10, 20); 9];
+    let mut world = World::new(file(MIB), None, slow);
+    world.find_all();
+    world.run();
+    assert!(world.is_done());
+}
+
+/// Our own line is gone for a while: everybody fails, and nobody is dropped who has given something.
+#[test]
+fn an_outage_does_not_end_a_fetch() {
+    let mut world =
+        World::new(file(20 * MIB), None, vec![Peer::new(Manners::Honest, MIB as u64, 20); 2]);
+    world.outage = Instant::from_secs(4)..Instant::from_secs(40);
+    world.find_all();
+    world.run();
+    assert!(world.is_done());
+    assert_eq!(world.fetch.rejected().count(), 0);
+    assert!(world.now < Instant::from_secs(90), "{:?}", world.now);
+    // One that is gone for good is given up in the end.
+    let mut world = World::new(file(4 * MIB), None, vec![with(Manners::Vanishing(2))]);
+    world.find_all();
+    world.run();
+    assert!(matches!(world.events.last(), Some(FetchEvent::Failed { .. })));
+    assert!(world.now < Instant::from_secs(120), "{:?}", world.now);
+}
+
+/// Addresses that lead nowhere, as many as one likes to name, keep nobody out.
+#[test]
+fn who_only_failed_makes_room() {
+    let config = FetchConfig { known: 4, ..FetchConfig::default() };
+    let mut fetch = Fetch::new(config, ContentId::of(b"x"), None).expect("fair");
+    for n in 1..=4 {
+        assert!(fetch.provider_found(Instant::EPOCH, addr(n)));
+        let request = fetch.poll_request().expect("a request");
+        let failure = if n < 4 { RequestFailure::NotFound } else { continue };
+        fetch.request_failed(Instant::EPOCH, request.id, failure);
+    }
+    for n in 5..=7 {
+        assert!(fetch.provider_found(Instant::EPOCH, addr(n)));
+    }
+    assert!(!fetch.provider_found(Instant::EPOCH, addr(8)), "four are asked or wait");
+}
+
 /// Slow providers that hold every place give way to a fast one.
 #[test]
 fn the_slow_do_not_keep_the_fast_out() {

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::Range;
 use core::time::Duration;
 use std::sync::OnceLock;
 
@@ -116,6 +117,8 @@ pub(super) struct World {
     /// The most requests in flight at once to one provider, and altogether.
     pub(super) most: (usize, usize),
     pub(super) steps: u32,
+    /// When nobody is reached.
+    pub(super) outage: Range<Instant>,
     config: FetchConfig,
     content: &'static [u8],
     list: HashList,
@@ -156,6 +159,7 @@ impl World {
             asked: Vec::new(),
             most: (0, 0),
             steps: 0,
+            outage: Instant::EPOCH..Instant::EPOCH,
             config,
             content,
             list,
@@ -265,6 +269,10 @@ impl World {
             }
         };
         let after = self.now + peer.latency;
+        if self.outage.contains(&self.now) {
+            self.agenda.insert((after, request.id, 0, Happening::Fails(0)));
+            return;
+        }
         let gone = |limit: u32| peer.sent >= limit;
         match peer.manners {
             Manners::Silent => return,
