@@ -189,7 +189,6 @@ impl Config {
         config.limits.questions_per_host = Some(Rate::new(3, 10));
         // BEP 44, and half of what BEP 5's programs keep peers for.
         config.store.value_lifetime = 120 * MINUTE;
-        config.store.republish = 60 * MINUTE;
         config.store.provider_lifetime = 45 * MINUTE;
         config.renew_after = 25 * MINUTE;
         // There are no cookies by which an address could show itself. What answers are held to

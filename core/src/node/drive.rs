@@ -249,8 +249,10 @@ impl Node {
             let key = (contact.id, contact.addr());
             let Some(token) = operation.tokens.get(&key) else { continue };
             let own_port = self.own_port(contact.path);
-            let query =
-                Query::about(operation.target, operation.kind.store_method(token, own_port));
+            let query = Query::about(
+                operation.target,
+                operation.kind.store_method(token, own_port, now.since(operation.started)),
+            );
             let purpose = Purpose::Store { operation: id, contact };
             let sent = self.ask(now, contact.path, Some(contact.id), query, purpose);
             operation.totals.store_attempts += 1;
@@ -319,7 +321,10 @@ impl Node {
                 let key = (contact.id, contact.addr());
                 let Some(token) = operation.tokens.get(&key) else { return };
                 let own_port = self.own_port(contact.path);
-                Query::about(operation.target, operation.kind.store_method(token, own_port))
+                Query::about(
+                    operation.target,
+                    operation.kind.store_method(token, own_port, now.since(operation.started)),
+                )
             }
             _ => return,
         };
@@ -518,6 +523,9 @@ impl Node {
     /// Encodes and queues one datagram; gives its length.
     pub(super) fn send(&mut self, path: Path, message: &Message<'_>) -> usize {
         let grease = self.rng.one_in(self.config.grease_one_in.into()).then(|| self.rng.next_u32());
+        // What goes to an address that has shown nothing has been cut to its room already.
+        let is_cut = message.cookie.is_some() && !matches!(message.body, Body::Query(_));
+        let grease = grease.filter(|_| !is_cut);
         let mut payload = Vec::new();
         self.wire.encode(message, grease, &mut payload);
         self.stats.datagrams_out += 1;

@@ -497,10 +497,16 @@ impl Operation {
 }
 
 impl Kind {
-    /// How the record is handed to a holder.
+    /// How the record is handed to a holder, after so long a lookup: what is handed on gets no younger
+    /// by it.
     /// `own_port` is named where an announcement leaves the port to that of its datagram and the wire
     /// wants one named all the same.
-    pub(super) fn store_method<'a>(&'a self, token: &'a [u8], own_port: Option<u16>) -> Method<'a> {
+    pub(super) fn store_method<'a>(
+        &'a self,
+        token: &'a [u8],
+        own_port: Option<u16>,
+        lookup: Duration,
+    ) -> Method<'a> {
         match self {
             Self::Announce(announcement) => Method::Announce {
                 token,
@@ -520,7 +526,7 @@ impl Kind {
                 token,
                 item: travelling(item),
                 cas: None,
-                age: secs(*age),
+                age: secs(age.saturating_add(lookup)),
                 lifetime: None,
             },
             Self::Publish(entry) => Method::Publish { token, entry: hit(entry) },

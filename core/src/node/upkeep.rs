@@ -10,7 +10,7 @@ use super::Node;
 use super::operation::{Kind, ONLY_TOKEN, Purpose, Whose};
 use crate::config::Role;
 use crate::contact::{Contact, Family};
-use crate::record::Item;
+use crate::record::{Form, Item};
 use crate::sorted::Set;
 use crate::store::{Certified, Handover};
 use crate::table::Filter;
@@ -140,6 +140,10 @@ impl Node {
 
     /// Somebody is new in the table: it may be among the closest to records that we hold.
     pub(super) fn hand_over_to(&mut self, newcomer: Contact) {
+        // See `Store::settle`: where values are not handed on, newcomers get none either.
+        if self.wire.form() != Form::Native {
+            return;
+        }
         let held = self.store.stats();
         if held.values + held.signed > 0 && self.handovers.len() < AT_ONCE {
             self.handovers.push_back((Handover::new(newcomer.id), newcomer));

@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher24;
 use super::shelves::{Held, Indexed, Kind, Marks, Place, Record};
 use super::{Origin, Refused, Store, Stored};
 use crate::id::Id;
-use crate::record::{SearchEntry, Word};
+use crate::record::{Form, SearchEntry, Word};
 use crate::time::Instant;
 
 /// How many slots a record's hash gives it to choose from: with a thousand records under one key
@@ -98,7 +98,11 @@ impl Store {
             (Stored::Renewed, Some(Held { record: held @ Record::Signed(_), .. })) => held,
             _ => record,
         };
-        let due = (kind.certifies_itself() && !record.is_copy()).then(|| self.next_turn(now));
+        // Mainline's wire carries no age: what its holders handed on would never die. Publishers come
+        // again there (BEP 44).
+        let is_handed_on =
+            kind.certifies_itself() && !record.is_copy() && self.form == Form::Native;
+        let due = is_handed_on.then(|| self.next_turn(now));
         self.shelves.insert(place, Held::new(record, payer, expires, due));
         self.make_room(key, kind, newcomer);
         if self.shelves.get(place).is_some() {

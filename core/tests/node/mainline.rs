@@ -61,6 +61,31 @@ fn values_of_every_type_are_kept_as_they_came() {
     assert_eq!(values(&events), [&item]);
 }
 
+/// The wire carries no age: what holders handed on would outlive everybody who wants it (mistake 15).
+#[test]
+fn a_value_that_nobody_puts_again_dies() {
+    let (mut net, addrs) = network(5, 20);
+    let item = Item::Immutable(Value::of(Form::Bencode, *b"5:hello").expect("bencode"));
+    let key = item.key();
+    let put = |net: &mut Net| {
+        let (outcome, _) = net.run(addrs[3], |node, now| {
+            node.put(now, item.clone(), PutOptions::default()).expect("ours")
+        });
+        assert_eq!(outcome, Outcome::Success);
+    };
+    let is_there = |net: &mut Net| {
+        let (_, events) = net.run(addrs[12], |node, now| node.get(now, GetQuery::new(key)));
+        values(&events) == [&item]
+    };
+    put(&mut net);
+    net.run_for(Duration::from_secs(115 * 60));
+    assert!(is_there(&mut net));
+    net.run_for(Duration::from_secs(10 * 60));
+    assert!(!is_there(&mut net));
+    put(&mut net);
+    assert!(is_there(&mut net));
+}
+
 #[test]
 fn a_signed_value_with_salt_is_replaced_by_a_higher_number() {
     let (mut net, addrs) = network(3, 30);
