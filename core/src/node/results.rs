@@ -57,7 +57,11 @@ impl Node {
             _ => return,
         }
         let news = operation.totals.found > known;
-        let next = response.next_page.filter(|next| *next > page);
+        // Whoever takes its time over each page, and has ever more of them, is left in the middle: what
+        // the others gave is a result, and a deadline that has passed is none.
+        let half = operation.deadline.since(operation.started) / 2;
+        let reads_on = now < operation.started + half;
+        let next = response.next_page.filter(|next| reads_on && *next > page);
         if next.is_none() {
             operation.list_ends(sender.id);
         }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::native::Native;
-use kadlet_core::wire::{Body, Message, Method, Query, Response};
+use kadlet_core::wire::{Body, List, Message, Method, Peer, Query, Response};
 use kadlet_core::{
     Announcement, Config, Event, Families, Family, GetQuery, Id, Instant, LinkId, Node,
     OperationId, Outcome, Path, Prefix, PutOptions, Role,
@@ -292,6 +292,68 @@ fn a_replacement_that_became_a_client_waits_no_longer() {
     }
     assert_eq!(met(20, false), 1);
     assert_eq!(met(20, true), 0);
+}
+
+/// A holder that has ever more pages, and takes its time over each, does not hold up what there is.
+#[test]
+fn a_list_without_an_end_is_left_in_the_middle() {
+    let wire = Native::new("kadlet");
+    let mut now = Instant::from_secs(1);
+    let mut node = Node::new(Config::default(), Id::new([0; 20]), [2; 32], now);
+    let path = Path::direct(SocketAddr::from(([127, 0, 0, 1], 100)));
+    node.bootstrap(now, &[path]);
+    let begun = now;
+    let mut wanted = None;
+    let (mut pages, mut due) = (0, None);
+    loop {
+        while let Some(question) = node.poll_transmit() {
+            let asked = wire.decode(&question.payload).expect("ours");
+            let Body::Query(query) = &asked.body else { continue };
+            let page = match query.method {
+                Method::GetProviders { page, .. } => Some(page),
+                _ => None,
+            };
+            pages += usize::from(page.is_some());
+            let peers = [Peer { address: SocketAddr::from(([127, 0, 0, 1], 200)), transports: 1 }];
+            let mut response = Response::default();
+            if let Some(page) = page {
+                (response.providers, response.next_page) = (List::new(&peers), Some(page + 1));
+            }
+            let id = Id::new([9; 20]);
+            let answer = Message::new(asked.transaction, id, Body::Response(response));
+            let mut datagram = Vec::new();
+            wire.encode(&answer, None, &mut datagram);
+            due = Some((now + Duration::from_millis(900), datagram));
+        }
+        let mut outcome = None;
+        while let Some(event) = node.poll_event() {
+            match event {
+                Event::Done { operation, outcome: how, .. } if Some(operation) == wanted => {
+                    outcome = Some(how);
+                }
+                Event::Done { .. } if wanted.is_none() => {
+                    wanted = Some(node.providers(now, Id::new([7; 20])));
+                }
+                _ => {}
+            }
+        }
+        if let Some(outcome) = outcome {
+            assert_eq!(outcome, Outcome::Success);
+            break;
+        }
+        let timeout = node.poll_timeout().expect("it does not end");
+        match due.take_if(|(at, _)| *at <= timeout) {
+            Some((at, datagram)) => {
+                now = at;
+                node.handle_datagram(now, path, &datagram).expect("an answer");
+            }
+            None => {
+                now = now.max(timeout);
+                node.handle_timeout(now);
+            }
+        }
+    }
+    assert!(pages > 20 && now < begun + Duration::from_secs(40), "{pages} pages, {now:?}");
 }
 
 /// With few requests at once everything takes longer, and nothing is lost or blamed on anybody.
