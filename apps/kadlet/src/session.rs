@@ -95,11 +95,14 @@ pub(crate) async fn client(
     if let Some(dir) = &common.data {
         match running_in(dir) {
             // The node that works with the folder knows everybody in it.
-            Some(addresses) => given.extend(addresses),
-            None => builder = builder.data(dir),
+            Some(addresses) if !addresses.is_empty() => given.extend(addresses),
+            // Another command has it for a moment: said when it cannot be opened.
+            _ => builder = builder.data(dir),
         }
     }
-    let dht = start(builder.lan(!common.no_lan && given.is_empty()), output).await?;
+    // Addresses that came with a link, or lie in a folder, may be those of yesterday.
+    let looks_around = !common.no_lan && common.bootstrap.is_empty();
+    let dht = start(builder.lan(looks_around), output).await?;
     if given.is_empty() {
         given = entries(common, contacts(&dht).await);
     }
@@ -175,8 +178,8 @@ pub(crate) fn random_id() -> Result<Id, Failure> {
 
 /// Where the node that works with a folder at present is reached; none if nobody works with it.
 fn running_in(dir: &Path) -> Option<Vec<HostPort>> {
-    kadlet::folder_in_use(dir)?;
-    Some(status::addresses_in(dir))
+    let holder = kadlet::folder_in_use(dir)?;
+    Some(status::addresses_in(dir, holder))
 }
 
 /// Asks whoever there is: those given, those kept, those nearby.
@@ -187,8 +190,13 @@ async fn meet(dht: &Dht, given: &[HostPort], output: Output) -> Result<(), Failu
                 warn_of_failed(&joined.attempts, output);
                 return Ok(());
             }
-            Err(error) if contacts(dht).await > 0 => warn_of_failed(&error.attempts, output),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if contacts(dht).await == 0 && dht.discover(LAN_PATIENCE).await == 0 {
+                    return Err(error.into());
+                }
+                warn_of_failed(&error.attempts, output);
+                return Ok(());
+            }
         }
     }
     if contacts(dht).await > 0 || dht.discover(LAN_PATIENCE).await > 0 {

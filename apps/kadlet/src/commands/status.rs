@@ -79,7 +79,7 @@ async fn ask(common: &Common, output: Output) -> Result<(), Failure> {
 
 /// Shows what the node that works with the folder has written down.
 fn show(dir: &Path, output: Output) -> Result<(), Failure> {
-    if kadlet::folder_in_use(dir).is_none() {
+    let Some(holder) = kadlet::folder_in_use(dir) else {
         return Err(Failure::new(
             Code::NoNode,
             format_args!(
@@ -87,8 +87,8 @@ fn show(dir: &Path, output: Output) -> Result<(), Failure> {
                 dir.display()
             ),
         ));
-    }
-    let status = read(dir).ok_or_else(|| {
+    };
+    let status = read(dir, holder).ok_or_else(|| {
         Failure::new(
             Code::NoNode,
             format_args!("the node that works with {} has not said how it is yet", dir.display()),
@@ -124,15 +124,18 @@ fn show(dir: &Path, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The addresses of the node that works with the folder.
-pub(crate) fn addresses_in(dir: &Path) -> Vec<HostPort> {
-    let Some(status) = read(dir) else { return Vec::new() };
+/// The addresses of the node that works with the folder, which is the process `holder`.
+pub(crate) fn addresses_in(dir: &Path, holder: Option<u32>) -> Vec<HostPort> {
+    let Some(status) = read(dir, holder) else { return Vec::new() };
     let addresses = status.get("addrs").and_then(Value::as_array);
     addresses.into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok()).collect()
 }
 
-fn read(dir: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
+/// What `holder` has written there, and not a node before it that was killed.
+fn read(dir: &Path, holder: Option<u32>) -> Option<Value> {
+    let status: Value = serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()?;
+    let is_its = holder.is_none_or(|holder| status["pid"] == holder);
+    is_its.then_some(status)
 }
 
 /// Writes down how the node is, for the first time: whoever is told that it listens finds it.

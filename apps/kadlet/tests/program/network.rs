@@ -1,11 +1,13 @@
 //! Nodes, values, providers and lookups; addresses and folders that cannot be used.
 
+use std::io::Write as _;
 use std::net::UdpSocket;
 
 use kadlet::core::Announcement;
 use kadlet::{Dht, Error};
 
 use crate::common::{Node, ask, network, network_of, run};
+use crate::files::{bare, link, text};
 
 const KEY: &str = "00000000000000000000000000000000000000ff";
 
@@ -273,6 +275,46 @@ fn nodes_of_one_machine_find_each_other_without_an_address() {
     let here = ["--json", "--network", &name, "--listen", "127.0.0.1:0"];
     let found = run(&[&["lookup", KEY][..], &here].concat()).succeeded();
     assert_eq!(found.event("closest")["id"], first.id.as_str());
+}
+
+/// The addresses in a link are those of the day on which it was made.
+#[test]
+fn a_link_whose_addresses_are_gone_is_looked_for_nearby() {
+    let name = network("old-link");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "here").unwrap();
+    let mut share = Node::start_as("share", &name, &["--lan", text(&file)]);
+    let link = bare(&link(&share.wait_for("shared")));
+    let stale = format!("{link}&x.pe=127.0.0.1:9");
+    let target = dir.path().join("target");
+    let all = ["get", &stale, "-o", text(&target), "--json", "--network", &name];
+    run(&[&all[..], &["--listen", "127.0.0.1:0"]].concat()).succeeded();
+    assert_eq!(std::fs::read(&target).unwrap(), b"here");
+    // Not where nobody is to be looked for.
+    std::fs::remove_file(&target).unwrap();
+    run(&[&all[..], &["--no-lan"]].concat()).failed(3, "bootstrap_failed");
+}
+
+/// What a node that was killed has written down is not another's.
+#[test]
+fn what_a_killed_node_has_said_is_not_believed() {
+    let name = network("killed");
+    let dir = tempfile::tempdir().unwrap();
+    let data = ["--data", text(dir.path())];
+    let node = Node::start(&name, &data);
+    assert!(dir.path().join("status.json").exists());
+    node.kill();
+    // Another command has the folder now, which says nothing of itself there.
+    let mut lock = std::fs::File::options().write(true).open(dir.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock.set_len(0).unwrap();
+    write!(lock, "{}", std::process::id()).unwrap();
+    let status = run(&[&["status", "--json"][..], &data].concat());
+    let message = status.failed(3, "no_node")["message"].as_str().unwrap();
+    assert!(message.contains("has not said how it is yet"), "{message}");
+    let put = ["put", "hello", "--json", "--no-lan", "--network", &name];
+    run(&[&put[..], &data].concat()).failed(2, "data_in_use");
 }
 
 #[test]
