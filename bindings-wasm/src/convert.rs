@@ -260,13 +260,17 @@ pub(crate) fn form(mainline: bool) -> Result<Form> {
     }
 }
 
+/// A sequence number: a bigint of any size comes from JavaScript, and is not cut to 64 bits.
+pub(crate) fn sequence(value: JsValue) -> Result<u64> {
+    value.try_into().map_err(|_| invalid("seq has to be a bigint from 0 on, of 64 bits at most"))
+}
+
 pub(crate) fn item_from(value: &JsValue, mainline: bool) -> Result<Item> {
     let form = form(mainline)?;
     if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
         return Value::of(form, bytes.to_vec()).map(Item::Immutable).map_err(invalid);
     }
-    let no_seq = || invalid("seq has to be a bigint from 0 on, of 64 bits at most");
-    let seq = field(value, "seq")?.try_into().map_err(|_| no_seq())?;
+    let seq = sequence(field(value, "seq")?)?;
     let signed = SignedValue::of(
         form,
         array("a public key", &bytes(value, "publicKey")?)?,

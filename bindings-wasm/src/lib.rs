@@ -400,10 +400,11 @@ impl Node {
 pub fn sign(
     secret: &[u8],
     salt: &[u8],
-    seq: u64,
+    #[wasm_bindgen(unchecked_param_type = "bigint")] seq: JsValue,
     value: &[u8],
     mainline: Option<bool>,
 ) -> Result<JsValue> {
+    let seq = convert::sequence(seq)?;
     let (secret, form) = (array("a secret", secret)?, convert::form(mainline.unwrap_or(false))?);
     let signed = SignedValue::sign_for(form, &secret, salt, seq, value);
     Ok(convert::signed_value(&signed.map_err(invalid)?))

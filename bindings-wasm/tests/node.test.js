@@ -78,6 +78,10 @@ test("what is wrong with an argument is an exception", () => {
   assert.throws(() => node.findNode(1000, "short"));
   assert.throws(() => node.bootstrap(1000, [{ remote: "localhost:1" }]), /no address/);
   assert.throws(() => node.put(1000, new Uint8Array(897)), /896/);
+  // Cut to 64 bits, -1 would be a number that nothing ever follows.
+  for (const seq of [-1n, 2n ** 64n, 1, undefined]) {
+    assert.throws(() => sign(new Uint8Array(32), new Uint8Array(0), seq, HELLO), /a bigint from 0 on/);
+  }
 });
 
 test("a moment comes back as the same microsecond after seventy years", () => {
