@@ -4,19 +4,23 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import kadlet
 import pytest
-from kadlet import content
+from kadlet import _partial, _shares, content
 from kadlet._partial import Partial
 
 from .loops import LOOPBACK, network, run
 
 MIB = content.PIECE_LEN
+
+GOES_ON = threading.Event()
+"""Of something that nobody stops."""
 
 
 def written(path: Path, size: int, seed: int = 1) -> Path:
@@ -147,7 +151,7 @@ def test_an_interrupted_fetch_goes_on(tmp_path: Path) -> None:
                 await b.fetch(share.link, target, progress=progress)
             assert not target.exists()
             partial = Partial(target)
-            left = partial.resume(share.id, 1 << 40)
+            left = partial.resume(share.id, 1 << 40, GOES_ON)
             assert left is not None and len(left[1]) >= 3
             with pytest.raises(OSError, match="another process"):
                 await b.fetch(share.link, target)
@@ -170,7 +174,7 @@ def test_what_others_call_part_is_not_touched(tmp_path: Path) -> None:
 
     def refused() -> None:
         with pytest.raises(OSError, match="name another target"):
-            Partial(tmp_path / "file").resume(mine.id(), 1 << 40)
+            Partial(tmp_path / "file").resume(mine.id(), 1 << 40, GOES_ON)
         with pytest.raises(OSError, match="name another target"):
             Partial(tmp_path / "file").start(mine)
 
@@ -188,7 +192,7 @@ def test_what_others_call_part_is_not_touched(tmp_path: Path) -> None:
     partial.write(0, b"hello")
     partial.close()
     os.link(part, tmp_path / "moved")
-    assert Partial(tmp_path / "file").resume(mine.id(), 1 << 40) is None
+    assert Partial(tmp_path / "file").resume(mine.id(), 1 << 40, GOES_ON) is None
     partial = Partial(tmp_path / "file")
     partial.start(mine)
     partial.write(0, b"other")
@@ -197,7 +201,7 @@ def test_what_others_call_part_is_not_touched(tmp_path: Path) -> None:
     # A longer content that lay there leaves nothing behind.
     part.write_bytes(b"hello and more")
     partial = Partial(tmp_path / "file")
-    assert partial.resume(mine.id(), 1 << 40) is not None
+    assert partial.resume(mine.id(), 1 << 40, GOES_ON) is not None
     partial.finish()
     assert (tmp_path / "file").read_bytes() == b"hello"
 
@@ -253,6 +257,113 @@ def test_a_content_is_served_as_long_as_one_of_its_files_is(tmp_path: Path) -> N
             a.withdraw(second)
             a.withdraw(third)
             assert not a._shelf._contents
+
+    run(test())
+
+
+def test_a_copy_that_is_withdrawn_while_it_is_read_ends_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        other = written(tmp_path / "same bytes", 10)
+        async with kadlet.open_node(LOOPBACK) as node:
+            first, second = await node.share(source), await node.share(other)
+            copies = node._shelf._contents[first.id]
+
+            async def withdrawn(start: int, end: int) -> bytes:
+                node.withdraw(first)
+                node.withdraw(second)
+                raise OSError("it has changed")
+
+            copies.files[0].read = withdrawn  # type: ignore[method-assign]
+            assert await copies.read(0, 10) == source.read_bytes()
+            # Who asked for more than a piece asks for the next one.
+            with pytest.raises(OSError, match="not shared"):
+                await copies.read(0, 10)
+
+    run(test())
+
+
+class Held:
+    """Has a thread wait behind the first of its blocks until the test has seen it there."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.there, self.goes_on = asyncio.Event(), threading.Event()
+        self.blocks = 0
+
+    def block(self) -> None:
+        self.blocks += 1
+        self._loop.call_soon_threadsafe(self.there.set)
+        self.goes_on.wait()
+
+    async def left(self, doing: Coroutine[Any, Any, object]) -> int:
+        """How many blocks are gone through where it is cancelled in the first."""
+        task = asyncio.create_task(doing)
+        await self.there.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        self.goes_on.set()
+        # The thread's end.
+        await self._loop.shutdown_default_executor()
+        return self.blocks
+
+
+def test_a_share_that_is_left_is_hashed_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 3 * MIB)
+        held = Held()
+
+        class Builder:
+            def update(self, block: bytes) -> None:
+                held.block()
+
+            def finish(self) -> content.HashList:
+                return content.HashListBuilder().finish()
+
+        monkeypatch.setattr(_shares, "HashListBuilder", Builder)
+        async with kadlet.open_node(LOOPBACK) as node:
+            assert await held.left(node.share(source)) == 1
+
+    run(test())
+
+
+def test_a_fetch_that_is_left_looks_at_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 3 * MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            partial = Partial(tmp_path / "copy")
+            hashes = a._shelf._contents[share.id].hashes
+            partial.start(hashes)
+            for index in range(3):
+                partial.write(index * MIB, source.read_bytes()[index * MIB : (index + 1) * MIB])
+            partial.close()
+            held = Held()
+
+            class Slow:
+                def __init__(self, hashes: content.HashList) -> None:
+                    self.size, self.pieces, self.range = hashes.size, hashes.pieces, hashes.range
+
+                @staticmethod
+                def decode(data: bytes, id: bytes, max_size: int) -> "Slow":
+                    return Slow(content.HashList.decode(data, id, max_size))
+
+                def verify_piece(self, index: int, data: bytes) -> bool:
+                    held.block()
+                    return True
+
+            with monkeypatch.context() as patch:
+                patch.setattr(_partial, "HashList", Slow)
+                assert await held.left(b.fetch(share.link, tmp_path / "copy")) == 1
+            # And the lock is free.
+            left = partial.resume(share.id, 1 << 40, GOES_ON)
+            assert left is not None and left[1] == [0, 1, 2]
+            partial.close()
 
     run(test())
 

@@ -9,25 +9,85 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
+import io
 import json
+import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import errors
-from ._addresses import numeric, split, text_of
-from ._fetch import FetchProgress
+from ._addresses import Attempt, numeric, split, text_of
+from ._fetch import Fetched, FetchProgress, target_of
 from ._id import Id
-from ._opening import Opening, open_node
-from ._types import Address, Answered, Asked, Config, Done, Failed, PeerFailure, Refused
+from ._mainline import MAINLINE
+from ._native import bencoded_string, mainline_config
+from ._opening import open_node
+from ._state import StateInUse
+from ._stop import Stop
+from ._types import (
+    Address,
+    Answered,
+    Asked,
+    Config,
+    Done,
+    Failed,
+    PeerFailure,
+    Refused,
+    SignedValue,
+)
 from ._view import FetchView, LookupView, NodeView, view_of
-from .content import Link
+from .content import Link, safe_file_name
 from .host import LookupStep, RunningNode
 
-NOT_DONE, USAGE, NO_PEERS = 1, 2, 3
+STATUS = {
+    # Asked, and not done.
+    "not_found": 1,
+    "refused": 1,
+    "stale_sequence": 1,
+    "cas_mismatch": 1,
+    "no_provider_left": 1,
+    "interrupted": 1,
+    "overloaded": 1,
+    # Cannot be started as asked.
+    "usage": 2,
+    "value_too_long": 2,
+    "no_words": 2,
+    "address_in_use": 2,
+    "address_unavailable": 2,
+    "address_forbidden": 2,
+    "no_descriptors": 2,
+    "data_in_use": 2,
+    "data_newer": 2,
+    "target_exists": 2,
+    "nothing_shared": 2,
+    "io": 2,
+    # Nobody to ask.
+    "no_contacts": 3,
+    "bootstrap_failed": 3,
+    "no_answer": 3,
+    "timeout": 3,
+}
+"""Why a command fails, in the words of docs/cli.md, and the exit status that says so."""
+
+READ_AT_MOST = 1 << 20
+"""Bytes read of a value at most: enough to say that it is too long."""
+
+MOST_SECONDS = 86_400.0
+"""A day: what takes longer is no question any more."""
+
+
+class Unread(Exception):
+    """What was to be printed cannot be, and nothing else can."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        # Whoever read us has read enough: `… | head -1` is no failure.
+        self.status = 0 if isinstance(error, BrokenPipeError) else 2
 
 
 class Output:
@@ -36,29 +96,73 @@ class Output:
     def __init__(self, as_json: bool, live: bool) -> None:
         self._json = as_json
         self.live = live and not as_json and sys.stdout.isatty()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Programs read UTF-8, and a name that a terminal cannot show is no reason to end.
+            sys.stdout.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
 
     def event(self, name: str, text: str | None, /, **fields: Any) -> None:
         """Something happened; None is told to programs alone."""
         if self._json:
-            print(json.dumps({"event": name, **fields}, ensure_ascii=False), flush=True)
+            self._print(json.dumps({"event": name, **fields}, ensure_ascii=False))
         elif text is not None:
-            print(text, flush=True)
+            self._print(text)
 
-    def error(self, code: str, message: str, /, **fields: Any) -> None:
-        """Why the command ends without result."""
+    def value(self, value: bytes, fields: dict[str, Any]) -> None:
+        """Bytes as they are, for people, or an object for programs."""
+        if self._json:
+            self.event("value", None, **fields)
+            return
+        try:
+            sys.stdout.buffer.write(value)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise Unread(error) from None
+
+    def note(self, text: str) -> None:
+        """Something that a person wants to know, and a program need not."""
+        if not self._json:
+            self._say(text)
+
+    def warning(self, code: str, message: str) -> None:
+        """Something is wrong that does not end the command."""
+        if self._json:
+            self.event("warning", None, code=code, message=message)
+        else:
+            self._say(f"warning: {message}")
+
+    def error(self, code: str, message: str, /, **fields: Any) -> int:
+        """Why the command ends without result, and the exit status that says so."""
         if self._json:
             self.event("error", None, code=code, message=message, **fields)
         else:
-            print(f"error: {message}", file=sys.stderr, flush=True)
+            self._say(f"error: {message}")
+        return STATUS[code]
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            raise Unread(error) from None
+
+    def _say(self, text: str) -> None:
+        # Standard error that is closed is nobody's loss.
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 class Failure(Exception):
-    """A command that could not be done: status, code, message."""
+    """A command that could not be done: code, message."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.status = status
         self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in the form that the caller reads."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Failure("usage", f"{message}\n{self.format_usage().rstrip()}")
 
 
 Command = Callable[[argparse.Namespace, Output], Coroutine[None, None, None]]
@@ -66,78 +170,130 @@ Command = Callable[[argparse.Namespace, Output], Coroutine[None, None, None]]
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command, and gives its exit status."""
-    given = _parser().parse_args(arguments)
-    output = Output(given.json, not given.plain)
-    command: Command = given.command
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
+        return _run(typed)
+    except Unread as error:
+        return error.status
+
+
+def _run(typed: list[str]) -> int:
+    # For what is wrong with an option, before it is known what the others mean.
+    output = Output("--json" in typed, live=False)
+    try:
+        given = _parser().parse_args(typed)
+        output = Output(given.json, not given.plain)
+        command: Command = given.command
         asyncio.run(command(given, output))
     except KeyboardInterrupt:
-        return NOT_DONE if command is not _node else 0
+        # Commands that leave nothing to tidy up end as the system has it: a script ends with them.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    except Unread:
+        raise
     except Failure as error:
-        output.error(error.code, str(error))
-        return error.status
+        return output.error(error.code, str(error))
     except Exception as error:
-        status, code, fields = _why(error)
-        output.error(code, str(error), **fields)
-        return status
+        code, fields = _why(error)
+        return output.error(code, str(error), **fields)
     return 0
 
 
-def _why(error: Exception) -> tuple[int, str, dict[str, Any]]:
-    """Status, code and further fields for what the package raises."""
+def _said(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
+    """What each address answered, for programs."""
+    return [
+        {
+            "given": a.given,
+            "addr": text_of(a.address) if a.address else None,
+            "result": a.result,
+            "message": str(a),
+        }
+        for a in attempts
+    ]
+
+
+def _why(error: Exception) -> tuple[str, dict[str, Any]]:
+    """Code and further fields for what the package raises."""
     match error:
         case errors.BootstrapError(attempts=attempts):
-            said = [
-                {
-                    "given": a.given,
-                    "addr": text_of(a.address) if a.address else None,
-                    "result": a.result,
-                    "message": str(a),
-                }
-                for a in attempts
-            ]
-            return NO_PEERS, "bootstrap_failed", {"attempts": said}
+            return "bootstrap_failed", {"attempts": _said(attempts)}
         case errors.NoPeersError():
-            return NO_PEERS, "no_peers", {}
+            return "no_contacts", {}
         case errors.NoAnswerError():
-            return NO_PEERS, "no_answer", {}
+            return "no_answer", {}
         case errors.QueryTimeout():
-            return NOT_DONE, "timed_out", {}
-        case errors.StaleSequence(seq=seq):
-            return NOT_DONE, "stale_sequence", {"seq": seq}
+            return "timeout", {}
+        case errors.RefusedError(code="stale_sequence" | "cas_mismatch" as code, seq=seq):
+            return code, {"seq": seq}
         case errors.RefusedError():
-            return NOT_DONE, "refused", {}
+            return "refused", {}
         case errors.OverloadedError():
-            return NOT_DONE, "overloaded", {}
+            return "overloaded", {}
         case errors.NoProvidersError(rejected=rejected):
-            return NOT_DONE, "no_provider_left" if rejected else "not_found", {}
+            return "no_provider_left" if rejected else "not_found", {}
         case errors.ValueTooLarge():
-            return USAGE, "value_too_long", {}
+            return "value_too_long", {}
+        case errors.InvalidState() if "newer program" in str(error):
+            return "data_newer", {}
+        case StateInUse():
+            return "data_in_use", {}
         case FileExistsError():
-            return USAGE, "target_exists", {}
+            return "target_exists", {}
+        case OSError(errno=errno.EADDRINUSE):
+            return "address_in_use", {}
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            return "address_unavailable", {}
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return "no_descriptors", {}
+        case PermissionError(filename=None):
+            # What is said of a file names it: this is the socket.
+            return "address_forbidden", {}
         case ValueError():
-            return USAGE, "usage", {}
+            return "usage", {}
         case OSError():
-            return USAGE, "io", {}
+            return "io", {}
         case _:
             # Our own mistake: its trace is what helps.
             raise error
 
 
+def _address(text: str) -> str:
+    try:
+        split(text, "a bootstrap address")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0.0 < (seconds := float(text)) <= MOST_SECONDS:
+            return seconds
+    raise argparse.ArgumentTypeError("expected seconds, more than 0 and at most 86400")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kadlet", description=__doc__.split("\n\n")[0])
+    # Whether `--json` is there is known before the rest is: as it is spelt, and not a part of it.
+    parser = Parser(
+        prog="python -m kadlet", description=__doc__.split("\n\n")[0], allow_abbrev=False
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object a line")
     common.add_argument("--plain", action="store_true", help="no live view")
     common.add_argument("--bind", "--listen", metavar="IP:PORT", default="[::]:0", dest="bind")
-    common.add_argument("--bootstrap", metavar="HOST:PORT", action="append", default=[])
+    common.add_argument(
+        "--bootstrap", metavar="HOST:PORT", type=_address, action="append", default=[]
+    )
     common.add_argument("--network", metavar="NAME")
-    common.add_argument("--timeout", metavar="SECONDS", type=float)
+    text = "longest time for one operation (30)"
+    common.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=30.0, help=text)
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, parents=[common], help=text, description=text)
+        added = commands.add_parser(
+            name, parents=[common], help=text, description=text, allow_abbrev=False
+        )
         added.set_defaults(command=command)
         return added
 
@@ -148,38 +304,63 @@ def _parser() -> argparse.ArgumentParser:
     share.add_argument("--unlisted", action="store_true", help="publish no search words")
     get = add("get", _get, "a value by its key, or a file by its link")
     get.add_argument("what", metavar="KEY|LINK")
-    get.add_argument("-o", "--output", metavar="PATH", help="where the file goes")
+    get.add_argument("-o", "--output", metavar="PATH", help="where it goes; nothing is there yet")
     put = add("put", _put, "store a value, at most 896 bytes")
     put.add_argument("value", metavar="VALUE", help="text, @FILE, or - for standard input")
     search = add("search", _search, "files whose names carry all words")
     search.add_argument("words", metavar="WORD", nargs="+")
     lookup = add("lookup", _lookup, "one lookup, and the nodes closest to an id")
-    lookup.add_argument("id", metavar="ID", type=Id, help="40 hexadecimal digits")
+    lookup.add_argument("id", metavar="ID", help="40 hexadecimal digits")
     lookup.add_argument("--trace", action="store_true", help="show each step")
     return parser
 
 
-def _client(given: argparse.Namespace, contacts: tuple[str, ...] = ()) -> Opening:
+def _config(given: argparse.Namespace) -> Config:
+    config = mainline_config() if given.network == MAINLINE else Config()
+    return replace(config, deadline=given.timeout)
+
+
+@asynccontextmanager
+async def _client(
+    given: argparse.Namespace, output: Output, contacts: tuple[str, ...] = ()
+) -> AsyncIterator[RunningNode]:
     """A node for one question: others need not know it."""
     start = [*given.bootstrap, *contacts]
     if not start:
-        raise Failure(NO_PEERS, "no_peers", "nobody to ask: --bootstrap HOST:PORT names somebody")
-    config = replace(Config(), role="client")
-    return open_node(given.bind, start, network=given.network, config=config)
+        raise Failure("no_contacts", "nobody to ask: --bootstrap HOST:PORT names somebody")
+    config = replace(_config(given), role="client")
+    async with open_node(given.bind, network=given.network, config=config) as node:
+        _warn_of_failed(await node.bootstrap(start), output)
+        yield node
+
+
+def _warn_of_failed(attempts: tuple[Attempt, ...], output: Output) -> None:
+    """A warning for each address that does not work while others do."""
+    # Of a name with several addresses one is enough.
+    works = {attempt.given for attempt in attempts if attempt.result == "answered"}
+    for attempt in attempts:
+        if attempt.given not in works:
+            output.warning("bootstrap_failed", str(attempt))
+
+
+def _own_network(given: argparse.Namespace, what: str) -> None:
+    """Refuses what BitTorrent's network does not have."""
+    if given.network == MAINLINE:
+        raise Failure("usage", f"Mainline has no {what}: leave out --network")
 
 
 async def _node(given: argparse.Namespace, output: Output) -> None:
-    opening = open_node(given.bind, given.bootstrap, network=given.network, state=given.state)
+    stop, config = Stop(), _config(given)
+    opening = open_node(given.bind, network=given.network, state=given.state, config=config)
     async with opening as node:
         _listening(node, output)
-        if given.bootstrap:
-            contacts = sum(node.health().contacts.values())
-            output.event("joined", f"joined: {contacts} contacts", contacts=contacts)
-        with view_of(NodeView, output.live) as view:
-            while True:
-                if view is not None:
-                    view.show(node.id, node.addrs, node.health(), node.stats())
-                await asyncio.sleep(1.0)
+        async with stop.until_asked():
+            await _join(node, given, output)
+            with view_of(NodeView, output.live) as view:
+                while True:
+                    if view is not None:
+                        view.show(node.id, node.addrs, node.health(), node.stats())
+                    await asyncio.sleep(1.0)
 
 
 def _listening(node: RunningNode, output: Output) -> None:
@@ -187,57 +368,148 @@ def _listening(node: RunningNode, output: Output) -> None:
     output.event("listening", text, addr=node.addr, id=str(node.id), addrs=list(node.addrs))
 
 
+async def _join(node: RunningNode, given: argparse.Namespace, output: Output) -> None:
+    """By the addresses given, or by the contacts of an earlier run."""
+    attempts: tuple[Attempt, ...] = ()
+    kept = _known(node)
+    if given.bootstrap:
+        try:
+            attempts = await node.bootstrap(given.bootstrap)
+        except errors.BootstrapError as error:
+            if not kept:
+                raise
+            attempts = error.attempts
+            # Those who were kept may be there.
+            if not await _rejoin(node, kept, output):
+                _warn_of_failed(attempts, output)
+                return
+    elif kept:
+        if not await _rejoin(node, kept, output):
+            return
+    else:
+        # The first node of its network.
+        return
+    _warn_of_failed(attempts, output)
+    contacts = _known(node)
+    text = f"joined: {contacts} contacts"
+    output.event("joined", text, contacts=contacts, attempts=_said(attempts))
+
+
+async def _rejoin(node: RunningNode, kept: int, output: Output) -> bool:
+    try:
+        await node.find_node(node.id)
+    except errors.DhtError as error:
+        output.warning("no_answer", f"none of {kept} kept contacts: {error}")
+        return False
+    return True
+
+
+def _known(node: RunningNode) -> int:
+    return sum(node.health().contacts.values())
+
+
 async def _share(given: argparse.Namespace, output: Output) -> None:
-    async with open_node(given.bind, given.bootstrap, network=given.network) as node:
+    _own_network(given, "files, it is for torrents")
+    stop, config = Stop(), _config(given)
+    async with open_node(given.bind, network=given.network, config=config) as node:
         _listening(node, output)
-        for path in given.files:
-            share = await node.share(path, listed=not given.unlisted, timeout=given.timeout)
-            link = str(share.link)
-            text = f"{share.path}\n  {link}"
-            output.event("shared", text, path=str(share.path), link=link, size=share.link.size)
-        await asyncio.get_running_loop().create_future()
+        async with stop.until_asked():
+            await _join(node, given, output)
+            shared = [await _share_one(node, path, given, output) for path in given.files]
+            if not any(shared):
+                raise Failure("nothing_shared", "nothing could be shared")
+            await asyncio.get_running_loop().create_future()
+
+
+async def _share_one(
+    node: RunningNode, path: str, given: argparse.Namespace, output: Output
+) -> bool:
+    """What cannot be shared is named, and the others go on."""
+    try:
+        share = await node.share(path, listed=not given.unlisted)
+    except (OSError, ValueError) as error:
+        output.warning("not_shared", str(error))
+        return False
+    if not share.stored:
+        output.warning("not_announced", f"{share.path}: nobody took it; it is tried again")
+    if not given.unlisted and len(share.operations) == 1:
+        output.warning("not_published", f"{share.path}: there is no word in its name")
+    link, port = str(share.link), node._shelf.port
+    http = text_of((split(node.addr, "our address")[0], port or 0))
+    text = f"{share.path}\n  {link}"
+    size = share.link.size
+    output.event("shared", text, path=str(share.path), link=link, size=size, http=http)
+    return True
 
 
 async def _get(given: argparse.Namespace, output: Output) -> None:
     if given.what.lower().startswith("magnet:"):
         return await _get_file(given, output)
     key = Id(given.what)
-    async with _client(given) as node:
-        value = await node.get(key, timeout=given.timeout)
-    if value is None:
-        raise Failure(NOT_DONE, "not_found", f"peers answered, and nobody has {key}")
-    if given.output is not None:
-        Path(given.output).write_bytes(value)
-        output.event("value", None, key=str(key), value=value.hex())
-    elif given.json:
-        output.event("value", None, key=str(key), value=value.hex())
-    else:
-        sys.stdout.buffer.write(value)
-        sys.stdout.flush()
+    target = None if given.output is None else _target(given.output, str(key))
+    async with _client(given, output) as node:
+        item = await node._read(key, b"", None, None)
+    if item is None:
+        raise Failure("not_found", f"peers answered, and nobody has {key}")
+    signed = isinstance(item, SignedValue)
+    value = printed = item.value if isinstance(item, SignedValue) else item
+    fields: dict[str, Any] = {"key": str(key), "value": value.hex(), "signed": signed}
+    if isinstance(item, SignedValue):
+        fields |= {"public_key": item.public_key.hex(), "salt": item.salt.hex(), "seq": item.seq}
+    if given.network == MAINLINE and (string := bencoded_string(value)) is not None:
+        fields["string"] = string.hex()
+        printed = string
+    if target is None:
+        output.value(printed, fields)
+        return
+    # Nor what has come there meanwhile.
+    with open(target, "xb") as file:
+        file.write(printed)
+    output.event("value", None, **fields)
+
+
+def _target(given: str, name: str) -> Path:
+    """Where it goes. What is wrong with that is said before anything is started."""
+    target = target_of(given, name)
+    # `new/` means a folder, as it does for cp.
+    folder = Path(given) if given.endswith("/") else target.parent
+    if not folder.is_dir():
+        text = f"there is no folder {folder}: make it first, or name another"
+        raise Failure("usage", text)
+    return target
 
 
 async def _get_file(given: argparse.Namespace, output: Output) -> None:
+    _own_network(given, "files, it is for torrents")
+    stop = Stop()
     link = Link.parse(given.what)
+    name = safe_file_name((link.name or "").rstrip("/"), link.id)
+    target = _target(given.output or ".", name)
     contacts = tuple(text_of(contact) for contact in link.contacts)
     told: set[str] = set()
-    async with _client(given, contacts) as node:
-        with view_of(FetchView, output.live) as view:
+    fetched: Fetched | None = None
+    # The node is closed when nobody can ask us to stop any more.
+    async with AsyncExitStack() as stack:
+        async with stop.until_asked():
+            node = await stack.enter_async_context(_client(given, output, contacts))
+            with view_of(FetchView, output.live) as view:
 
-            def progress(now: FetchProgress) -> None:
-                for addr in now.providers.keys() - told:
-                    told.add(addr)
-                    output.event("provider", None, addr=addr)
-                for addr, why in now.rejected.items():
-                    if (tag := f"rejected {addr}") not in told:
-                        told.add(tag)
-                        output.event("rejected", None, addr=addr, reason=str(why))
-                if view is not None:
-                    view.show(link.name or link.id.hex(), now)
+                def progress(now: FetchProgress) -> None:
+                    for addr in now.providers.keys() - told:
+                        told.add(addr)
+                        output.event("provider", None, addr=addr)
+                    for addr, why in now.rejected.items():
+                        if (tag := f"rejected {addr}") not in told:
+                            told.add(tag)
+                            output.event("rejected", None, addr=addr, reason=str(why))
+                    if view is not None:
+                        view.show(link.name or link.id.hex(), now)
 
-            fetched = await node.fetch(link, given.output, progress=progress, timeout=given.timeout)
+                fetched = await node.fetch(link, target, progress=progress)
+    if fetched is None:
+        raise Failure("interrupted", "interrupted: the same command goes on where it was")
     for addr, why in fetched.rejected.items():
-        if not given.json:
-            print(f"dropped {addr}: it {why}", file=sys.stderr)
+        output.note(f"dropped {addr}: it {why}")
     text = f"{fetched.path}: {fetched.size} bytes from {len(fetched.providers)} providers"
     output.event(
         "done",
@@ -253,33 +525,43 @@ async def _get_file(given: argparse.Namespace, output: Output) -> None:
 async def _put(given: argparse.Namespace, output: Output) -> None:
     match given.value:
         case "-":
-            value = sys.stdin.buffer.read()
+            value = sys.stdin.buffer.read(READ_AT_MOST)
         case text if text.startswith("@"):
-            value = Path(text[1:]).read_bytes()
+            with open(text[1:], "rb") as file:
+                value = file.read(READ_AT_MOST)
         case text:
             value = text.encode()
-    async with _client(given) as node:
-        result = await node.put(value, timeout=given.timeout)
-    text = f"{result.key}\nstored with {result.stored} of {result.attempted} nodes"
+    async with _client(given, output) as node:
+        result = await node.put(value)
     key = str(result.key)
-    output.event("stored", text, key=key, nodes=result.stored, asked=result.attempted)
+    output.event("stored", key, key=key, nodes=result.stored, asked=result.attempted)
+    output.note(f"stored with {result.stored} of {result.attempted} nodes")
 
 
 async def _search(given: argparse.Namespace, output: Output) -> None:
-    async with _client(given) as node:
-        hits = node.search(" ".join(given.words), timeout=given.timeout)
+    _own_network(given, "search by words")
+    async with _client(given, output) as node:
+        try:
+            hits = node.search(" ".join(given.words))
+        except ValueError as error:
+            raise Failure("no_words", str(error)) from None
         count = 0
         contacts = _contacts(given)
-        async for hit in hits:
-            count += 1
-            link = str(Link(hit.entry.content, hit.entry.name, hit.entry.size, contacts))
-            text = f"{hit.entry.name}  {hit.entry.size} bytes\n  {link}"
-            name, size = hit.entry.name, hit.entry.size
-            output.event("hit", text, name=name, size=size, link=link, holder=hit.holder.hex())
+        try:
+            async for hit in hits:
+                count += 1
+                name, size = hit.entry.name, hit.entry.size
+                link = str(Link(hit.entry.content, name, size, contacts))
+                text = f"{name}  {size} bytes\n  {link}"
+                output.event("hit", text, name=name, size=size, link=link, holder=hit.holder.hex())
+        except errors.DhtError:
+            # What was found before the time was up is found.
+            if not count:
+                raise
         asked = hits.totals.asked if hits.totals else 0
         output.event("done", None, hits=count, asked=asked)
     if not count:
-        raise Failure(NOT_DONE, "not_found", "no file's name carries all these words")
+        raise Failure("not_found", "no file's name carries all these words")
 
 
 def _contacts(given: argparse.Namespace) -> tuple[Address, ...]:
@@ -292,18 +574,22 @@ def _contacts(given: argparse.Namespace) -> tuple[Address, ...]:
 
 
 async def _lookup(given: argparse.Namespace, output: Output) -> None:
-    async with _client(given) as node:
+    target = Id(given.id)
+    async with _client(given, output) as node:
         start = asyncio.get_running_loop().time()
-        steps = node.lookup(given.id, timeout=given.timeout)
+        steps = node.lookup(target)
         with view_of(LookupView, output.live) as view:
-            async for step in steps:
-                at = asyncio.get_running_loop().time() - start
-                if view is not None:
-                    view.show(given.id, step, at)
-                if isinstance(step, Done):
-                    _closest(given.id, step, output)
-                elif given.trace:
-                    _step(step, at, output, quiet=view is not None)
+            try:
+                async for step in steps:
+                    at = asyncio.get_running_loop().time() - start
+                    if view is not None:
+                        view.show(target, step, at)
+                    if not isinstance(step, Done) and given.trace:
+                        _step(step, at, output, quiet=view is not None)
+            finally:
+                # Who was closest when the time was up is said too.
+                if steps._done is not None:
+                    _closest(target, steps._done, output)
 
 
 def _closest(target: Id, done: Done, output: Output) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,13 @@ class Fetching:
         try:
             if timeout is not None:
                 limit = self._driver.call_at(self._driver.now() + timeout, self._late)
-            left = await self._driver.in_thread(
-                lambda: self._partial.resume(self._content, self._config.max_size)
-            )
+            stop = threading.Event()
+            try:
+                left = await self._driver.in_thread(
+                    lambda: self._partial.resume(self._content, self._config.max_size, stop)
+                )
+            finally:
+                stop.set()
             if left is not None:
                 self._machine = Fetch.resume(self._config, *left)
                 ranges = (left[0].range(index) or (0, 0) for index in left[1])

@@ -13,9 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import IO
 
+from ._shares import unless_stopped
 from .content import HashList, Resume, decode_resume, encode_resume
 
 try:
@@ -40,11 +42,14 @@ class Partial:
         """Whether the partial file is there and ours."""
         return self._file is not None
 
-    def resume(self, content: bytes, max_size: int) -> tuple[HashList, list[int]] | None:
+    def resume(
+        self, content: bytes, max_size: int, stop: threading.Event
+    ) -> tuple[HashList, list[int]] | None:
         """What an earlier fetch of the same content left: its list, and the pieces that are on the
         disk and right. None if there is nothing usable; it is overwritten then.
 
-        Raises OSError if another process fetches into the same file, or it is none of a fetch.
+        Raises OSError if another process fetches into the same file, if it is none of a fetch, or
+        if `stop` is set meanwhile.
         """
         self._refuse_foreign()
         try:
@@ -59,9 +64,17 @@ class Partial:
                 return None
             # The list is written before the bytes of an earlier, longer content are cut off.
             file.truncate(hashes.size())
+            have = self._there(file, content, hashes, stop)
         except BaseException:
             file.close()
             raise
+        self._file = file
+        return hashes, have
+
+    def _there(
+        self, file: IO[bytes], content: bytes, hashes: HashList, stop: threading.Event
+    ) -> list[int]:
+        """The pieces that are on the disk and right."""
         try:
             note = decode_resume(self._note.read_bytes())
             noted = set(note.have) if note.id == content and note.size == hashes.size() else set()
@@ -69,6 +82,7 @@ class Partial:
             noted = set()
         have = []
         for index in range(hashes.pieces()):
+            unless_stopped(stop)
             start, end = hashes.range(index) or (0, 0)
             file.seek(start)
             # A process that was killed noted nothing of its last pieces. A piece that was never
@@ -79,8 +93,8 @@ class Partial:
             # The note was written before the disk failed, or after: the bytes decide.
             if hashes.verify_piece(index, file.read(end - start)):
                 have.append(index)
-        self._file = file
-        return hashes, have
+        unless_stopped(stop)
+        return have
 
     def start(self, hashes: HashList) -> None:
         """Begins anew, with this list. Raises OSError as `resume` does."""

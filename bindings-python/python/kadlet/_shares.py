@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +52,11 @@ class Share:
 class SharedFile:
     """A file as it was when it was hashed."""
 
-    def __init__(self, path: Path, in_thread: InThread) -> None:
+    def __init__(self, path: Path, in_thread: InThread, stop: threading.Event) -> None:
+        """Hashes it, unless `stop` is set meanwhile: that raises OSError."""
         self.path = path
         self._in_thread = in_thread
-        self.hashes, self._stamp = _hashed(path)
+        self.hashes, self._stamp = _hashed(path, stop)
 
     async def read(self, start: int, end: int) -> bytes:
         """A piece that no longer has its hash is not served, whatever the time stamp says."""
@@ -80,12 +83,17 @@ class Copies:
 
     async def read(self, start: int, end: int) -> bytes:
         """From the first of them that has not changed."""
-        for file in self.files[:-1]:
+        if not self.files:
+            # Who asks began before the last one was withdrawn.
+            raise OSError("it is not shared any more")
+        # As they are now: one may be withdrawn while another is read.
+        *others, last = self.files
+        for file in others:
             try:
                 return await file.read(start, end)
             except OSError:
                 continue
-        return await self.files[-1].read(start, end)
+        return await last.read(start, end)
 
 
 class Shelf:
@@ -123,7 +131,13 @@ def _stamp(descriptor: int) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _hashed(path: Path) -> tuple[HashList, tuple[int, int]]:
+def unless_stopped(stop: threading.Event) -> None:
+    """Raises OSError if nobody waits any more: a thread is not cancelled with its task."""
+    if stop.is_set():
+        raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+
+
+def _hashed(path: Path, stop: threading.Event) -> tuple[HashList, tuple[int, int]]:
     # Opening a pipe would wait for its other end.
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
@@ -135,6 +149,7 @@ def _hashed(path: Path) -> tuple[HashList, tuple[int, int]]:
         with open(path, "rb", buffering=0) as file:
             before = _stamp(file.fileno())
             while block := file.read(BLOCK):
+                unless_stopped(stop)
                 builder.update(block)
             hashes = builder.finish()
             if before == _stamp(file.fileno()) and before[0] == hashes.size():

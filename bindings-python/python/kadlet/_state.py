@@ -29,10 +29,14 @@ HEADER = struct.Struct(">4sd")
 MAGIC = b"KDLF"
 
 
+class StateInUse(OSError):
+    """Another node uses the file."""
+
+
 class StateFile:
     """A file that one node at a time uses.
 
-    Raises OSError if another one does, or if there can be no file.
+    Raises `StateInUse` if another one does, or another OSError if there can be no file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +58,7 @@ class StateFile:
             if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 raise
             text = "another node uses this state; close it, or give this one a file of its own"
-            raise OSError(errno.EBUSY, text, str(path)) from None
+            raise StateInUse(errno.EBUSY, text, str(path)) from None
 
     def close(self) -> None:
         """Lets another node use it."""

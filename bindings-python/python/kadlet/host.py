@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path as File
@@ -95,6 +96,7 @@ class Results(Generic[T]):
         self._found = 0
         self.totals: Totals | None = None
         """What it cost; None before the end."""
+        self._done: Done | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -111,7 +113,7 @@ class Results(Generic[T]):
             found = self._pick(event)
             if isinstance(event, Done):
                 self._ended = True
-                self.totals = event.totals
+                self._done, self.totals = event, event.totals
                 if found is None and (error := of_outcome(event.outcome, self._found or None)):
                     raise error
             if found is not None:
@@ -373,7 +375,11 @@ class RunningNode:
             checked("name", name, str, "a str or None")
         driver, shelf, file = self._open(), self._shelf, File(os.path.abspath(path))
         limit = timeout_of(timeout)
-        shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread))
+        stop = threading.Event()
+        try:
+            shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread, stop))
+        finally:
+            stop.set()
         content, size = shared.hashes.id(), shared.hashes.size()
         port = await self._serving()
         name = file.name if name is None else name
