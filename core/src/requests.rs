@@ -436,6 +436,14 @@ impl<T> Requests<T> {
         self.silent
     }
 
+    /// A request that has just died, sent at this time, says nothing of our own line: whom it was for
+    /// may never have been there.
+    pub fn forget_silence(&mut self, sent: Instant) {
+        if self.heard.is_none_or(|heard| sent >= heard) {
+            self.silent = self.silent.saturating_sub(1);
+        }
+    }
+
     /// Whether it looks as if we were offline, so that silence is no evidence against anybody.
     #[must_use]
     pub fn is_offline(&self) -> bool {

@@ -449,7 +449,16 @@ impl Node {
     }
 
     fn handle_dead(&mut self, now: Instant, request: Request<Purpose>, reason: PeerFailure) {
-        let Request { path, expected, purpose, .. } = request;
+        let Request { path, expected, purpose, sent, .. } = request;
+        // Strangers name such addresses, and forge them.
+        let is_named = match purpose {
+            Purpose::Probe => true,
+            Purpose::Check => expected.is_none_or(|id| self.table(path.family()).get(id).is_none()),
+            _ => false,
+        };
+        if is_named {
+            self.requests.forget_silence(sent);
+        }
         // Before the table counts it: with our own link down, nobody is to blame.
         if self.requests.is_offline() {
             self.set_offline(now, true);

@@ -138,6 +138,7 @@ impl Node {
             self.check(now, contact);
         }
         if self.offline.entries.is_empty()
+            || self.operations.len() >= self.config.max_operations
             || self.operations.iter().any(|(_, it)| matches!(it.kind, Kind::Bootstrap))
         {
             return;

@@ -356,6 +356,52 @@ fn a_list_without_an_end_is_left_in_the_middle() {
     assert!(pages > 20 && now < begun + Duration::from_secs(40), "{pages} pages, {now:?}");
 }
 
+/// A contact that has us ping ten addresses at which nobody is does not make us believe that we are
+/// offline.
+#[test]
+fn nobody_talks_us_offline() {
+    let wire = Native::new("kadlet");
+    let begun = Instant::from_secs(1);
+    let mut node = Node::new(Config::default(), Id::new([0; 20]), [2; 32], begun);
+    let path = Path::direct(SocketAddr::from(([127, 0, 0, 1], 100)));
+    node.bootstrap(begun, &[path]);
+    let say = |transaction: &[u8], body: Body<'_>| {
+        let mut datagram = Vec::new();
+        wire.encode(&Message::new(transaction, Id::new([9; 20]), body), None, &mut datagram);
+        datagram
+    };
+    let answered = |node: &mut Node, now| {
+        let mut asked = 0;
+        while let Some(question) = node.poll_transmit() {
+            let said = wire.decode(&question.payload).expect("ours");
+            let is_query = matches!(said.body, Body::Query(_));
+            asked += u32::from(is_query && question.path != path);
+            if is_query && question.path == path {
+                let answer = say(said.transaction, Body::Response(Response::default()));
+                node.handle_datagram(now, path, &answer).expect("an answer");
+            }
+        }
+        asked
+    };
+    answered(&mut node, begun);
+    for n in 0..20_u16 {
+        let address = SocketAddr::from(([127, 0, 0, 1], 200 + n));
+        let probe = Query::new(Method::Probe { address, nonce: 7 });
+        let datagram = say(&u64::from(n).to_be_bytes(), Body::Query(probe));
+        node.handle_datagram(begun, path, &datagram).expect("a question");
+    }
+    assert_eq!(answered(&mut node, begun), 20);
+    // No request lives longer.
+    let end = begun + Duration::from_secs(30);
+    while let Some(due) = node.poll_timeout().filter(|due| *due <= end) {
+        node.handle_timeout(due);
+        node.poll_transmit();
+    }
+    let mut events = core::iter::from_fn(|| node.poll_event());
+    assert!(!events.any(|event| is_offline(&event, true)));
+    assert!(node.stats().timeouts >= 20);
+}
+
 /// With few requests at once everything takes longer, and nothing is lost or blamed on anybody.
 #[test]
 fn a_full_request_table_delays_and_loses_nothing() {
