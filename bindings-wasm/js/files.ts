@@ -66,16 +66,18 @@ async function bytesOf(file: Shareable, start: number, end: number): Promise<Uin
 
 /** What is served, by its id. */
 export class Shelves implements Shelf {
-  #files = new Map<string, { file: Shareable; hashes: HashList }>();
+  #files = new Map<string, { file: Shareable; hashes: HashList; shares: number }>();
 
-  /** False if it was served before. */
-  add(file: Shareable, hashes: HashList): boolean {
-    const { size } = this.#files;
-    return this.#files.set(hex(hashes.id()), { file, hashes }).size > size;
+  add(file: Shareable, hashes: HashList): void {
+    const id = hex(hashes.id());
+    const shares = (this.#files.get(id)?.shares ?? 0) + 1;
+    this.#files.set(id, { file, hashes, shares });
   }
 
+  /** It is served as long as another share has it. */
   remove(id: Uint8Array): void {
-    this.#files.delete(hex(id));
+    const held = this.#files.get(hex(id));
+    if (held && !--held.shares) this.#files.delete(hex(id));
   }
 
   answer(path: string): ReturnType<Shelf["answer"]> {

@@ -160,6 +160,14 @@ function start<T>(make: () => T): T {
   }
 }
 
+/** On its way into the core a number would lose what its `bits` cannot hold. */
+function fits(name: string, given: number | bigint | undefined, bits: number): void {
+  const most = 2n ** BigInt(bits) - 1n;
+  if (given != null && !(given >= 0 && given <= most && Number.isInteger(Number(given)))) {
+    throw new RangeError(`${name} is an integer from 0 to ${most}, this is ${given}`);
+  }
+}
+
 // `EventTarget`, with the types of a node's events.
 export interface RunningNode {
   addEventListener<K extends keyof NodeEvents>(
@@ -192,6 +200,8 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #end: () => Promise<void>;
   readonly #shelves = new Shelves();
+  /** What is shared, by the first operation of each. */
+  readonly #shares = new Set<number | undefined>();
   #serving: Promise<ContentServer> | undefined;
   /** The last warnings. */
   readonly warnings: Warning[] = [];
@@ -314,6 +324,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     publicKey: Uint8Array,
     { salt = new Uint8Array(), newerThan, ...options }: GetSignedOptions = {},
   ): Promise<SignedValue | undefined> {
+    fits("newerThan", newerThan, 64);
     const key = this.#signedKey(publicKey, salt);
     const found = await this.#read(key, salt, newerThan, options);
     return found instanceof Uint8Array ? undefined : found;
@@ -336,6 +347,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
    * `QuorumError`, or another `DhtError` if nobody took it.
    */
   async put(given: Item, { cas, renew, quorum = 1, ...options }: PutOptions = {}): Promise<PutResult> {
+    fits("cas", cas, 64);
     const item = this.#mainline ? toNetwork(this.#mainline, given) : given;
     const limit = this.#mainline ? MAX_BENCODED : MAX_VALUE;
     const { length } = item instanceof Uint8Array ? item : item.value;
@@ -349,6 +361,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     named: string,
     { port, transports = 1, renew, ...options }: AnnounceOptions = {},
   ): Promise<PutResult> {
+    fits("port", port, 16);
     const key = start(() => hashOf(this.#mainline, named));
     return this.#store(key, (now) => this.#driver.core.announce(now, key, port, transports, renew), 1, options);
   }
@@ -363,7 +376,8 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
   /** Ends the renewal of something published, and serves it no longer. Holders forget it in their own time. */
   withdraw(published: PutResult | Share): void {
     if ("operation" in published) return this.#driver.cancel(published.operation);
-    this.#shelves.remove(published.id);
+    // Only once: the same content may be shared once more.
+    if (this.#shares.delete(published.operations[0])) this.#shelves.remove(published.id);
     for (const operation of published.operations) this.#driver.cancel(operation);
   }
 
@@ -455,7 +469,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
       operations.push(operation.number);
       return (await operation.finish()).done.totals.stored;
     };
-    const fresh = this.#shelves.add(file, hashes);
+    this.#shelves.add(file, hashes);
     try {
       this.#serving ??= transport.serve(this.#shelves).catch((error: unknown) => {
         // The next one may succeed.
@@ -469,10 +483,11 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
         await tell((now) => core.publish(now, { name: called, size, content: id }, true));
       }
       const link = this.#core.formatLink({ id, name: called, size, contacts: this.addrs });
+      this.#shares.add(operations[0]);
       return { id, link, size, stored, operations };
     } catch (error) {
       // Nobody has a `Share` by which it could be withdrawn.
-      if (fresh) this.#shelves.remove(id);
+      this.#shelves.remove(id);
       for (const operation of operations) this.#driver.cancel(operation);
       throw error;
     }

@@ -120,6 +120,8 @@ export class RelayTransport implements Transport {
   #host: TransportHost | undefined;
   #session: string | undefined;
   #closed = false;
+  /** Ends the attempt under way. */
+  #end = new AbortController();
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #headers = new Map<Address, Uint8Array | undefined>();
@@ -164,7 +166,7 @@ export class RelayTransport implements Transport {
   };
 
   /** One attempt, to the relay's greeting. */
-  #connect(signal?: AbortSignal): Promise<Hello> {
+  #connect(signal: AbortSignal): Promise<Hello> {
     const url = new URL(this.url);
     url.searchParams.set("network", this.#host?.network ?? "");
     if (this.#session !== undefined) url.searchParams.set("session", this.#session);
@@ -174,17 +176,20 @@ export class RelayTransport implements Transport {
       let greeted = false;
       const refuse = (error: Error): void => {
         clearTimeout(limit);
-        signal?.removeEventListener("abort", abort);
+        signal.removeEventListener("abort", abort);
         reject(error);
       };
       const give = (error: Error): void => {
-        socket.onclose = socket.onerror = socket.onmessage = null;
+        socket.onclose = socket.onmessage = null;
+        // To be closed before it was open is an error; of the package `ws` one that nobody hears ends
+        // the process.
+        socket.onerror = () => {};
         socket.close();
         refuse(error);
       };
-      const abort = (): void => give(signal ? reasonOf(signal) : new RelayError("aborted"));
+      const abort = (): void => give(reasonOf(signal));
       const limit = setTimeout(() => give(new RelayError(`the relay at ${this.url.host} does not greet`)), GREETING);
-      signal?.addEventListener("abort", abort, { once: true });
+      signal.addEventListener("abort", abort, { once: true });
       socket.onmessage = ({ data }: MessageEvent<unknown>) => {
         if (data instanceof ArrayBuffer) {
           if (!this.#received(new Uint8Array(data))) this.counters.malformed += 1;
@@ -204,7 +209,7 @@ export class RelayTransport implements Transport {
         }
         greeted = true;
         clearTimeout(limit);
-        signal?.removeEventListener("abort", abort);
+        signal.removeEventListener("abort", abort);
         this.#socket = socket;
         this.#keep(hello.session);
         this.hello = hello;
@@ -246,11 +251,8 @@ export class RelayTransport implements Transport {
     if (this.#closed) return;
     this.#failures += 1;
     try {
-      const hello = await this.#connect();
-      if (this.#closed) {
-        this.#socket?.close();
-        return;
-      }
+      const hello = await this.#connect(this.#end.signal);
+      if (this.#closed) return;
       this.counters.reconnects += 1;
       this.#host?.up(hello);
     } catch (error) {
@@ -323,6 +325,7 @@ export class RelayTransport implements Transport {
 
   close(): void {
     this.#closed = true;
+    this.#end.abort();
     clearTimeout(this.#timer);
     globalThis.removeEventListener?.("online", this.#soon);
     globalThis.removeEventListener?.("pagehide", this.#leave);

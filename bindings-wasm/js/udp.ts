@@ -56,7 +56,7 @@ function bound(host: string, port: number): Promise<Socket> {
   });
 }
 
-/** UDP sockets, one for each address given; those of `also` where the system lets us have them. */
+/** UDP sockets, one for each address given (one for each family); those of `also` where the system lets us have them. */
 export class UdpTransport implements Transport {
   readonly #binds: readonly string[];
   readonly #also: readonly string[];
@@ -75,6 +75,10 @@ export class UdpTransport implements Transport {
     try {
       for (const bind of [...this.#binds, ...this.#also]) {
         const { host: at, port } = parse(bind);
+        // One socket sends what is for its family, whichever of them it was asked through.
+        if (this.#sockets.has(familyOf(text(at, port)))) {
+          throw new TypeError(`${bind}: a node has one address for each family`);
+        }
         signal.throwIfAborted();
         const socket = await bound(at, port).catch((error: unknown) => {
           if (this.#also.includes(bind)) return undefined;
@@ -148,6 +152,17 @@ export class UdpTransport implements Transport {
   }
 }
 
+/** Waits until the client has read on, or is gone. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
+}
+
 /** What docs/content.md says of a provider. */
 async function respond(shelf: Shelf, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = request.url ?? "";
@@ -185,7 +200,7 @@ async function respond(shelf: Shelf, request: IncomingMessage, response: ServerR
   });
   for (let at = first; request.method === "GET" && at <= last && !response.destroyed; at += BLOCK) {
     const free = response.write(await file.read(at, Math.min(at + BLOCK, last + 1)));
-    if (!free) await new Promise<void>((resolve) => void response.once("drain", resolve).once("close", resolve));
+    if (!free) await drained(response);
   }
   response.end();
 }

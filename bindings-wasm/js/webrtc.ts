@@ -7,6 +7,7 @@
 // hold channels go on without the relay: what is for somebody without one is held for a moment, while
 // a channel is dialled (docs/webrtc.md).
 import type { Address, Id, Signal } from "../pkg/kadlet.js";
+import { DhtError } from "./errors.js";
 import type { RunningNode } from "./node.js";
 import { Peer, type PeerHost } from "./peer.js";
 import type { RelayTransport } from "./relay.js";
@@ -135,10 +136,11 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const told = this.#away === undefined;
     this.#relayed = true;
     this.#away = undefined;
+    // Whose address nobody could ask is asked now. And what the core announces at another address of
+    // ours must not come from the old one.
+    for (const peer of this.#all()) if (!same || !peer.straight) peer.close();
     // Where the core never heard of a pause it need not hear of its end, unless our address changed.
     if (told || !same) this.#host?.up(this.#with(link));
-    // Whose address nobody could ask is asked now.
-    for (const peer of this.#all()) if (!peer.straight) peer.close();
     for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
     this.#notBefore.clear();
     this.#tell();
@@ -195,16 +197,32 @@ export class WebRtcTransport extends EventTarget implements Transport {
     return new Set([...this.#peers.values(), ...this.#byAddress.values()]);
   }
 
-  #peer(id: Id, address: Address, session: string, offered: boolean): Peer {
+  /** Undefined if the browser makes none: it has too many, or wants credentials for a TURN server. */
+  #peer(id: Id, address: Address, session: string, offered: boolean): Peer | undefined {
     const host: PeerHost = {
       shelf: () => this.#shelf,
       opened: (peer) => this.#began(peer),
       closed: (peer, failed) => this.#ended(peer, failed),
       datagram: (peer, bytes) => this.#host?.receive(bytes, peer.address),
     };
-    const peer = new Peer(id, address, session, offered, this.#servers, this.#link?.mtu ?? 1232, host);
-    this.#peers.set(id, peer);
-    return peer;
+    try {
+      const peer = new Peer(id, address, session, offered, this.#servers, this.#link?.mtu ?? 1232, host);
+      this.#peers.set(id, peer);
+      return peer;
+    } catch {
+      this.#failed(address);
+      this.#tell();
+      return undefined;
+    }
+  }
+
+  #failed(address: Address): void {
+    this.counters.failed += 1;
+    this.#wake(address);
+  }
+
+  #wake(address: Address): void {
+    for (const wake of this.#waiting.get(address) ?? []) wake();
   }
 
   async #dial(id: Id, address: Address): Promise<void> {
@@ -218,6 +236,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     remember(this.#notBefore, id, now + (this.#relayed ? AGAIN : AGAIN_WITHOUT_RELAY));
     const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const peer = this.#peer(id, address, session, true);
+    if (peer === undefined) return;
     this.counters.offered += 1;
     await this.#say(peer, () => peer.offer());
   }
@@ -252,15 +271,17 @@ export class WebRtcTransport extends EventTarget implements Transport {
     }
     remember(this.#lastOffer, id, now);
     if (there && !there.open) {
-      there.replaced = true;
+      // Who waits for another address waits in vain.
+      there.replaced = there.address === address;
       there.close();
     }
     if (this.#full(address)) {
       this.counters.refused += 1;
       return;
     }
-    this.counters.accepted += 1;
     const peer = this.#peer(id, address, offer.session, false);
+    if (peer === undefined) return;
+    this.counters.accepted += 1;
     await this.#say(peer, () => peer.answer(offer));
   }
 
@@ -297,17 +318,14 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const held = this.#held;
     this.#held = held.filter(({ to }) => to !== peer.address);
     for (const { to, datagram } of held) if (to === peer.address) peer.send(datagram);
-    for (const wake of this.#waiting.get(peer.address) ?? []) wake();
+    this.#wake(peer.address);
     this.#tell();
   }
 
   #ended(peer: Peer, failed: boolean): void {
     if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
     if (this.#byAddress.get(peer.address) === peer) this.#byAddress.delete(peer.address);
-    if (failed && !peer.replaced) {
-      this.counters.failed += 1;
-      for (const wake of this.#waiting.get(peer.address) ?? []) wake();
-    }
+    if (failed && !peer.replaced) this.#failed(peer.address);
     if (this.#closed) return;
     if (!this.#relayed && !this.channels && this.#away !== undefined) {
       const reason = this.#away;
@@ -399,6 +417,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   }
 
   async serve(shelf: Shelf): Promise<ContentServer> {
+    if (globalThis.RTCPeerConnection === undefined) throw new DhtError("nobody could fetch it: this browser has no WebRTC");
     this.#shelf = shelf;
     return { transports: BY_CHANNEL };
   }

@@ -646,7 +646,7 @@ export interface Config {
   limits: LimitConfig;
   /** What we keep for others. */
   store: StoreConfig;
-  /** An operation that was given no deadline of its own ends after so many seconds; even a lookup among silent contacts does not need them. */
+  /** An operation that was given no deadline of its own ends after this long; even a lookup among silent contacts does not need them. */
   deadline: number;
   /** Operations at once; one more ends the oldest refresh, or else is refused. Each holds about 8 kB while it lasts. */
   maxOperations: number;

@@ -152,6 +152,44 @@ test("a share that fails leaves nothing behind, and takes nothing from one befor
   await net.close();
 });
 
+test("what is shared twice is served until both are withdrawn, or one has failed", async () => {
+  const net = await network(3, { seed: 15 });
+  const [a, b] = net.nodes;
+  const listed = false;
+  const [failed, one, two] = await Promise.allSettled([
+    a.share(HELLO, { name: "line\nbreak" }),
+    a.share(HELLO, { listed }),
+    a.share(HELLO, { listed }),
+  ]);
+  assert.ok(failed.reason instanceof InvalidRecord);
+  const text = async () => (await b.fetch(two.value.link)).blob.text();
+  assert.equal(await text(), "hello");
+  // Twice is no more than once, even of a copy.
+  for (const share of [one.value, structuredClone(one.value)]) a.withdraw(share);
+  assert.equal(await text(), "hello");
+  a.withdraw(two.value);
+  await assert.rejects(text(), ({ rejected }) => rejected[a.addr].kind === "not_found");
+  await net.close();
+});
+
+test("a number that does not fit is refused, not cut down", async () => {
+  const net = await network(2, { seed: 16 });
+  const [a] = net.nodes;
+  const key = "ab".repeat(20);
+  const most = 2n ** 64n - 1n;
+  for (const wrong of [-1n, most + 1n]) {
+    const said = (name) => ({ name: "RangeError", message: `${name} is an integer from 0 to ${most}, this is ${wrong}` });
+    await assert.rejects(a.getSigned(new Uint8Array(32), { newerThan: wrong }), said("newerThan"));
+    await assert.rejects(a.put(HELLO, { cas: wrong }), said("cas"));
+  }
+  const message = "port is an integer from 0 to 65535, this is 70000";
+  await assert.rejects(a.announce(key, { port: 70_000 }), { name: "RangeError", message });
+  for (const port of [-1, 1.5, NaN, 0xffffff]) await assert.rejects(a.announce(key, { port }), RangeError);
+  assert.equal(await a.getSigned(new Uint8Array(32), { newerThan: most }), undefined);
+  for (const port of [undefined, null, 0, 65_535]) assert.equal((await a.announce(key, { port })).stored, 1);
+  await net.close();
+});
+
 test("a time that was up before the beginning is a timeout, and nothing goes on", async () => {
   const net = await network(3, { seed: 8 });
   const [a] = net.nodes;

@@ -15,6 +15,7 @@ const HELLO = {
 class Fake {
   static all = [];
   static greeting = HELLO;
+  static made;
   readyState = 1;
   bufferedAmount = 0;
   sent = [];
@@ -23,7 +24,8 @@ class Fake {
     this.url = url;
     this.protocol = protocol;
     Fake.all.push(this);
-    queueMicrotask(() => this.text(Fake.greeting));
+    Fake.made?.(this);
+    queueMicrotask(() => Fake.greeting && this.text(Fake.greeting));
   }
 
   text(message) {
@@ -58,6 +60,7 @@ function withGlobal(t, name, value) {
 async function faked(t, options = {}) {
   Fake.all = [];
   Fake.greeting = HELLO;
+  Fake.made = undefined;
   const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
   const node = await createNode({ transport, ...options });
   t.after(() => node.close());
@@ -107,6 +110,38 @@ test("a lost line is taken up with its session, and one that was taken over with
   assert.equal(Fake.all[2].url.searchParams.get("session"), null);
   await node.close();
   assert.equal(Fake.all[2].closed, 1000);
+});
+
+test("an attempt that is left is heard to its end", async () => {
+  const abort = new AbortController();
+  const heard = new Promise((resolve) => {
+    /** Like that of the package `ws`, where an error that nobody hears ends the process. */
+    class Opening {
+      readyState = 0;
+
+      constructor() {
+        queueMicrotask(() => abort.abort());
+      }
+
+      close() {
+        process.nextTick(() => resolve(typeof this.onerror));
+      }
+    }
+    const transport = new RelayTransport("ws://relay.example", { WebSocket: Opening });
+    assert.rejects(createNode({ transport, signal: abort.signal }), { name: "AbortError" });
+  });
+  assert.equal(await heard, "function");
+});
+
+test("a node that is closed leaves the attempt under way", async (t) => {
+  const { node, transport, socket } = await faked(t);
+  const made = new Promise((resolve) => (Fake.made = resolve));
+  Fake.greeting = undefined;
+  socket.drop(1006);
+  const late = await made;
+  await node.close();
+  late.text(HELLO);
+  assert.deepEqual([late.readyState, transport.hello], [3, undefined]);
 });
 
 test("a node that a public relay does not let serve is a client", async (t) => {

@@ -117,6 +117,16 @@ test("IPv6 is used where the machine has it, and its lack is no error", async (t
   await assert.rejects(opened(t, { bind: ["127.0.0.1:0", "[2001:db8::1]:0"] }), /EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL/);
 });
 
+test("two addresses of one family are refused, and none stays bound", async (t) => {
+  const { mock } = t.mock.method(Socket.prototype, "bind");
+  for (const bind of [["127.0.0.1:0", "127.0.0.2:0"], ["[::1]:0", "[::1]:0"]]) {
+    const message = `${bind[1]}: a node has one address for each family`;
+    await assert.rejects(opened(t, { bind }), { name: "TypeError", message });
+    assert.throws(() => mock.calls.at(-1).this.address(), { code: "ERR_SOCKET_DGRAM_NOT_RUNNING" });
+  }
+  assert.equal(mock.calls.length, 2);
+});
+
 test("a datagram from an address with a zone is dropped", async (t) => {
   const { mock } = t.mock.method(Socket.prototype, "bind");
   const transport = new UdpTransport(["127.0.0.1:0"]);
@@ -143,4 +153,20 @@ test("a client that does not read loses its place", async (t) => {
   const [{ socket }] = await served;
   await once(socket, "close");
   assert.ok(socket.bytesWritten < 1 << 26);
+});
+
+test("a large file leaves no listener for each time that its client was slower", async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  const { link } = await node.share(new Uint8Array(1 << 23), { listed: false });
+  const server = mock.calls[0].this;
+  const seen = [];
+  server.on("request", (_, response) => {
+    seen.push(response.listenerCount("close"));
+    response.on("drain", () => seen.push(response.listenerCount("close")));
+  });
+  const url = `http://127.0.0.1:${server.address().port}/blake3/${/[0-9a-f]{64}/.exec(link)[0]}`;
+  assert.equal((await (await fetch(url)).arrayBuffer()).byteLength, 1 << 23);
+  assert.ok(seen.length > 10);
+  assert.ok(Math.max(...seen) <= seen[0] + 1, `${seen}`);
 });

@@ -320,6 +320,66 @@ test("without a relay others hand signals on, and what came of that ends with a 
   assert.equal(transport.counters.direct, 1);
 });
 
+test("channels of an address that is gone end before the core hears of the next one", async (t) => {
+  const { transport, host, signal, said, relayed, table, open, line } = await scene(t, 5);
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  const channel = open();
+  table([9]);
+  line().down(new Error("the relay is gone"));
+  // As the core does: it announces anew what it announced.
+  host.up = () => transport.send(new Uint8Array(3), addressOf(9));
+  line().up({ addresses: [addressOf(6)], mtu: 1232 });
+  assert.deepEqual([channel.sent, relayed, transport.channels], [[], [addressOf(9)], 0]);
+  await settled();
+  const { at, lines } = said.at(-1);
+  assert.deepEqual([at, lines.split(" ")[1], transport.counters.offered], [addressOf(9), "offer", 1]);
+});
+
+test("who waits for one address does not wait for an offer of the same id from another", async (t) => {
+  const { time, transport, signal, dial } = await scene(t, 10);
+  dial(9);
+  await settled();
+  let over = false;
+  const connected = transport.connect(addressOf(9)).finally(() => (over = true));
+  await settled();
+  // That one may be what is waited for.
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  assert.deepEqual([over, transport.counters.failed], [false, 0]);
+  await time.until(2000);
+  signal(9, "offer", "2".repeat(16), addressOf(11));
+  await settled();
+  assert.ok(over);
+  assert.equal(await connected, false);
+  assert.deepEqual([transport.counters.failed, transport.counters.accepted], [1, 2]);
+});
+
+test("a connection that the browser does not make is an attempt that failed", async (t) => {
+  const { transport, signal, dial, said } = await scene(t, 10);
+  dial(9);
+  await settled();
+  const connected = transport.connect(addressOf(9));
+  await settled();
+  // As for a TURN server without credentials, or with too many connections.
+  globalThis.RTCPeerConnection = class {
+    constructor() {
+      throw new DOMException("", "InvalidAccessError");
+    }
+  };
+  signal(9, "offer", "1".repeat(16));
+  assert.equal(await connected, false);
+  transport.heard(idOf(8), addressOf(8));
+  assert.equal(await transport.connect(addressOf(8)), false);
+  const { offered, accepted, failed } = transport.counters;
+  assert.deepEqual([offered, accepted, failed, said.length], [1, 0, 2, 1]);
+});
+
+test("without WebRTC nothing can be served", async () => {
+  const served = new WebRtcTransport({}).serve({ answer() {} });
+  await assert.rejects(served, { name: "DhtError", message: "nobody could fetch it: this browser has no WebRTC" });
+});
+
 test("a head whose status has no body is none, and an end before the head breaks the rules", async () => {
   for (const status of [204, 205, 304]) assert.equal(parse(Uint8Array.of(2, 0, 0, 0, 7, status >> 8, status & 255)), undefined);
   const channel = Object.assign(new EventTarget(), { readyState: "open", send() {} });

@@ -30,11 +30,13 @@ function refresh(): void {
   if (node === undefined) return;
   const open = transport?.channels ?? 0;
   const peers = `${open} peer${open === 1 ? "" : "s"}`;
-  if (transport?.relayed) status(open ? "direct" : "relay", open ? `Joined; direct channels to ${peers}, the relay for the others.` : "Joined; everything goes through the relay.");
+  const { networkSize: nodes, offline } = node.health();
+  // There is a line, and nobody at its other end.
+  if (offline && (open || transport?.relayed)) status("offline", "Nobody answers. Trying again.");
+  else if (transport?.relayed) status(open ? "direct" : "relay", open ? `Joined; direct channels to ${peers}, the relay for the others.` : "Joined; everything goes through the relay.");
   else if (open) status("direct", `The relay is gone; direct channels to ${peers} go on.`);
   else status("offline", "Offline: the relay is gone and no direct channel is open. Trying again.");
   by("channels").textContent = open ? peers : transport?.refused || "none";
-  const nodes = node.health().networkSize;
   by("size").textContent = nodes === undefined ? "unknown" : `about ${nodes} nodes`;
   tree.draw(node.id, node.buckets(), watched?.target, watched?.states);
 }
@@ -43,11 +45,12 @@ async function join(): Promise<void> {
   const started = performance.now();
   const bootstrap = input("bootstrap").value.split(/[\s,]+/).filter(Boolean);
   const network = input("network").value.trim();
+  const relay = input("relay").value.trim();
   by("problem").textContent = by("problem").className = "";
   status("joining", "Joining…");
   let inner: WebRtcTransport | undefined;
   try {
-    inner = new WebRtcTransport(new RelayTransport(input("relay").value.trim()));
+    inner = new WebRtcTransport(new RelayTransport(relay));
     node = await createNode({ transport: inner, network, bootstrap, state: `page ${network}`, timeout: 20_000 });
   } catch (error) {
     status("offline", "Not joined.");
@@ -57,16 +60,17 @@ async function join(): Promise<void> {
   document.documentElement.dataset["joined"] = String(Math.round(performance.now()));
   document.documentElement.dataset["joining"] = String(Math.round(performance.now() - started));
   by("own-id").textContent = node.id;
-  const here = new URLSearchParams({ network, bootstrap: bootstrap.join(), relay: input("relay").value, join: "1" });
+  const here = new URLSearchParams({ network, bootstrap: bootstrap.join(), relay, join: "1" });
   history.replaceState(null, "", `#${here}`);
   const reached = (all: readonly string[]): void => {
     by("own-address").textContent = all.join(", ");
-    by<HTMLAnchorElement>("invite").href = `#${new URLSearchParams({ network, bootstrap: all.join(), join: "1" })}`;
+    by<HTMLAnchorElement>("invite").href = `#${new URLSearchParams({ network, bootstrap: all.join(), relay, join: "1" })}`;
   };
   reached(node.addrs);
   by("join").hidden = true;
   by("self").hidden = false;
   node.addEventListener("table", refresh);
+  node.addEventListener("offline", refresh);
   const note = (text: string): void => {
     by("problem").textContent = text;
     // A warning is no failure: the node goes on.
