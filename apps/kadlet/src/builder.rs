@@ -8,9 +8,10 @@ use kadlet_core::record::Form;
 use kadlet_core::{BadRecord, Config, Family, Id, Network, Node, Role};
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::clock::Clock;
 use crate::data::{Data, Journal, Kept};
 use crate::dht::{Dht, Shared};
-use crate::driver::{Counters, Driver, Parts, now_since};
+use crate::driver::{Counters, Driver, Parts};
 use crate::error::{DataError, StartError};
 use crate::lan::Lan;
 use crate::sockets::Link;
@@ -159,8 +160,8 @@ impl Builder {
             None => (None, Kept::default()),
         };
         let links = Link::open_all(&self.listen)?;
-        let epoch = tokio::time::Instant::now();
-        let Restored { node, shares, refused, damage } = self.restore(kept, epoch)?;
+        let clock = Clock::start();
+        let Restored { node, shares, refused, damage } = self.restore(kept, &clock)?;
         let journal = match data {
             Some(mut data) => {
                 data.keep_id(node.id())?;
@@ -200,7 +201,7 @@ impl Builder {
         let driver = Driver::new(Parts {
             node,
             links,
-            epoch,
+            clock,
             commands: incoming,
             notices: notices.clone(),
             journal,
@@ -215,9 +216,9 @@ impl Builder {
         Ok(Dht::new(shared, commands, notices, lan_watch))
     }
 
-    fn restore(&self, kept: Kept, epoch: tokio::time::Instant) -> Result<Restored, StartError> {
+    fn restore(&self, kept: Kept, clock: &Clock) -> Result<Restored, StartError> {
         let mut damage = kept.damage;
-        let now = now_since(epoch);
+        let now = clock.now();
         let fresh = |id: Option<Id>| {
             let id = match id {
                 Some(id) => id,

@@ -27,6 +27,7 @@ use kadlet_core::{Change, Event, Instant, Node, OperationId, StoreChange, Transm
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
+use crate::clock::Clock;
 use crate::data::{Committed, Journal, Report};
 use crate::error::Error;
 use crate::lan::Lan;
@@ -98,7 +99,7 @@ impl Sink {
 pub(crate) struct Driver {
     node: Node,
     outbox: Outbox,
-    epoch: tokio::time::Instant,
+    clock: Clock,
     commands: mpsc::UnboundedReceiver<Command>,
     sinks: HashMap<OperationId, Sink>,
     tickets: HashMap<Ticket, OperationId>,
@@ -126,7 +127,7 @@ pub(crate) struct Driver {
 pub(crate) struct Parts {
     pub(crate) node: Node,
     pub(crate) links: Vec<Link>,
-    pub(crate) epoch: tokio::time::Instant,
+    pub(crate) clock: Clock,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) notices: broadcast::Sender<Event>,
     pub(crate) journal: Option<Journal>,
@@ -146,7 +147,7 @@ impl Driver {
             channels: channels::Held::new(&parts),
             node: parts.node,
             outbox: Outbox::new(parts.links, Arc::clone(&parts.counters)),
-            epoch: parts.epoch,
+            clock: parts.clock,
             commands: parts.commands,
             sinks: HashMap::new(),
             tickets: HashMap::new(),
@@ -156,7 +157,7 @@ impl Driver {
             lan: parts.lan,
             lan_found: parts.lan_found,
             lan_operations: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep_until(parts.epoch)),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: Instant::EPOCH,
             counters: parts.counters,
             unwritable: parts.unwritable,
@@ -182,7 +183,7 @@ impl Driver {
     }
 
     fn now(&self) -> Instant {
-        now_since(self.epoch)
+        self.clock.now()
     }
 
     /// Works until everything that could wake the task has been registered for waking it.
@@ -384,11 +385,10 @@ impl Driver {
             return false;
         }
         // A sleep that ends too early costs one idle turn; moving it back each time costs more.
-        if self.armed <= now || wanted < self.armed {
+        if self.armed <= now || wanted < self.armed || self.sleep.is_elapsed() {
             self.armed = wanted;
             // The timer's unit is the millisecond and it rounds up, as it must.
-            let end = self.epoch + Duration::from_micros(wanted.as_micros());
-            self.sleep.as_mut().reset(end);
+            self.sleep.as_mut().reset(self.clock.moment(wanted));
         }
         self.sleep.as_mut().poll(cx).is_pending()
     }
@@ -477,11 +477,6 @@ impl Driver {
             sink.send(event);
         }
     }
-}
-
-/// The core's time: since the driver's own start.
-pub(crate) fn now_since(epoch: tokio::time::Instant) -> Instant {
-    Instant::from_micros(u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

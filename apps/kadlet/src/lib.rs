@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod builder;
 mod by_source;
+mod clock;
 mod data;
 mod dht;
 mod driver;

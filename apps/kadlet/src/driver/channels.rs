@@ -24,7 +24,7 @@ impl Held {
         let links = parts.links.iter().map(|link| (link.id, link.reached_at()));
         Self {
             channels: Channels::new(parts.node.id(), parts.channels, LONGEST, links),
-            epoch: parts.epoch.into_std(),
+            epoch: parts.clock.epoch(),
             signals: HashMap::new(),
         }
     }

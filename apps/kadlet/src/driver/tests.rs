@@ -46,12 +46,12 @@ fn a_refused_datagram_does_not_end_the_loop() {
             socket2::SockRef::from(&link.udp).try_clone().expect("a handle").into();
         let (commands, incoming) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        let epoch = tokio::time::Instant::now();
-        let node = Node::new(Config::default(), Id::new([1; 20]), [1; 32], now_since(epoch));
+        let clock = Clock::start();
+        let node = Node::new(Config::default(), Id::new([1; 20]), [1; 32], clock.now());
         let driver = Driver::new(Parts {
             node,
             links: vec![link],
-            epoch,
+            clock,
             commands: incoming,
             notices: broadcast::channel(1).0,
             journal: None,

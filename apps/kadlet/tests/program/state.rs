@@ -109,7 +109,7 @@ fn who_reaches_nobody_does_not_say_that_it_joined() {
     first.kill();
     let bootstrap = ["--bootstrap", &gone];
     let mut node = Node::start(&name, &[&bootstrap[..], &data(dir.path())].concat());
-    assert_eq!(warned(&mut node, "bootstrap_failed").contains(&gone), true);
+    assert!(warned(&mut node, "bootstrap_failed").contains(&gone));
     assert!(warned(&mut node, "no_answer").contains("kept contacts"));
     assert_eq!(node.stop(), Some(0));
 }
