@@ -129,11 +129,13 @@ pub(super) fn begin_to_store(
     let Ok(value) = Value::of(form, bytes) else { unreachable!("64 bytes are no large value") };
     let item = Item::Immutable(value);
     let key = item.key();
-    let operation =
-        net.command(writer, |node, now| match node.put(now, item, PutOptions::default()) {
-            Ok(operation) => operation,
-            Err(error) => unreachable!("a small value is refused: {error}"),
-        });
+    // Where holders hand nothing on, publishers come again (BEP 44).
+    let mut options = PutOptions::default();
+    options.renew = form == Form::Bencode;
+    let operation = net.command(writer, |node, now| match node.put(now, item, options) {
+        Ok(operation) => operation,
+        Err(error) => unreachable!("a small value is refused: {error}"),
+    });
     (key, operation)
 }
 
