@@ -25,7 +25,7 @@ from .loops import LOOPBACK, network, run
 NOBODY = "00" * 20
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
-if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
     # Under `nohup` it is ignored, and stays so.
     SIGNALS.append(signal.SIGHUP)
 

@@ -560,7 +560,7 @@ export interface StoreConfig {
   entryLifetime: number;
   /** How often a publisher renews providers and search entries, at most. 6 hours: a node stays far below one datagram a second even with a thousand files. */
   renew: number;
-  /** After how long without receiving it a holder stores a value again with the k closest. 1 hour (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving. */
+  /** After how long without receiving it a holder stores a value again with the k closest. 1 hour (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving. On Mainline nothing is handed on: its wire carries no age. */
   republish: number;
   /** The longest time a lookup and its stores take. 2 minutes: k timeouts in a row at the hard limit. Records expire later than a renewal by more than this (mistake 16). */
   lookup: number;
@@ -592,7 +592,7 @@ export interface FetchConfig {
   maxSize: number;
   /** Providers asked or about to be asked; others wait for a place. 64: more never made a fetch faster, and every choice looks at each of them. */
   providers: number;
-  /** Distinct addresses one fetch ever hears of: asked, waiting and dropped. 1024: a liar stays known for good, so the number of liars has to end somewhere. */
+  /** Distinct addresses one fetch knows: asked, waiting and dropped. 1024: a liar stays known for good, so the number of liars has to end somewhere. Who only failed makes room. */
   known: number;
   /** Requests in flight to one provider, once it has shown that it delivers; 1 before. 4 hide a round trip of 300 ms at 10 MB/s. */
   inFlightPerProvider: number;

@@ -438,7 +438,7 @@ impl<T> Requests<T> {
 
     /// A request that has just died, sent at this time, says nothing of our own line: whom it was for
     /// may never have been there.
-    pub fn forget_silence(&mut self, sent: Instant) {
+    pub(crate) fn forget_silence(&mut self, sent: Instant) {
         if self.heard.is_none_or(|heard| sent >= heard) {
             self.silent = self.silent.saturating_sub(1);
         }

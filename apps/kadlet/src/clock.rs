@@ -58,11 +58,20 @@ fn slept() -> Duration {
         let nanos = u64::try_from(tv_nsec).unwrap_or(0);
         Duration::from_secs(u64::try_from(tv_sec).unwrap_or(0)) + Duration::from_nanos(nanos)
     };
-    let [awake, all] = [ClockId::Monotonic, ClockId::Boottime].map(|id| since(clock_gettime(id)));
-    all.saturating_sub(awake)
+    let mut slept = Duration::ZERO;
+    // What lies between two readings is no sleep: if it is long, they are taken again.
+    for _ in 0..4 {
+        let ids = [ClockId::Monotonic, ClockId::Boottime, ClockId::Monotonic];
+        let [before, all, after] = ids.map(|id| since(clock_gettime(id)));
+        slept = all.saturating_sub(before);
+        if after.saturating_sub(before) < Duration::from_millis(100) {
+            break;
+        }
+    }
+    slept
 }
 
-/// Elsewhere tokio's clock goes on in sleep, or there is no other.
+/// On Windows tokio's clock goes on in sleep. On macOS it does not, and nothing is done about it yet.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn slept() -> Duration {
     Duration::ZERO
@@ -89,7 +98,7 @@ mod tests {
         // What was due in the night is due at once, and what is due in an hour is so by both clocks.
         let now = tokio::time::Instant::now();
         assert!(clock.moment(before + hour) <= now);
-        assert!(clock.moment(clock.now() + hour) >= now + hour);
+        assert!(clock.moment(clock.now() + hour) >= now + hour - Duration::from_micros(1));
     }
 
     #[test]

@@ -95,7 +95,9 @@ pub(crate) async fn client(
     if let Some(dir) = &common.data {
         match running_in(dir) {
             // The node that works with the folder knows everybody in it.
-            Some(addresses) if !addresses.is_empty() => given.extend(addresses),
+            Some(addresses) if !(given.is_empty() && addresses.is_empty()) => {
+                given.extend(addresses)
+            }
             // Another command has it for a moment: said when it cannot be opened.
             _ => builder = builder.data(dir),
         }

@@ -213,6 +213,9 @@ impl Scenario {
         if self.choice("wire") == "mainline" && self.share("later") > 0 {
             return Err("later is of the native wire: leave out wire, or later".to_owned());
         }
+        if self.choice("wire") == "mainline" && self.kind == Kind::Republish {
+            return Err("on Mainline holders hand nothing on: leave out wire".to_owned());
+        }
         match self.kind {
             Kind::SybilRandom | Kind::SybilTargeted => {
                 let askers = self.count("askers");
@@ -487,8 +490,12 @@ mod tests {
                 "test.toml: refresh_after is to be from 1 min to 24 h",
             ),
             (
-                "kind = \"republish\"\nwire = \"mainline\"\nlater = \"10 %\"",
+                "kind = \"lookups\"\nwire = \"mainline\"\nlater = \"10 %\"",
                 "test.toml: later is of the native wire",
+            ),
+            (
+                "kind = \"republish\"\nwire = \"mainline\"",
+                "test.toml: on Mainline holders hand nothing on",
             ),
         ] {
             let error = error(text);

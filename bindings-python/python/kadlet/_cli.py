@@ -95,6 +95,8 @@ class Output:
 
     def __init__(self, as_json: bool, live: bool) -> None:
         self._json = as_json
+        self.stays = False
+        """Whether the command goes on when nothing can be written: on a full disk a node does."""
         self.live = live and not as_json and sys.stdout.isatty()
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Programs read UTF-8, and a name that a terminal cannot show is no reason to end.
@@ -142,7 +144,8 @@ class Output:
         try:
             print(text, flush=True)
         except OSError as error:
-            raise Unread(error) from None
+            if isinstance(error, BrokenPipeError) or not self.stays:
+                raise Unread(error) from None
 
     def _say(self, text: str) -> None:
         # Standard error that is closed is nobody's loss.
@@ -351,6 +354,7 @@ def _own_network(given: argparse.Namespace, what: str) -> None:
 
 async def _node(given: argparse.Namespace, output: Output) -> None:
     stop, config = Stop(), _config(given)
+    output.stays = True
     opening = open_node(given.bind, network=given.network, state=given.state, config=config)
     async with opening as node:
         _listening(node, output)
@@ -411,6 +415,7 @@ def _known(node: RunningNode) -> int:
 async def _share(given: argparse.Namespace, output: Output) -> None:
     _own_network(given, "files, it is for torrents")
     stop, config = Stop(), _config(given)
+    output.stays = True
     async with open_node(given.bind, network=given.network, config=config) as node:
         _listening(node, output)
         async with stop.until_asked():

@@ -289,7 +289,8 @@ class StoreConfig:
     far below one datagram a second even with a thousand files."""
     republish: float = 3600.0
     """After how long without receiving it a holder stores a value again with the k closest. 1 hour
-    (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving."""
+    (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving. On
+    Mainline nothing is handed on: its wire carries no age."""
     lookup: float = 120.0
     """The longest time a lookup and its stores take. 2 minutes: k timeouts in a row at the hard
     limit. Records expire later than a renewal by more than this (mistake 16)."""
@@ -332,8 +333,8 @@ class FetchConfig:
     """Providers asked or about to be asked; others wait for a place. 64: more never made a fetch
     faster, and every choice looks at each of them."""
     known: int = 1024
-    """Distinct addresses one fetch ever hears of: asked, waiting and dropped. 1024: a liar stays
-    known for good, so the number of liars has to end somewhere."""
+    """Distinct addresses one fetch knows: asked, waiting and dropped. 1024: a liar stays known for
+    good, so the number of liars has to end somewhere. Who only failed makes room."""
     in_flight_per_provider: int = 4
     """Requests in flight to one provider, once it has shown that it delivers; 1 before. 4 hide a
     round trip of 300 ms at 10 MB/s."""

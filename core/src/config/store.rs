@@ -21,7 +21,8 @@ pub struct StoreConfig {
     /// far below one datagram a second even with a thousand files.
     pub renew: Duration,
     /// After how long without receiving it a holder stores a value again with the k closest. 1 hour
-    /// (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving.
+    /// (Kademlia, section 2.5): long against a lookup, short against half of the holders leaving. On
+    /// Mainline nothing is handed on: its wire carries no age.
     pub republish: Duration,
     /// The longest time a lookup and its stores take. 2 minutes: k timeouts in a row at the hard
     /// limit. Records expire later than a renewal by more than this (mistake 16).

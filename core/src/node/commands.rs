@@ -200,9 +200,6 @@ impl Node {
             return Err(CommandError::SequenceTooHigh { limit });
         }
         let key = item.key();
-        if let Some(seq) = item.seq() {
-            self.supersede(now, key, seq);
-        }
         // A renewal finds the value itself stored: there is nothing to compare with.
         let renewed =
             options.renew.then(|| Kind::Put { item: item.clone(), cas: None, age: Duration::ZERO });

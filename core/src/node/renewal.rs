@@ -64,9 +64,9 @@ impl Node {
         self.schedule_renewal(now, operation);
     }
 
-    /// A newer version of a signed value goes out: its older ones are renewed no more. Holders would
+    /// A newer version of a signed value is stored: its older ones are renewed no more. Holders would
     /// refuse them, or take them again once the newer one has expired.
-    pub(super) fn supersede(&mut self, now: Instant, key: Id, seq: u64) {
+    fn supersede(&mut self, now: Instant, key: Id, seq: u64) {
         let is_older = |kind: &Kind| match kind {
             Kind::Put { item, .. } => item.seq().is_some_and(|renewed| renewed < seq),
             _ => false,
@@ -170,6 +170,12 @@ impl Node {
         operation: &Operation,
         outcome: Outcome,
     ) {
+        if operation.totals.stored > 0
+            && let Kind::Put { item, .. } = &operation.kind
+            && let Some(seq) = item.seq()
+        {
+            self.supersede(now, item.key(), seq);
+        }
         let renews = match operation.whose {
             Whose::Renewal(publication) => publication,
             Whose::Callers => id,

@@ -1,6 +1,7 @@
 //! What answers bring: providers, search hits and values, each told once and only if it holds.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::operation::{Kind, Operation, Purpose, secs};
 use super::{Node, within_scope};
@@ -13,6 +14,10 @@ use crate::record::{
 };
 use crate::time::Instant;
 use crate::wire::{Item as WireItem, Method, Peer, Query, Response, SignedItem};
+
+/// For so long after an operation began further pages are asked for. Sixty-four of them are read in
+/// ten seconds where a round trip takes 150 ms.
+const READING: Duration = Duration::from_secs(30);
 
 impl Node {
     /// Providers, values and hits in an answer, and the next page of a long list.
@@ -59,8 +64,9 @@ impl Node {
         let news = operation.totals.found > known;
         // Whoever takes its time over each page, and has ever more of them, is left in the middle: what
         // the others gave is a result, and a deadline that has passed is none.
-        let half = operation.deadline.since(operation.started) / 2;
-        let reads_on = now < operation.started + half;
+        let time = operation.deadline.since(operation.started);
+        let most = (time / 2).max(time.saturating_sub(self.requests.timeouts().hard)).min(READING);
+        let reads_on = now < operation.started + most;
         let next = response.next_page.filter(|next| reads_on && *next > page);
         if next.is_none() {
             operation.list_ends(sender.id);

@@ -249,8 +249,9 @@ fn a_newer_version_ends_the_renewal_of_the_older_ones() {
     let now = net.now;
     assert_eq!(net.node(publisher).health().publications, 2, "the other feed goes on");
     assert!(!net.node(publisher).cancel(now, first));
-    // Put once, it ends it as well; an older one ends nothing.
+    // Put once, it ends it as well; an older one ends nothing, nor one that nobody took.
     put(&mut net, b"a", 1, PutOptions::default());
+    put(&mut net, b"a", 9, PutOptions::compare_and_swap(7));
     assert_eq!(net.node(publisher).health().publications, 2);
     put(&mut net, b"a", 3, PutOptions::default());
     assert_eq!(net.node(publisher).health().publications, 1);

@@ -266,6 +266,11 @@ impl Sharer<'_> {
         if files.len() > Tree::MAX_FILES {
             return Err(refused(TreeError::TooMany));
         }
+        // A line has a hash, a size of at most 20 digits, and a path.
+        let line = |path: &PathBuf| path.as_os_str().len() as u64 + 88;
+        if files.iter().map(line).sum::<u64>() > Tree::MAX_LEN {
+            return Err(refused(TreeError::TooLong));
+        }
         files.sort();
         for path in files {
             match self.share_file(&path, listed).await {
@@ -283,9 +288,6 @@ impl Sharer<'_> {
             }
         }
         let text = tree.to_text().into_bytes();
-        if text.len() as u64 > Tree::MAX_LEN {
-            return Err(refused(TreeError::TooLong));
-        }
         let mut builder = HashListBuilder::new();
         builder.update(&text);
         let list = builder.finish();

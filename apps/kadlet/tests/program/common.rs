@@ -161,6 +161,7 @@ impl Node {
     }
 
     /// Starts a command whose standard output is a file on a full disk.
+    #[cfg(target_os = "linux")]
     pub(crate) fn spawn_without_room(network: &str, arguments: &[&str]) -> Self {
         Self::spawn_after(network, "exec > /dev/full", arguments)
     }
@@ -244,6 +245,7 @@ impl Node {
     }
 
     /// Whether it has ended by itself.
+    #[cfg(target_os = "linux")]
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("our own child").is_some()
     }

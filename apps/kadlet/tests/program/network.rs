@@ -1,5 +1,6 @@
 //! Nodes, values, providers and lookups; addresses and folders that cannot be used.
 
+#[cfg(unix)]
 use std::io::Write as _;
 use std::net::UdpSocket;
 
@@ -296,7 +297,9 @@ fn a_link_whose_addresses_are_gone_is_looked_for_nearby() {
     run(&[&all[..], &["--no-lan"]].concat()).failed(3, "bootstrap_failed");
 }
 
-/// What a node that was killed has written down is not another's.
+/// What a node that was killed has written down is not another's. (On Windows nobody can read who
+/// holds a file that is locked.)
+#[cfg(unix)]
 #[test]
 fn what_a_killed_node_has_said_is_not_believed() {
     let name = network("killed");

@@ -65,7 +65,7 @@ fn a_node_that_cannot_speak_goes_on() {
     // The line that says where it listens is lost; the folder says it too, a second later.
     while !dir.path().join("status.json").exists() {
         assert!(!node.has_ended(), "it gave up");
-        std::thread::yield_now();
+        std::thread::sleep(core::time::Duration::from_millis(10));
     }
     let status = run(&[&["status", "--json"][..], &data(dir.path())].concat()).succeeded();
     assert_eq!(status.event("status")["running"], true);
