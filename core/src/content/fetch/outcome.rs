@@ -7,8 +7,9 @@ use core::time::Duration;
 use super::super::{Bitmap, HashList};
 use super::{Fetch, FetchEvent, Rejection, RequestFailure, Task};
 
-/// Whoever gave a right piece so short a time ago is not dropped for failing: a line that is gone for
-/// a moment, ours above all, makes everybody fail at once and would leave nobody.
+/// Whoever gave a right piece so short a time ago is not dropped because it is not reached: a line that
+/// is gone for a moment, ours above all, makes everybody fail at once and would leave nobody. Who is
+/// reached and breaks off, again and again, has the piece no more.
 const OUTAGE: Duration = Duration::from_secs(60);
 
 impl Fetch {
@@ -74,7 +75,11 @@ impl Fetch {
         provider.failed(self.now, &self.config);
         // While others wait for a place, one failure is enough, unless it has shown its worth.
         let shown = provider.verified > 0;
-        let lately = shown && self.now.since(provider.last_verified) < OUTAGE;
+        let is_away = matches!(
+            failure,
+            RequestFailure::Unreachable | RequestFailure::Silent | RequestFailure::Busy
+        );
+        let lately = shown && is_away && self.now.since(provider.last_verified) < OUTAGE;
         let patient = shown || self.waiting.is_empty();
         let keep = lately || patient && provider.failures < self.config.failures;
         if failure == RequestFailure::NotFound {
