@@ -362,6 +362,7 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     { port, transports = 1, renew, ...options }: AnnounceOptions = {},
   ): Promise<PutResult> {
     fits("port", port, 16);
+    fits("transports", transports, 8);
     const key = start(() => hashOf(this.#mainline, named));
     return this.#store(key, (now) => this.#driver.core.announce(now, key, port, transports, renew), 1, options);
   }

@@ -3,6 +3,7 @@ import type { Address } from "../pkg/kadlet.js";
 import { reasonOf } from "./driver.js";
 import { RelayError } from "./errors.js";
 import { headerOf, read } from "./frame.js";
+import type { RunningNode } from "./node.js";
 import type { ContentRequest, Link, Transport, TransportHost } from "./transport.js";
 
 /** The first pause before another attempt, milliseconds; it doubles, with a random part. */
@@ -322,6 +323,14 @@ export class RelayTransport implements Transport {
 
   /** Providers that we cannot reach ourselves. */
   #behind = new Set<Address>();
+
+  attach(node: RunningNode): void {
+    // A line whose other end is gone without a word breaks when TCP has given up, after a quarter of
+    // an hour; the core notices within seconds.
+    node.addEventListener("offline", ({ detail }) => {
+      if (detail.offline) this.#socket?.close(LEAVING);
+    });
+  }
 
   close(): void {
     this.#closed = true;

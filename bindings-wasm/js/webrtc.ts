@@ -153,6 +153,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
 
   attach(node: RunningNode): void {
     this.#node = node;
+    this.relay.attach(node);
     if (globalThis.RTCPeerConnection === undefined) return;
     node.addEventListener("signal", ({ detail }) => void this.#signalled(detail));
     node.addEventListener("table", () => this.#meet());

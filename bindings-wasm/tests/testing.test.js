@@ -185,6 +185,7 @@ test("a number that does not fit is refused, not cut down", async () => {
   const message = "port is an integer from 0 to 65535, this is 70000";
   await assert.rejects(a.announce(key, { port: 70_000 }), { name: "RangeError", message });
   for (const port of [-1, 1.5, NaN, 0xffffff]) await assert.rejects(a.announce(key, { port }), RangeError);
+  await assert.rejects(a.announce(key, { transports: 300 }), RangeError);
   assert.equal(await a.getSigned(new Uint8Array(32), { newerThan: most }), undefined);
   for (const port of [undefined, null, 0, 65_535]) assert.equal((await a.announce(key, { port })).stored, 1);
   await net.close();

@@ -144,6 +144,19 @@ test("a node that is closed leaves the attempt under way", async (t) => {
   assert.deepEqual([late.readyState, transport.hello], [3, undefined]);
 });
 
+test("a line on which nobody answers is taken up anew", async (t) => {
+  const { node, socket } = await faked(t);
+  node.emit("offline", { type: "offline", offline: false });
+  assert.equal(socket.closed, undefined);
+  node.emit("offline", { type: "offline", offline: true });
+  // The relay keeps our port for the next line.
+  assert.equal(socket.closed, 4000);
+  const up = once(node, "up");
+  socket.drop(4000);
+  await up;
+  assert.equal(Fake.all[1].url.searchParams.get("session"), "ab");
+});
+
 test("a node that a public relay does not let serve is a client", async (t) => {
   Fake.greeting = { ...HELLO, serve: false };
   const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });

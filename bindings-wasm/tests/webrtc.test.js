@@ -131,6 +131,7 @@ async function scene(t, own, options) {
   let line;
   const relay = {
     open: async (host) => ((line = host), { addresses: [addressOf(own)], mtu: 1232 }),
+    attach: () => {},
     send: (_, to) => relayed.push(to),
     close() {},
   };

@@ -183,9 +183,23 @@ fn make_secret(file: &Path) -> Result<[u8; 32], Failure> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).and_then(|mut file| writeln!(file, "{}", hex(&secret))).map_err(
-        |error| Failure::new(Code::KeyFile, format_args!("{}: {error}", file.display())),
-    )?;
+    let named = |error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("{} is there: leave out --new-key to use it", file.display())
+            }
+            _ => format!("{}: {error}", file.display()),
+        };
+        Failure::new(Code::KeyFile, why)
+    };
+    let mut made = options.open(file).map_err(named)?;
+    // On the disk before anything is signed with it: without the key a value is never replaced.
+    let written = writeln!(made, "{}", hex(&secret)).and_then(|()| made.sync_all());
+    written.map_err(|error| {
+        // A file without its key would be in the way of the next try.
+        let _ = fs::remove_file(file);
+        named(error)
+    })?;
     Ok(secret)
 }
 
