@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import kadlet
 import pytest
-from kadlet import _cli, _view
+from kadlet import _cli, _output, _view
 from kadlet._native import mainline_config
 from rich.console import Console
 
@@ -88,7 +88,7 @@ def test_every_code_is_one_of_the_program() -> None:
     text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     table = text.split("\n## `error.code`\n")[1].split("\n## ")[0]
     documented = {code: int(status) for code, status in re.findall(r"\| `(\w+)` \| (\d) ", table)}
-    assert len(documented) > 20 and _cli.STATUS.items() <= documented.items()
+    assert len(documented) > 20 and _output.STATUS.items() <= documented.items()
 
 
 def test_what_it_says_to_programs(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
 
 def test_what_the_system_refuses_a_socket_has_its_code() -> None:
     forbidden = PermissionError(13, "no socket on 0.0.0.0:80: Permission denied")
-    assert _cli._why(forbidden)[0] == "address_forbidden"
-    assert _cli._why(PermissionError(13, "Permission denied", "a file"))[0] == "io"
-    assert _cli._why(OSError(24, "Too many open files"))[0] == "no_descriptors"
+    assert _output.code_of(forbidden)[0] == "address_forbidden"
+    assert _output.code_of(PermissionError(13, "Permission denied", "a file"))[0] == "io"
+    assert _output.code_of(OSError(24, "Too many open files"))[0] == "no_descriptors"
 
 
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
