@@ -543,7 +543,8 @@ impl Node {
     }
 }
 
-/// How an answer names its own sender as a provider, on our own wire: it need not know its address from outside.
+/// How an answer names its own sender as a provider, on our own wire: it need not know its address
+/// from outside.
 pub(super) const fn itself(family: Family, port: u16) -> SocketAddr {
     match family {
         Family::V4 => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),

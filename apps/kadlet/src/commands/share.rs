@@ -267,7 +267,9 @@ impl Sharer<'_> {
             return Err(refused(TreeError::TooMany));
         }
         // A line has a hash, a size of at most 20 digits, and a path.
-        let line = |path: &PathBuf| path.as_os_str().len() as u64 + 88;
+        let inside =
+            |path: &PathBuf| path.strip_prefix(folder).map_or(0, |it| it.as_os_str().len());
+        let line = |path: &PathBuf| inside(path) as u64 + 88;
         if files.iter().map(line).sum::<u64>() > Tree::MAX_LEN {
             return Err(refused(TreeError::TooLong));
         }
