@@ -291,6 +291,9 @@ def test_the_state_is_there_after_a_restart(tmp_path: Path) -> None:
                     assert await node.get(key) == b"kept"
 
         data = bytearray(state.read_bytes())
+        with pytest.raises(kadlet.InvalidState, match="another network"):
+            await kadlet.open_node(LOOPBACK, state=state, network="another")
+        assert state.read_bytes() == data, "it is left alone"
         data[-1] ^= 1
         state.write_bytes(data)
         with pytest.raises(kadlet.InvalidState, match="damaged"):

@@ -73,7 +73,7 @@ export class ValueTooLarge extends InvalidRecord {
   }
 }
 
-/** What was kept is no state of a node, is damaged, or a later version wrote it. It is left alone. */
+/** What was kept is no state of a node, is damaged, another network's, or a later version wrote it. It is left alone. */
 export class InvalidState extends DhtError {}
 
 /** None of the addresses is a node of our network: `attempts` says of each why. */

@@ -57,6 +57,8 @@ test("id, contacts and records survive a restart, and what is no state is left a
   assert.deepEqual(await again.get(key), HELLO);
   assert.equal(again.storeStats().values, 1);
   await again.close();
+  const another = { bind: "127.0.0.1:0", state, network: "another" };
+  await assert.rejects(createNode(another), { name: "InvalidState", message: /another network/ });
   await writeFile(state, "something else");
   await assert.rejects(createNode({ bind: "127.0.0.1:0", state }), InvalidState);
   assert.equal(await readFile(state, "utf8"), "something else");

@@ -83,7 +83,10 @@ class ValueTooLarge(InvalidRecord):
 
 
 class InvalidState(DhtError, ValueError):
-    """The file is no state of a node, is damaged, or a later version wrote it. It is left alone."""
+    """The file is no state of a node, is damaged or another network's, or a later version wrote it.
+
+    It is left alone.
+    """
 
 
 class BootstrapError(DhtError, ConnectionError):

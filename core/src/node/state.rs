@@ -1,7 +1,8 @@
 //! A node's state as bytes: id, contacts, and the records it keeps for others.
 //!
-//! Versioned and checked: four bytes of magic, a version, a postcard body, and the first eight
-//! bytes of the BLAKE3 hash of all that. Times are ages, for the next run's clock starts elsewhere;
+//! Versioned and checked: four bytes of magic, a version, a postcard body, the network it belongs to
+//! (eight bytes, which the first programs did not write), and the first eight bytes of the BLAKE3
+//! hash of all that. Times are ages, for the next run's clock starts elsewhere;
 //! how long the node was down is told to [`Node::restore`]. What the node published itself is not
 //! in it: its host knows what it shares, and whether it still does.
 
@@ -59,6 +60,9 @@ pub enum StateError {
     },
     /// They have been changed or cut since they were written.
     Damaged,
+    /// A node of another network wrote them. Its records are nobody's business here, and its
+    /// contacts would not answer.
+    OtherNetwork,
 }
 
 impl fmt::Display for StateError {
@@ -71,6 +75,10 @@ impl fmt::Display for StateError {
                  a newer program wrote it"
             ),
             Self::Damaged => f.write_str("this state is damaged: it was changed or cut"),
+            Self::OtherNetwork => f.write_str(
+                "this state is a node's of another network: join that one, or keep this node's \
+                 state elsewhere",
+            ),
         }
     }
 }
@@ -104,6 +112,7 @@ impl Node {
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         // Serialising into memory cannot fail; were it to, what is written would not be restored.
         bytes.extend_from_slice(&postcard::to_allocvec(&body).unwrap_or_default());
+        bytes.extend_from_slice(&self.wire.network());
         let check = blake3::hash(&bytes);
         bytes.extend_from_slice(check.as_bytes().get(..CHECK).unwrap_or_default());
         bytes
@@ -115,7 +124,7 @@ impl Node {
     /// Restored contacts are asked, but not handed on before they have answered.
     ///
     /// # Errors
-    /// The bytes are no state, damaged, or of a later version.
+    /// The bytes are no state, damaged, of a later version, or of another network.
     pub fn restore(
         config: Config,
         state: &[u8],
@@ -123,9 +132,12 @@ impl Node {
         now: Instant,
         elapsed: Duration,
     ) -> Result<Self, StateError> {
-        let body = read(state)?;
+        let (body, network) = read(state)?;
         let [v4, v6] = body.ids.map(Id::new);
         let mut node = Self::new(config, v4, seed, now);
+        if network.is_some_and(|network| network != node.wire.network()) {
+            return Err(StateError::OtherNetwork);
+        }
         node.ids = [v4, v6];
         if body.public {
             node.reach.on_public_network();
@@ -170,7 +182,8 @@ impl Node {
     }
 }
 
-fn read(state: &[u8]) -> Result<Body, StateError> {
+/// The body, and the network if it is said.
+fn read(state: &[u8]) -> Result<(Body, Option<[u8; 8]>), StateError> {
     let rest = state.strip_prefix(&MAGIC).ok_or(StateError::NotState)?;
     let (version, rest) = rest.split_first_chunk().ok_or(StateError::Damaged)?;
     let version = u16::from_le_bytes(*version);
@@ -183,5 +196,6 @@ fn read(state: &[u8]) -> Result<Body, StateError> {
     if !blake3::hash(written).as_bytes().starts_with(check) {
         return Err(StateError::Damaged);
     }
-    postcard::from_bytes(body).map_err(|_| StateError::Damaged)
+    let (body, rest) = postcard::take_from_bytes(body).map_err(|_| StateError::Damaged)?;
+    Ok((body, rest.first_chunk().copied()))
 }

@@ -242,6 +242,16 @@ impl Wire {
         }
     }
 
+    /// Which network speaks it, in eight bytes.
+    #[must_use]
+    pub const fn network(&self) -> [u8; 8] {
+        match self {
+            Self::Native(native) => native.network(),
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => *b"mainline",
+        }
+    }
+
     /// How many bytes our own transaction ids have.
     #[must_use]
     pub const fn transaction_bytes(&self) -> usize {

@@ -8,8 +8,8 @@ use kadlet_core::record::{Item, SearchEntry, SignedValue, Value};
 use kadlet_core::wire::native::Native;
 use kadlet_core::wire::{Body, List, Message, Method, Peer, Query, Response};
 use kadlet_core::{
-    Announcement, Config, Event, Families, Family, GetQuery, Id, Instant, LinkId, Node,
-    OperationId, Outcome, Path, Prefix, PutOptions, Role,
+    Announcement, Config, Event, Families, Family, GetQuery, Id, Instant, LinkId, Network, Node,
+    OperationId, Outcome, Path, Prefix, PutOptions, Role, StateError,
 };
 
 use crate::net::{Net, STEP};
@@ -600,6 +600,26 @@ fn a_restored_node_finds_out_anew_whether_it_is_reached() {
     let state = private.export_state(now);
     let restored = Node::restore(Config::default(), &state, [2; 32], now, HOUR).expect("a state");
     assert!(restored.health().server);
+}
+
+/// A state is of one network; what an early program wrote does not say of which.
+#[test]
+fn a_state_belongs_to_its_network() {
+    let now = Instant::from_secs(1);
+    let of = |name: &str| {
+        let mut config = Config::default();
+        config.network = Network::Native(name.to_owned());
+        config
+    };
+    let node = Node::new(of("one"), Id::new([1; 20]), [1; 32], now);
+    let state = node.export_state(now);
+    let restored = |config, state: &[u8]| Node::restore(config, state, [2; 32], now, HOUR).err();
+    assert_eq!(restored(of("one"), &state), None);
+    assert_eq!(restored(of("another"), &state), Some(StateError::OtherNetwork));
+    assert_eq!(restored(Config::mainline(), &state), Some(StateError::OtherNetwork));
+    let early = &state[..state.len() - 16];
+    let early = [early, &blake3::hash(early).as_bytes()[..8]].concat();
+    assert_eq!(restored(of("another"), &early), None);
 }
 
 /// One owner of addresses does not fill an answer.

@@ -2,6 +2,8 @@
 
 use core::fmt::Write;
 
+use kadlet_core::Config;
+
 use super::figures::{Answers, Tally};
 use super::script::Group;
 use super::{Comparison, Row, System};
@@ -42,8 +44,9 @@ impl Comparison {
         format!(
             "{what}
 Simulation with seed {}: n = {sizes}; round trips 156 ms at the median; {session}.
-Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real Kadlet nodes.",
-            self.seed
+Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real Kadlet nodes, k = {}.",
+            self.seed,
+            self.kademlia.lookup.k,
         )
     }
 
@@ -202,7 +205,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
 
     fn markdown(&self, rows: &[Row]) -> String {
         let mut text = self.opening();
-        let queries = self.queries;
+        let (queries, k) = (self.queries, self.kademlia.lookup.k);
         let group =
             |group: Group, value: fn(&Tally) -> f64| move |row: &Row| value(&row.steady.of(group));
         let mut section = |title: &str,
@@ -281,7 +284,9 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         );
         section(
             "What does it cost to be there?",
-            "What machines send in an hour in which nobody asks for anything: joining, publishing what they share, keeping in touch. Gnutella's upkeep is the PING of every newcomer, which floods as a question does, and the PONGs that all in reach send back. Kademlia's is mostly publication: every file is announced to twenty nodes under its key and under each word of its name, again by every newcomer that brings files. The second table adds one query an hour from everybody.",
+            &format!(
+                "What machines send in an hour in which nobody asks for anything: joining, publishing what they share, keeping in touch. Gnutella's upkeep is the PING of every newcomer, which floods as a question does, and the PONGs that all in reach send back. Kademlia's is mostly publication: every file is announced to {k} nodes under its key and under each word of its name, again by every newcomer that brings files. The second table adds one query an hour from everybody."
+            ),
             &[("upkeep", "Bytes per machine and hour against the number of nodes")],
             &[
                 ("Upkeep, messages per machine and hour", Unit::Count, &|row| row.upkeep.messages),
@@ -344,6 +349,9 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
 
     fn opening(&self) -> String {
         let (sizes, seed, queries) = (self.sizes_text(), self.seed, self.queries);
+        let k = self.kademlia.lookup.k;
+        let usual = Config::default().lookup.k;
+        let other = if k == usual { String::new() } else { format!(" --k {k}") };
         let list = |join: &str| {
             let mut sizes = self.sizes.clone();
             sizes.sort_unstable();
@@ -356,12 +364,12 @@ Three ways to find who has a file, side by side in one simulation:
 
 - **Napster** (1999): one server keeps an index of what everybody shares; all questions go there.
 - **Gnutella 0.4** (2000): no index. Machines are connected at random, 3.4 connections each on average; a question is passed on to all neighbours for seven hops, and hits come back the way the question came.
-- **Kademlia** (2002): the index is spread over all machines; whoever is close to a key keeps what belongs to it, and is found in a number of steps that grows with the logarithm of the network. These are real Kadlet nodes that exchange real datagrams; only time and the network between them are simulated.
+- **Kademlia** (2002): the index is spread over all machines; whoever is close to a key keeps what belongs to it, and is found in a number of steps that grows with the logarithm of the network. These are real Kadlet nodes (k = {k}) that exchange real datagrams; only time and the network between them are simulated.
 
 All three have the same machines, round-trip times (log-normal, median 156 ms), comings and goings (Weibull sessions, shape 0.5, mean 10,000 s; who leaves says no goodbye, and another machine brings the same files), files and questions. n = {sizes} machines, seed {seed}, {queries} queries in each group.
 
 ```text
-kadlet-sim compare --sizes {} --seed {seed}
+kadlet-sim compare --sizes {} --seed {seed}{other}
 ```
 
 Files: as many different ones as there are machines and two copies per machine on average, on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.

@@ -14,8 +14,9 @@ use kadlet_sim::{AddressPlan, estimate_memory};
 use crate::follow::{self, Followed};
 use crate::{Failure, STOPPED, folder, memory, say};
 
-/// Bytes of records and their bookkeeping at one node, as measured with 30,000 nodes.
-const RECORDS: u64 = 230_000;
+/// Bytes of the copies of one record and their bookkeeping, k = 1, that a node has on average, as
+/// measured with 30,000 nodes and k = 20.
+const RECORDS: u64 = 11_500;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// All randomness follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Contacts in a bucket of Kademlia's, and nodes that keep a copy; BitTorrent has 8
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=20))]
+    k: u16,
     /// Where report.md, rows.jsonl and the plots go
     #[arg(long, default_value = "compare", value_name = "DIR")]
     out: PathBuf,
@@ -43,12 +47,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { sizes, seed, out, threads, force } = arguments;
+    let Arguments { sizes, seed, k, out, threads, force } = arguments;
     let mut comparison = Comparison::new(seed);
     comparison.sizes = sizes;
+    let k = usize::from(k);
+    (comparison.kademlia.table.k, comparison.kademlia.lookup.k) = (k, k);
     let threads = usize::from(threads);
     if !force {
-        memory::fits(most_memory(&comparison, threads), "smaller --sizes")?;
+        memory::fits(most_memory(&comparison, threads), "smaller --sizes or --k")?;
     }
     folder::prepare(&out)?;
     // Held while files are written: whoever stops the comparison finds them whole.
@@ -112,7 +118,7 @@ fn most_memory(comparison: &Comparison, threads: usize) -> u64 {
     sizes.dedup();
     let network = |nodes: u32| {
         estimate_memory(nodes as usize, &comparison.kademlia, AddressPlan::Private)
-            + u64::from(nodes) * RECORDS
+            + u64::from(nodes) * RECORDS * comparison.kademlia.lookup.k as u64
     };
     sizes.into_iter().take(threads).map(|nodes| network(nodes) * 8 / 5).sum()
 }
