@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::{address, address_from, id_of_content, instant, part, seconds};
+use crate::convert::{self, address, address_from, id_of_content, instant, part, seconds};
 use crate::settings::{Number, Setting};
 use crate::{Any, invalid, lock};
 
@@ -197,10 +197,11 @@ impl Fetch {
         Ok(Self(Mutex::new(machine.map_err(invalid)?)))
     }
 
-    /// Somebody says that it has the content. False if that is no news, or too much of it.
-    fn provider_found(&self, now: f64, addr: &Any<'_>) -> PyResult<bool> {
-        let (now, addr) = (instant(now)?, address_from(addr)?);
-        Ok(lock(&self.0)?.provider_found(now, addr))
+    /// `namer` (the holder of an event `Provider`; any id for what a user knows) says that somebody
+    /// has the content. False if that is no news, or too much of it.
+    fn provider_found(&self, now: f64, addr: &Any<'_>, namer: &[u8]) -> PyResult<bool> {
+        let (now, addr, namer) = (instant(now)?, address_from(addr)?, convert::id(namer)?);
+        Ok(lock(&self.0)?.provider_found(now, addr, namer))
     }
 
     /// No further provider will be found: with none left, the fetch fails.

@@ -188,9 +188,9 @@ export class Fetching {
   async #find(providers: AsyncIterable<Provider>): Promise<void> {
     const speaks = this.driver.transport.requests ?? HTTP;
     try {
-      for await (const { address, transports } of providers) {
+      for await (const { address, transports, holder } of providers) {
         if (this.#over) return;
-        if (transports & speaks && this.#machine.providerFound(this.driver.now(), address)) {
+        if (transports & speaks && this.#machine.providerFound(this.driver.now(), address, holder)) {
           this.#providers[address] = 0;
           this.#tell();
           this.#pump();

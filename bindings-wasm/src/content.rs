@@ -16,7 +16,7 @@ use crate::convert::{
     address, address_from, array, bytes, bytes_to, field, instant, invalid, list, millis, object,
     tagged, text, whole,
 };
-use crate::{Result, settings};
+use crate::{Result, convert, settings};
 
 fn id_from(bytes: &[u8]) -> Result<ContentId> {
     array("a content", bytes).map(ContentId::new)
@@ -236,10 +236,11 @@ impl Fetch {
         machine.map(Self).map_err(invalid)
     }
 
-    /// Somebody says that it has the content. False if that is no news, or too much of it.
+    /// `namer` (the holder of an event `Provider`; any id for what a user knows) says that somebody
+    /// has the content. False if that is no news, or too much of it.
     #[wasm_bindgen(js_name = providerFound)]
-    pub fn provider_found(&mut self, now: f64, addr: &str) -> Result<bool> {
-        Ok(self.0.provider_found(instant(now)?, address_from(addr)?))
+    pub fn provider_found(&mut self, now: f64, addr: &str, namer: &str) -> Result<bool> {
+        Ok(self.0.provider_found(instant(now)?, address_from(addr)?, convert::id(namer)?))
     }
 
     /// No further provider will be found: with none left, the fetch fails.

@@ -154,15 +154,16 @@ class Fetching:
         try:
             async for provider in providers:
                 if provider.transports & HTTP:
-                    self.found(provider.address)
+                    self.found(provider)
         except DhtError as error:
             self._lookup_error = error
         self._machine.no_more_providers(self._driver.now())
         self._pump()
 
-    def found(self, address: Address) -> None:
+    def found(self, provider: Provider) -> None:
         """Somebody has it."""
-        if self._machine.provider_found(self._driver.now(), address):
+        address, namer = provider.address, provider.holder
+        if self._machine.provider_found(self._driver.now(), address, namer):
             self._providers[text_of(address)] = 0
             try:
                 self._tell()

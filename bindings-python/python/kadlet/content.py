@@ -11,7 +11,8 @@ A file's name is its BLAKE3 hash, 32 bytes. A piece is 1 MiB, and checked agains
 >>> builder.update(file)
 >>> hashes = builder.finish()
 >>> fetch = Fetch(FetchConfig(), hashes.id())
->>> fetch.provider_found(0.0, ("10.0.0.1", 8080))
+>>> holder = bytes(20)  # of an event `Provider`
+>>> fetch.provider_found(0.0, ("10.0.0.1", 8080), holder)
 True
 >>> fetch.no_more_providers(0.0)
 >>> got = bytearray(len(file))

@@ -13,7 +13,10 @@
 //! 5. When every missing piece is in flight, those that are expected last are asked of a second,
 //!    faster provider; the first answer wins and the other request is cancelled. When no more
 //!    requests may be in flight, much faster providers take the place of slow ones.
-//! 6. It ends when every piece is verified, or when no provider is left and the host said that none
+//! 6. Who named a provider counts in its turn: everybody's first comes before anybody's second, so
+//!    that one list of a hundred dead addresses holds up nobody. When all places are taken by slow
+//!    providers, one after the other gives way to somebody who was not asked yet.
+//! 7. It ends when every piece is verified, or when no provider is left and the host said that none
 //!    will come.
 //!
 //! The contract is the node's: time, bytes and what happened go in; then drain requests,
@@ -25,6 +28,7 @@ use core::net::SocketAddr;
 
 use super::{Bitmap, ContentId, HashList, ListError, PIECE_LEN, PieceVerifier, Resume};
 use crate::config::FetchConfig;
+use crate::id::Id;
 use crate::sort::sort_by_key;
 use crate::sorted::Map;
 use crate::time::Instant;
@@ -38,14 +42,14 @@ pub use event::{
     FetchError, FetchEvent, ProviderStats, Rejection, Request, RequestFailure, RequestId, Verdict,
     Want,
 };
-use provider::Provider;
+use provider::{Provider, Turn};
 
 /// A file being fetched from several providers.
 ///
 /// ```
-/// use kadlet_core::Instant;
 /// use kadlet_core::config::FetchConfig;
 /// use kadlet_core::content::{Fetch, FetchEvent, HashListBuilder, Verdict, Want};
+/// use kadlet_core::{Id, Instant};
 ///
 /// let file = b"a file that somebody shares".repeat(60_000);
 /// let mut builder = HashListBuilder::new();
@@ -54,7 +58,8 @@ use provider::Provider;
 ///
 /// let now = Instant::EPOCH; // a host says what time it is
 /// let mut fetch = Fetch::new(FetchConfig::default(), list.id(), None)?;
-/// fetch.provider_found(now, "10.0.0.1:8080".parse()?);
+/// let holder = Id::new([7; 20]); // of `Event::Provider`
+/// fetch.provider_found(now, "10.0.0.1:8080".parse()?, holder);
 /// fetch.no_more_providers(now);
 ///
 /// let mut got = vec![0; file.len()];
@@ -91,12 +96,16 @@ pub struct Fetch {
     /// No piece below is unclaimed.
     cursor: u32,
     providers: Map<SocketAddr, Provider>,
-    /// Found when `providers` was full.
-    waiting: VecDeque<SocketAddr>,
+    /// Found when `providers` was full, or gone from it for somebody else.
+    waiting: Map<SocketAddr, Turn>,
+    /// How many providers each has named.
+    named: Map<Id, u32>,
     dropped: Map<SocketAddr, Rejection>,
     flights: Map<RequestId, Flight>,
     /// When a further provider is asked for its list.
     next_trial: Instant,
+    /// When a slow provider may give its place to one that waits.
+    next_exchange: Instant,
     next_request: u64,
     found: u64,
     exhausted: bool,
@@ -145,10 +154,12 @@ impl Fetch {
             claimed: Bitmap::new(0),
             cursor: 0,
             providers: Map::new(),
-            waiting: VecDeque::new(),
+            waiting: Map::new(),
+            named: Map::new(),
             dropped: Map::new(),
             flights: Map::new(),
             next_trial: Instant::EPOCH,
+            next_exchange: Instant::EPOCH,
             next_request: 0,
             found: 0,
             exhausted: false,
@@ -189,21 +200,42 @@ impl Fetch {
 
     // What the host hears of.
 
-    /// Somebody says that it has the content. False if that is no news, or too much of it.
-    pub fn provider_found(&mut self, now: Instant, addr: SocketAddr) -> bool {
+    /// `namer` says that somebody has the content: the [`holder`](crate::Event::Provider) that a
+    /// node heard of it from, any id for what its user knows. False if that is no news, or too much
+    /// of it.
+    pub fn provider_found(&mut self, now: Instant, addr: SocketAddr, namer: Id) -> bool {
         self.advance(now);
-        let known = self.providers.len() + self.waiting.len() + self.dropped.len();
-        if self.over
-            || self.providers.contains_key(&addr)
-            || self.dropped.contains_key(&addr)
-            || self.waiting.contains(&addr)
-            || known >= self.config.known && !self.forget_somebody()
-        {
+        if self.over || self.dropped.contains_key(&addr) {
             return false;
         }
-        self.waiting.push_back(addr);
+        let rank = match self.named.get(&namer) {
+            Some(count) => *count,
+            // So many have named somebody that this one comes after all of them.
+            None if self.named.len() >= self.config.known => Turn::LAST - 1,
+            None => 0,
+        };
+        let asked = self.providers.get_mut(&addr).map(|provider| &mut provider.turn);
+        let turn = asked.or_else(|| self.waiting.get_mut(&addr));
+        let is_news = turn.is_none();
+        if let Some(turn) = turn {
+            // A liar that names everybody else's late does not make them late.
+            if rank >= turn.rank {
+                return false;
+            }
+            turn.rank = rank;
+        } else {
+            let known = self.providers.len() + self.waiting.len() + self.dropped.len();
+            if known >= self.config.known && !self.forget_somebody() {
+                return false;
+            }
+            self.waiting.insert(addr, Turn { rank, order: self.found });
+            self.found += 1;
+        }
+        if rank < Turn::LAST - 1 {
+            self.named.insert(namer, rank + 1);
+        }
         self.schedule();
-        true
+        is_news
     }
 
     /// Addresses that lead nowhere cost nothing to name, so that they make room again. False if there
@@ -415,7 +447,7 @@ impl Fetch {
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderStats> {
         let mut all: Vec<_> = self.providers.iter().collect();
-        sort_by_key(&mut all, |(_, provider)| provider.order);
+        sort_by_key(&mut all, |(_, provider)| provider.turn.order);
         let stats = |(addr, provider): (&SocketAddr, &Provider)| ProviderStats {
             addr: *addr,
             verified: provider.verified,

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use alloc::collections::BTreeMap;
 #[cfg(feature = "webrtc")]
 use alloc::collections::BTreeSet;
-use kadlet_core::Instant;
 use kadlet_core::config::FetchConfig;
 use kadlet_core::content::{
     ContentId, Fetch, FetchError, FetchEvent, PieceVerifier, Rejection, Request, RequestFailure,
     RequestId, Verdict, Want,
 };
 use kadlet_core::record::Transports;
+use kadlet_core::{Id, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -172,7 +172,7 @@ pub async fn fetch(
         progress(FetchProgress::Size { size: list.size(), resumed: driver.resumed() });
     }
     for provider in options.providers {
-        driver.found(provider, &mut progress);
+        driver.found(provider, Id::ZERO, &mut progress);
     }
     let mut lookup = dht.providers(id.key());
     let mut searching = true;
@@ -193,12 +193,12 @@ pub async fn fetch(
         tokio::select! {
             found = lookup.next(), if searching => match found {
                 Some(Ok(found)) if found.transports.contains(Transports::HTTP) => {
-                    driver.found(found.address, &mut progress);
+                    driver.found(found.address, found.holder, &mut progress);
                 }
                 #[cfg(feature = "webrtc")]
                 Some(Ok(found)) if found.transports.contains(Transports::DATA_CHANNEL) => {
                     driver.by_channel.insert(found.address);
-                    driver.found(found.address, &mut progress);
+                    driver.found(found.address, found.holder, &mut progress);
                 }
                 Some(Ok(_)) => {}
                 other => {
@@ -318,8 +318,8 @@ impl Driver {
         self.resumed
     }
 
-    fn found(&mut self, provider: SocketAddr, progress: &mut impl FnMut(FetchProgress)) {
-        if self.machine.provider_found(self.now(), provider) {
+    fn found(&mut self, provider: SocketAddr, namer: Id, progress: &mut impl FnMut(FetchProgress)) {
+        if self.machine.provider_found(self.now(), provider, namer) {
             progress(FetchProgress::Provider(provider));
         }
     }

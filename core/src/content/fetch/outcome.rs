@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::super::{Bitmap, HashList};
+use super::schedule::TRIAL;
 use super::{Fetch, FetchEvent, Rejection, RequestFailure, Task};
 
 /// Whoever gave a right piece so short a time ago is not dropped because it is not reached: a line that
@@ -18,6 +19,7 @@ impl Fetch {
         self.have = Bitmap::new(list.pieces());
         self.claimed = self.have.clone();
         self.list = Some(list);
+        self.next_exchange = self.now + TRIAL;
     }
 
     /// A list that hashes to the id came from `addr`: its last piece decides.

@@ -10,11 +10,24 @@ use super::super::{HashList, PIECE_LEN};
 use crate::config::FetchConfig;
 use crate::time::Instant;
 
+/// When a provider's turn comes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Turn {
+    /// How many others were named before by whoever named it; the fewest, of several.
+    pub(super) rank: u32,
+    /// Position in the order of discovery.
+    pub(super) order: u64,
+}
+
+impl Turn {
+    /// The rank of those that were tried and found slow.
+    pub(super) const LAST: u32 = u32::MAX;
+}
+
 /// A provider that is asked, or about to be.
 #[derive(Debug)]
 pub(super) struct Provider {
-    /// Position in the order of discovery.
-    pub(super) order: u64,
+    pub(super) turn: Turn,
     /// When it was last given a request; none if never.
     pub(super) last_asked: Option<Instant>,
     /// Requests in flight to it.
@@ -39,9 +52,9 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) const fn new(order: u64, now: Instant) -> Self {
+    pub(super) const fn new(turn: Turn, now: Instant) -> Self {
         Self {
-            order,
+            turn,
             last_asked: None,
             in_flight: 0,
             verified: 0,

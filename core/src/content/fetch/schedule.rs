@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{
     Fetch, FetchEvent, Flight, HashList, PIECE_LEN, Provider, Request, RequestFailure, RequestId,
-    Task, Want,
+    Task, Turn, Want,
 };
 use crate::sort::sort_by_key;
 use crate::time::Instant;
@@ -16,11 +16,17 @@ use crate::time::Instant;
 const PREEMPT_FACTOR: u64 = 4;
 
 /// How long a provider's list, or the piece that proves it, is waited for while somebody who was never
-/// asked waits for the place. A megabyte in this time is a slow line's.
-const TRIAL: Duration = Duration::from_secs(10);
+/// asked waits for the place, and how long it takes from one slow provider that gives its place away to
+/// the next. A megabyte in this time is a slow line's.
+pub(super) const TRIAL: Duration = Duration::from_secs(10);
 
 /// How much sooner a second request must be expected to end to be worth its bytes.
 const COPY_FACTOR: u64 = 2;
+
+/// Whether one that waits was not asked yet.
+fn is_new((_, turn): (SocketAddr, Turn)) -> bool {
+    turn.rank < Turn::LAST
+}
 
 impl Fetch {
     /// When [`handle_timeout`](Self::handle_timeout) is due; never if none. May change after every
@@ -43,7 +49,10 @@ impl Fetch {
         let trying = self.list.is_none() && !self.flights.is_empty();
         let trial = trying.then_some(self.next_trial);
         let old = self.flights.values().filter(|_| trying).map(|flight| flight.started + TRIAL);
-        let later = rests.chain(hedges).chain(trial).chain(old).filter(|time| *time > self.now);
+        let exchange = (self.list.is_some() && self.is_full()).then_some(self.next_exchange);
+        let exchange = exchange.filter(|_| self.first_waiting().is_some_and(is_new));
+        let later = rests.chain(hedges).chain(trial).chain(old).chain(exchange);
+        let later = later.filter(|time| *time > self.now);
         ends.chain(later).min()
     }
 
@@ -65,15 +74,54 @@ impl Fetch {
         }
     }
 
-    /// Lets waiting providers in, as far as there is room.
+    /// Lets waiting providers in, as far as there is room or somebody gives way.
     fn admit(&mut self) {
-        while self.providers.len() < self.config.providers.max(1) {
-            let Some(addr) = self.waiting.pop_front() else {
+        while let Some((addr, turn)) = self.first_waiting() {
+            if self.is_full() && !self.put_back(turn) && !(is_new((addr, turn)) && self.exchange())
+            {
                 return;
-            };
-            self.providers.insert(addr, Provider::new(self.found, self.now));
-            self.found += 1;
+            }
+            self.waiting.remove(&addr);
+            self.providers.insert(addr, Provider::new(turn, self.now));
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.providers.len() >= self.config.providers.max(1)
+    }
+
+    fn first_waiting(&self) -> Option<(SocketAddr, Turn)> {
+        let all = self.waiting.iter().map(|(addr, turn)| (*addr, *turn));
+        all.min_by_key(|(_, turn)| *turn)
+    }
+
+    /// Somebody who has a place and was not asked yet gives it to one whose turn is before.
+    fn put_back(&mut self, before: Turn) -> bool {
+        let idle = self.providers.iter().filter(|(_, provider)| provider.last_asked.is_none());
+        let last = idle.map(|(addr, provider)| (provider.turn, *addr)).max();
+        let Some((turn, addr)) = last.filter(|(turn, _)| *turn > before) else { return false };
+        self.providers.remove(&addr);
+        self.waiting.insert(addr, turn);
+        true
+    }
+
+    /// The slowest provider gives its place away and is last in line, without blame. One at a time:
+    /// whoever came last must have shown how fast it is, or be gone, for most that wait may be dead.
+    fn exchange(&mut self) -> bool {
+        if self.list.is_none() || self.now < self.next_exchange {
+            return false;
+        }
+        // Those of whom nothing is known come first.
+        let rated = self.providers.iter().map(|(addr, it)| (it.rate(), it.turn, *addr));
+        let Some((Some(rate), turn, addr)) = rated.min() else { return false };
+        if rate.saturating_mul(PREEMPT_FACTOR) > self.config.assumed_rate {
+            return false;
+        }
+        self.cancel_where(|flight| flight.provider == addr);
+        self.providers.remove(&addr);
+        self.waiting.insert(addr, Turn { rank: Turn::LAST, ..turn });
+        self.next_exchange = self.now + TRIAL;
+        true
     }
 
     /// Asks for hash lists: one provider, then another one each `hedge_after`.
@@ -82,7 +130,7 @@ impl Fetch {
         while self.flights.is_empty() || self.next_trial <= self.now {
             let free = self.providers.iter().filter(|(_, p)| p.has_room(&self.config, self.now));
             let Some((addr, provider)) =
-                free.min_by_key(|(_, p)| (p.failures, p.last_asked, p.order))
+                free.min_by_key(|(_, p)| (p.failures, p.last_asked, p.turn))
             else {
                 return;
             };
@@ -139,7 +187,7 @@ impl Fetch {
     /// Who would have one more piece soonest; of equals, who was not asked for longest.
     fn soonest(&self) -> Option<SocketAddr> {
         let free = self.providers.iter().filter(|(_, p)| p.has_room(&self.config, self.now));
-        let key = |p: &Provider| (p.failures, self.next_end(p), p.last_asked, p.order);
+        let key = |p: &Provider| (p.failures, self.next_end(p), p.last_asked, p.turn);
         free.min_by_key(|(_, p)| key(p)).map(|(addr, _)| *addr)
     }
 
@@ -178,7 +226,7 @@ impl Fetch {
                 .iter()
                 .filter(|(_, provider)| provider.has_room(&self.config, self.now))
                 .filter(|(addr, _)| holders().all(|holder| holder.provider != **addr))
-                .map(|(addr, provider)| (self.next_end(provider), provider.order, *addr))
+                .map(|(addr, provider)| (self.next_end(provider), provider.turn, *addr))
                 .filter(|(end, ..)| *end < limit)
                 .min()
                 .map(|(_, _, addr)| (addr, index))

@@ -151,7 +151,7 @@ proptest! {
             now = Instant::from_millis(millis); // backwards too
             let request = RequestId(id);
             match what {
-                0 | 1 => drop(fetch.provider_found(now, addr(id as u8))),
+                0 | 1 => drop(fetch.provider_found(now, addr(id as u8), Id::ZERO)),
                 2 => fetch.progressed(now, request, millis << 20),
                 3 => {
                     let right = list.encode();
@@ -197,7 +197,7 @@ fn an_empty_file_needs_nobody() {
         let mut fetch = fetch.expect("a fair size");
         assert_eq!(fetch.poll_event(), Some(FetchEvent::Done));
         assert!(fetch.is_over() && fetch.poll_timeout().is_none());
-        assert!(!fetch.provider_found(Instant::EPOCH, addr(1)));
+        assert!(!fetch.provider_found(Instant::EPOCH, addr(1), Id::ZERO));
     }
 }
 
@@ -264,7 +264,7 @@ fn a_liar_is_dropped_at_its_first_piece() {
         assert!(world.step());
     }
     assert!(!world.fetch.is_over());
-    assert!(!world.fetch.provider_found(world.now, addr(2)), "it is not taken back");
+    assert!(!world.fetch.provider_found(world.now, addr(2), Id::ZERO), "it is not taken back");
     world.run();
     assert!(world.is_done());
     let liar = &world.peers[&addr(2)];
@@ -422,15 +422,15 @@ fn who_only_failed_makes_room() {
     let config = FetchConfig { known: 4, ..FetchConfig::default() };
     let mut fetch = Fetch::new(config, ContentId::of(b"x"), None).expect("fair");
     for n in 1..=4 {
-        assert!(fetch.provider_found(Instant::EPOCH, addr(n)));
+        assert!(fetch.provider_found(Instant::EPOCH, addr(n), Id::ZERO));
         let request = fetch.poll_request().expect("a request");
         let failure = if n < 4 { RequestFailure::NotFound } else { continue };
         fetch.request_failed(Instant::EPOCH, request.id, failure);
     }
     for n in 5..=7 {
-        assert!(fetch.provider_found(Instant::EPOCH, addr(n)));
+        assert!(fetch.provider_found(Instant::EPOCH, addr(n), Id::ZERO));
     }
-    assert!(!fetch.provider_found(Instant::EPOCH, addr(8)), "four are asked or wait");
+    assert!(!fetch.provider_found(Instant::EPOCH, addr(8), Id::ZERO), "four are asked or wait");
 }
 
 /// Slow providers that hold every place give way to a fast one.
@@ -448,6 +448,54 @@ fn the_slow_do_not_keep_the_fast_out() {
     assert!(world.is_done());
     // The slow ones alone would take 680 s for it, 4 of 20 pieces 35 s each.
     assert!(world.now < Instant::from_secs(12), "{:?}", world.now);
+}
+
+/// One that names a hundred dead addresses before anybody else has answered holds up nobody.
+#[test]
+fn a_long_list_of_the_dead_comes_after_what_others_name() {
+    let mut peers = vec![with(Manners::Silent); 100];
+    peers.push(honest());
+    let mut world = World::new(file(2 * MIB), None, peers);
+    let addrs: Vec<_> = world.peers.keys().copied().collect();
+    let (holder, liar) = (Id::new([1; 20]), Id::new([2; 20]));
+    for (index, addr) in addrs.into_iter().enumerate() {
+        let namer = if index < 100 { liar } else { holder };
+        assert!(world.fetch.provider_found(world.now, addr, namer));
+    }
+    world.fetch.no_more_providers(world.now);
+    world.run();
+    assert!(world.is_done());
+    assert!(world.now < Instant::from_secs(3), "{:?}", world.now);
+    // Nor does it help to name the others too, so that they come last.
+    let mut fetch = Fetch::new(FetchConfig::default(), ContentId::of(b"x"), None).expect("fair");
+    for n in 1..=100 {
+        assert!(fetch.provider_found(Instant::EPOCH, addr(n), liar));
+    }
+    assert!(!fetch.provider_found(Instant::EPOCH, addr(100), holder), "it is no news");
+    assert_eq!(fetch.poll_request().map(|request| request.provider), Some(addr(1)));
+    fetch.handle_timeout(Instant::from_secs(1));
+    assert_eq!(fetch.poll_request().map(|request| request.provider), Some(addr(100)));
+}
+
+/// Slow providers that hold every place, and give pieces, do not keep out one who waits for a place.
+#[test]
+fn a_slow_provider_gives_its_place_away() {
+    let config = FetchConfig { providers: 4, ..FetchConfig::default() };
+    let mut peers = vec![Peer::new(Manners::Honest, 100 << 10, 20); 4];
+    // Dead ones that wait before it do not take the other places too.
+    peers.extend([with(Manners::Silent), with(Manners::Silent), honest()]);
+    let mut world = World::with(config, file(40 * MIB), None, peers);
+    world.find_all();
+    while world.fetch.list().is_none() {
+        assert!(world.step());
+    }
+    let proven = world.now;
+    world.run();
+    assert!(world.is_done());
+    // Four at 100 KiB/s would take 100 s for it.
+    assert!(world.now.since(proven) < Duration::from_secs(40), "{:?}", world.now);
+    let asked = |n| world.asked.iter().filter(|(who, _)| *who == addr(n)).count();
+    assert_eq!((asked(5), asked(6)), (1, 1));
 }
 
 /// Providers that need longer for their first bytes than it takes to look for others do not displace
@@ -482,7 +530,7 @@ fn a_silent_first_provider_costs_a_second() {
 fn who_fails_is_asked_ever_later_and_then_no_more() {
     let config = FetchConfig::default();
     let mut fetch = Fetch::new(config, ContentId::of(b"x"), None).expect("fair");
-    fetch.provider_found(Instant::EPOCH, addr(1));
+    fetch.provider_found(Instant::EPOCH, addr(1), Id::ZERO);
     let mut times = vec![];
     let mut now = Instant::EPOCH;
     loop {
@@ -512,7 +560,7 @@ fn one_request_at_a_time_until_a_piece_is_verified_and_after_a_failure() {
     let content = file(8 * MIB);
     let fetch = Fetch::resume(FetchConfig::default(), list_of(content), Bitmap::new(8));
     let mut fetch = fetch.expect("a fair set");
-    fetch.provider_found(Instant::EPOCH, addr(1));
+    fetch.provider_found(Instant::EPOCH, addr(1), Id::ZERO);
     let first = fetch.poll_request().expect("a request").id;
     let now = Instant::from_millis(300);
     fetch.progressed(now, first, 100 << 20);
@@ -538,7 +586,7 @@ fn who_waits_takes_the_place_of_who_fails() {
     peers.push(honest());
     let mut world = World::with(config, file(MIB), None, peers);
     world.find_all();
-    assert!(!world.fetch.provider_found(world.now, addr(99)), "no more than `known`");
+    assert!(!world.fetch.provider_found(world.now, addr(99), Id::ZERO), "no more than `known`");
     world.run();
     assert!(world.is_done());
     assert!(world.now < Instant::from_secs(30), "{:?}", world.now);
@@ -571,8 +619,8 @@ fn a_piece_is_checked_while_it_arrives() {
     let mut fetch =
         Fetch::resume(FetchConfig::default(), list, Bitmap::new(2)).expect("a fair set");
     let now = Instant::EPOCH;
-    fetch.provider_found(now, addr(1));
-    fetch.provider_found(now, addr(2));
+    fetch.provider_found(now, addr(1), Id::ZERO);
+    fetch.provider_found(now, addr(2), Id::ZERO);
     let (first, second) = (fetch.poll_request(), fetch.poll_request());
     let (first, second) = (first.expect("one request each").id, second.expect("a request").id);
     let mut verifier = fetch.verifier(first).expect("a piece");

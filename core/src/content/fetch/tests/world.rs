@@ -171,7 +171,7 @@ impl World {
     /// All providers are found at once, and no more come.
     pub(super) fn find_all(&mut self) {
         for addr in self.peers.keys() {
-            assert!(self.fetch.provider_found(self.now, *addr) || self.fetch.is_over());
+            assert!(self.fetch.provider_found(self.now, *addr, Id::ZERO) || self.fetch.is_over());
         }
         self.fetch.no_more_providers(self.now);
     }
