@@ -54,7 +54,7 @@ pub(crate) fn sim_run<'py>(
         Some(text) => Scenario::parse(name, text, name),
         None => Scenario::named(name),
     };
-    let plan = Plan { scenario: scenario.map_err(invalid)?, sets, seeds };
+    let plan = Plan::new(scenario.map_err(invalid)?, sets, seeds);
     let runs = plan.runs().map_err(invalid)?;
     if !force {
         memory::fits(most_memory(&runs, threads)).map_err(|too_large| {

@@ -137,6 +137,12 @@ pub enum Progress<'a> {
         /// Where it is.
         watch: &'a Watch,
     },
+    /// A part has come through its ordinary hours, and its misfortunes begin: of the largest networks
+    /// both take hours, and what was measured is not to be lost.
+    Halfway {
+        /// All that are complete, and this part with nothing of its misfortunes.
+        rows: &'a [Row],
+    },
     /// A part has ended.
     Ended {
         /// Its number.
@@ -184,11 +190,15 @@ impl Comparison {
                     {
                         let (part, what, watch) = (number, job.to_string(), Watch::default());
                         told(&Progress::Begins { part, what: &what, watch: &watch });
-                        match self.part(*job, threads, &watch) {
+                        let halfway = |row| {
+                            let mut rows = locked(&results);
+                            put(&mut rows, row);
+                            told(&Progress::Halfway { rows: &rows });
+                        };
+                        match self.part(*job, threads, &watch, &halfway) {
                             Ok(row) => {
                                 let mut rows = locked(&results);
-                                rows.push(row);
-                                rows.sort_by_key(|row| (row.nodes, row.system));
+                                put(&mut rows, row);
                                 told(&Progress::Ended { part, what: &what, rows: &rows });
                             }
                             Err(why) => *locked(&failed) = Some(why),
@@ -235,6 +245,7 @@ impl Comparison {
         Job { nodes, system }: Job,
         threads: usize,
         watch: &Watch,
+        halfway: &dyn Fn(Row),
     ) -> Result<Row, NotAtRest> {
         assert!(nodes >= 100, "fewer than 100 nodes have no popular files");
         let plan = ContentPlan::new(nodes);
@@ -244,7 +255,7 @@ impl Comparison {
         let lost = (f64::from(nodes) * self.lost) as usize;
         let ground = (self.seed, &self.link);
         let outcome = match system {
-            System::Kademlia => return self.kademlia(&script, lost, threads, watch),
+            System::Kademlia => return self.kademlia(&script, lost, (threads, watch), halfway),
             System::Napster => classics::napster(&script, self.napster, ground, lost),
             System::Gnutella => classics::gnutella(&script, &self.gnutella, ground, lost),
         };
@@ -256,8 +267,8 @@ impl Comparison {
         &self,
         script: &Arc<Script>,
         lost: usize,
-        threads: usize,
-        watch: &Watch,
+        (threads, watch): (usize, &Watch),
+        halfway: &dyn Fn(Row),
     ) -> Result<Row, NotAtRest> {
         let nodes = script.content.plan().nodes;
         let mut sim = SimConfig::with_seed(self.seed);
@@ -265,19 +276,35 @@ impl Comparison {
         sim.link = self.link.clone();
         sim.watch = Some(watch.clone());
         let mut network = Kademlia::new(sim, &self.kademlia, Arc::clone(script))?;
-        let mut steady = Answers::default();
-        let upkeep = network.live(&mut steady);
-        let (mut one, mut random) = (Answers::default(), Answers::default());
-        let mut best = Answers::default();
+        let mut row = Row {
+            system: System::Kademlia,
+            nodes,
+            steady: Answers::default(),
+            upkeep: Upkeep::default(),
+            one: Answers::default(),
+            random: Answers::default(),
+            best: Answers::default(),
+            server_busy: None,
+        };
+        row.upkeep = network.live(&mut row.steady);
+        halfway(row.clone());
         // In a copy, which is gone when the next misfortune begins: it needs the network unharmed.
         let mut copy = network.clone();
-        copy.suffer(&copy.best_known()[..lost], &mut best);
+        copy.suffer(&copy.best_known()[..lost], &mut row.best);
         drop(copy);
-        network.suffer(&network.closest_to(0), &mut one);
+        network.suffer(&network.closest_to(0), &mut row.one);
         // The one that is gone already is one of very many.
-        network.suffer(&script.unlucky[..lost], &mut random);
-        let system = System::Kademlia;
-        Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy: None })
+        network.suffer(&script.unlucky[..lost], &mut row.random);
+        Ok(row)
+    }
+}
+
+/// In its place, and in that of what there was of it.
+fn put(rows: &mut Vec<Row>, row: Row) {
+    let key = |row: &Row| (row.nodes, row.system);
+    match rows.binary_search_by_key(&key(&row), key) {
+        Ok(at) => rows[at] = row,
+        Err(at) => rows.insert(at, row),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::watch::Watch;
 pub struct Plan {
     /// As the file says it.
     pub scenario: Scenario,
-    /// Keys and the values each takes in turn.
+    /// Keys and the values each takes in turn; those of the file first.
     pub sets: Vec<(String, Vec<String>)>,
     /// Seeds.
     pub seeds: Vec<u64>,
@@ -95,6 +95,14 @@ pub fn most_memory(runs: &[Todo], threads: usize) -> u64 {
 }
 
 impl Plan {
+    /// A scenario with what is swept in its file, and with these settings instead or beside.
+    #[must_use]
+    pub fn new(scenario: Scenario, sets: Vec<(String, Vec<String>)>, seeds: Vec<u64>) -> Self {
+        let of_file = scenario.sweeps.iter().filter(|(key, _)| sets.iter().all(|(it, _)| it != key));
+        let sets = of_file.cloned().chain(sets.iter().cloned()).collect();
+        Self { scenario, sets, seeds }
+    }
+
     /// All runs, by settings and seed.
     ///
     /// # Errors

@@ -4,21 +4,24 @@
 //! kind = "lookups"
 //! about = "Two in a hundred datagrams are lost."
 //! nodes = 1000
-//! loss = "2 %"
+//! loss = ["0 %", "2 %"]
 //! ```
+//!
+//! Of a list each value is run.
 
 mod keys;
 mod library;
 mod quantity;
 mod run;
 
-use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use core::fmt;
 use core::time::Duration;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::link::Pairs;
 pub use keys::{KEYS, Key, Kind, find as find_key};
 pub use library::LIBRARY;
 pub use quantity::{Quantity, Takes};
@@ -34,6 +37,9 @@ const STRATEGIES: &[&str] = &[
     "forgetful",
 ];
 
+/// Hostile nodes altogether: as many as have ports in one prefix of addresses.
+const MOST_HOSTILE: u64 = 1_000_000;
+
 /// Shares that are counted in whole percents.
 const WHOLE: [&str; 5] = ["dead", "own", "part", "gone", "later"];
 
@@ -46,6 +52,8 @@ pub struct Scenario {
     pub kind: Kind,
     /// What it shows, in a sentence or two.
     pub about: String,
+    /// Keys with several values, which are run in turn. The first of them is the scenario's own.
+    pub sweeps: Vec<(String, Vec<String>)>,
     values: BTreeMap<&'static str, Quantity>,
 }
 
@@ -121,41 +129,52 @@ impl Scenario {
             error(Some(at), format!("kind: expected one of {}, not `{named}`", kinds()))
         })?;
         let about = word("about")?.map(|(text, _)| text.to_owned()).unwrap_or_default();
-        let mut scenario = Self { name: name.to_owned(), kind, about, values: BTreeMap::new() };
+        let mut scenario = Self {
+            name: name.to_owned(),
+            kind,
+            about,
+            sweeps: Vec::new(),
+            values: BTreeMap::new(),
+        };
         for (key, value) in &table {
             let name = key.get_ref().as_ref();
             if name == "kind" || name == "about" {
                 continue;
             }
-            let at = Some(value.span().start);
-            let text: Cow<'_, str> = match value.get_ref() {
-                DeValue::String(text) => text.as_ref().into(),
-                DeValue::Integer(number) if number.radix() != 10 => {
-                    let what = format!("{name}: expected a number with the digits 0 to 9 alone");
-                    return Err(error(at, what));
-                }
-                DeValue::Integer(number) => number.as_str().to_owned().into(),
-                DeValue::Float(number) => number.as_str().to_owned().into(),
-                _ => {
-                    return Err(error(
-                        at,
-                        format!("{name}: expected a number, or a text in quotes"),
-                    ));
-                }
+            let of = |value: &Spanned<DeValue<'_>>| {
+                let at = Some(value.span().start);
+                let text = written(value.get_ref());
+                text.map_err(|what| error(at, format!("{name}: {what}"))).map(|text| (text, at))
             };
-            scenario.insert(name, &text).map_err(|what| error(at, what))?;
+            let DeValue::Array(values) = value.get_ref() else {
+                let (text, at) = of(value)?;
+                scenario.insert(name, &text).map_err(|what| error(at, what))?;
+                continue;
+            };
+            let values = values.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+            if values.is_empty() {
+                let what = format!("{name}: expected at least one value in the list");
+                return Err(error(Some(value.span().start), what));
+            }
+            // The first last: it is the one that stays.
+            for (text, at) in values.iter().rev() {
+                scenario.insert(name, text).map_err(|what| error(*at, what))?;
+            }
+            let values = values.into_iter().map(|(text, _)| text).collect();
+            scenario.sweeps.push((name.to_owned(), values));
         }
         scenario.check().map_err(|what| error(None, what))?;
         Ok(scenario)
     }
 
-    /// Changes a key, as `--set` does.
+    /// Changes a key, as `--set` does. Of a list only this value is left.
     ///
     /// # Errors
     /// What is wrong with the key or its value. Whether it goes with the others says
     /// [`Self::check`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
         let origin = format!("--set {key}={value}");
+        self.sweeps.retain(|(swept, _)| swept != key);
         self.insert(key, value).map_err(|what| ScenarioError { origin, line: None, what })
     }
 
@@ -221,7 +240,12 @@ impl Scenario {
                 let askers = self.count("askers");
                 fits("askers", askers, nodes.saturating_sub(2))?;
                 if self.kind == Kind::SybilTargeted {
-                    return Ok(());
+                    let hostile = self.count("hostile");
+                    fits("hostile", hostile, nodes - askers - 1)?;
+                    let (all, most) = (hostile * self.count("keys"), MOST_HOSTILE);
+                    return (all <= most).then_some(()).ok_or_else(|| {
+                        format!("hostile times keys is {all}, and at most {most} hostile nodes have addresses: lower one of them")
+                    });
                 }
                 let hostile = nodes * u64::from(self.share("hostile_share")) / 1_000_000;
                 // Those who ask are honest, and come last.
@@ -268,6 +292,9 @@ impl Scenario {
     fn get(&self, name: &str) -> Quantity {
         if let Some(value) = self.values.get(name) {
             return *value;
+        }
+        if name == "apart" && self.values.get("nats") == Some(&Quantity::Choice("measured")) {
+            return Quantity::Share(Pairs::MEASURED.unreachable);
         }
         // The wire has numbers of its own.
         if self.values.get("wire") == Some(&Quantity::Choice("mainline")) {
@@ -336,6 +363,19 @@ impl Scenario {
             Quantity::Choice(word) => word,
             other => unreachable!("{key} is no choice: {other:?}"),
         }
+    }
+}
+
+/// A value as it is written.
+fn written(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() != 10 => {
+            Err("expected a number with the digits 0 to 9 alone".to_owned())
+        }
+        DeValue::Integer(number) => Ok(number.as_str().to_owned()),
+        DeValue::Float(number) => Ok(number.as_str().to_owned()),
+        _ => Err("expected a number, or a text in quotes, or a list of them".to_owned()),
     }
 }
 
@@ -423,6 +463,15 @@ mod tests {
                 "kind = \"lookups\"\nloss = [1]",
                 "test.toml, line 2: loss: expected a number, or a text in quotes",
             ),
+            ("kind = \"lookups\"\nk = []", "test.toml, line 2: k: expected at least one value"),
+            (
+                "kind = \"lookups\"\nk = [\n8,\n[9]]",
+                "test.toml, line 4: k: expected a number, or a text in quotes",
+            ),
+            (
+                "kind = \"lookups\"\nk = [\n8,\n99]",
+                "test.toml, line 4: k: expected a whole number from 1 to 20",
+            ),
             (
                 "kind = \"lookups\"\nhostile = 3",
                 "test.toml, line 2: hostile means nothing in a scenario of the kind lookups",
@@ -466,6 +515,14 @@ mod tests {
                 "test.toml: askers is 9, but of 10 nodes at most 8",
             ),
             (
+                "kind = \"sybil-targeted\"\nnodes = 30\nhostile = 1000",
+                "test.toml: hostile is 1000, but of 30 nodes at most 9 can be",
+            ),
+            (
+                "kind = \"sybil-targeted\"\nhostile = 900\nkeys = 2000",
+                "test.toml: hostile times keys is 1800000, and at most 1000000",
+            ),
+            (
                 "kind = \"sybil-random\"\nnodes = 24\naskers = 20\nhostile_share = \"20 %\"",
                 "test.toml: hostile_share is 4, but of 24 nodes at most 3",
             ),
@@ -501,6 +558,17 @@ mod tests {
             let error = error(text);
             assert!(error.starts_with(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn of_a_list_each_value_is_run() {
+        let text = "kind = \"lookups\"\nk = [8, 20]\nloss = [\"1 %\"]";
+        let mut scenario = Scenario::parse("test", text, "test.toml").expect("a scenario");
+        assert_eq!((scenario.count("k"), scenario.share("loss")), (8, 10_000));
+        let swept: Vec<_> = scenario.sweeps.iter().map(|(key, it)| (&**key, it.len())).collect();
+        assert_eq!(swept, [("k", 2), ("loss", 1)]);
+        scenario.set("k", "5").expect("a value");
+        assert_eq!((scenario.count("k"), scenario.sweeps.len()), (5, 1));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn sybil_random() {
 /// That the values are gone with the defences off is held by `tests/hostile.rs`.
 #[test]
 fn sybil_targeted() {
-    let sets = small("150", &[("keys", "3"), ("readers", "4")]);
+    let sets = small("150", &[("keys", "3"), ("readers", "4"), ("hostile", "32")]);
     check("sybil-targeted", &sets, &[]);
 }
 
@@ -130,7 +130,7 @@ fn poison() {
 
 #[test]
 fn mixed_versions() {
-    check("mixed-versions", &small("60", &[("operations", "10")]), &[("exact", 1.0)]);
+    check("mixed-versions", &small("60", &[("operations", "10"), ("later", "50 %")]), &[("exact", 1.0)]);
 }
 
 #[test]

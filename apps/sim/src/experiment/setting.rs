@@ -261,7 +261,7 @@ impl Tables {
     }
 
     /// What became of tables since `before`, and how full their buckets are: of the places in
-    /// buckets for whose range there are nodes enough.
+    /// buckets for whose range there are nodes enough. Contacts that have left fill none.
     pub fn figures(&self, before: &Self, net: &Network, figures: &mut Figures) {
         let (dead, entries) = self.dead(net);
         figures.mean(
@@ -286,7 +286,8 @@ impl Tables {
             for bucket in table.buckets() {
                 let there = live.iter().filter(|id| bucket.covers(**id)).count();
                 places += there.min(table.config().k);
-                filled += bucket.contacts().len().min(table.config().k);
+                let living = bucket.contacts().filter(|it| live.contains(&it.contact.id));
+                filled += living.count().min(table.config().k);
             }
         }
         figures.share("bucket_fill", filled, places);

@@ -166,6 +166,8 @@ fn swept(plan: &Plan, runs: &[Run]) -> Vec<(String, Plot)> {
     let x = match known.map(|key| key.takes) {
         Some(crate::scenario::Takes::Share) => Axis::percent(format!("{key}: {title}")),
         Some(crate::scenario::Takes::Time) => Axis::new(format!("{key}: {title} (s)"), scale),
+        Some(crate::scenario::Takes::Rate) => Axis::new(format!("{key}: {title} (B/s)"), scale),
+        _ if key == "nodes" => Axis::new("nodes in the network", scale),
         _ => Axis::new(format!("{key}: {title}"), scale),
     };
     let all = names(runs);

@@ -248,7 +248,7 @@ pub const KEYS: &[Key] = &[
         Takes::Choice(&["none", "measured"]),
         "none",
         &[Kind::HalfDead],
-        "Whether nodes are behind NATs and firewalls in the shares that were measured, 4.5 % of the pairs apart, as in `nat`; on Mainline nobody stays out of tables for it.",
+        "Whether nodes are behind NATs and firewalls in the shares that were measured, 4.5 % of the pairs apart if `apart` says nothing else, as in `nat`; on Mainline nobody stays out of tables for it.",
     ),
     key(
         "askers",

@@ -36,7 +36,9 @@ impl Scenario {
                 (it.dead, it.own) = (self.percent("dead"), self.percent("own"));
                 it.askers = self.size("askers");
                 if self.has_gates() {
+                    let apart = it.setting.sim.link.pairs;
                     it.setting.behind_gates();
+                    it.setting.sim.link.pairs = apart;
                     if self.choice("wire") == "mainline" {
                         // There nobody asks who can reach it, and NATs do not keep nodes out of tables.
                         it.setting.config.role = Role::Server;

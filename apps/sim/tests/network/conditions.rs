@@ -20,7 +20,7 @@ const LOOKUPS: usize = 40;
 const PACE: Duration = Duration::from_secs(10);
 
 const HEAD: &str = "\
-# 40 lookups a row, one every 10 s, from random nodes for random targets; k = 20, alpha = 3, d = 1;
+# 40 lookups a row, one every 10 s, from random nodes for random targets; k = 20, alpha = 4, d = 1;
 # round trips log-normal, median 156 ms. true: ended with exactly the k closest living nodes. found:
 # of all those nodes. hops, asked, datagrams, ms: median; p95 ms: of 40.
  nodes  loss  dead  true  found  hops  asked  sent    ms  p95 ms

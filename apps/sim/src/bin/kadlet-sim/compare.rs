@@ -4,11 +4,11 @@
 use alloc::sync::Arc;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Args;
-use kadlet_sim::compare::{Comparison, Progress};
+use kadlet_sim::compare::{Comparison, Progress, Row};
 use kadlet_sim::{AddressPlan, estimate_memory};
 
 use crate::follow::{self, Followed};
@@ -57,11 +57,22 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
         memory::fits(most_memory(&comparison, threads), "smaller --sizes or --k")?;
     }
     folder::prepare(&out)?;
-    // Held while files are written: whoever stops the comparison finds them whole.
-    let writing = Arc::new(Mutex::new(()));
+    // Held while files are written: whoever stops the comparison finds them whole. How many there are.
+    let writing = Arc::new(Mutex::new(0));
     exit_on_ctrl_c(&writing, &out)?;
     let start = Instant::now();
     let followed = Followed::with_shares(comparison.shares());
+    let write = |rows: &[Row]| {
+        // An older report is not to be lost for one without a row.
+        if rows.is_empty() {
+            return;
+        }
+        let mut written = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match folder::write(&out, &comparison.report(rows)) {
+            Ok(()) => *written = rows.len(),
+            Err(Failure { message, .. }) => note(&message),
+        }
+    };
     let told = |progress: &Progress<'_>| {
         let seconds = start.elapsed().as_secs();
         match *progress {
@@ -72,16 +83,9 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
             Progress::Ended { part, what, rows } => {
                 followed.end(part);
                 note(&format!("{seconds:>6} s  ended:  {what}"));
-                // An older report is not to be lost for one without a row.
-                if rows.is_empty() {
-                    return;
-                }
-                let _whole = writing.lock();
-                if let Err(Failure { message, .. }) = folder::write(&out, &comparison.report(rows))
-                {
-                    note(&message);
-                }
+                write(rows);
             }
+            Progress::Halfway { rows } => write(rows),
         }
     };
     let shown = follow::Progress::start(followed.clone());
@@ -94,11 +98,14 @@ pub(super) fn compare(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Ctrl-C ends the program at once: what had ended by then has been written already.
-fn exit_on_ctrl_c(writing: &Arc<Mutex<()>>, out: &Path) -> Result<(), Failure> {
+fn exit_on_ctrl_c(writing: &Arc<Mutex<usize>>, out: &Path) -> Result<(), Failure> {
     let (writing, out) = (Arc::clone(writing), out.to_owned());
     ctrlc::set_handler(move || {
-        let _whole = writing.lock();
-        note(&format!("kadlet-sim: stopped: the parts that had ended are in {}", out.display()));
+        let written = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&match *written {
+            0 => "kadlet-sim: stopped: no part had ended, and nothing was written".to_owned(),
+            _ => format!("kadlet-sim: stopped: what had been measured is in {}", out.display()),
+        });
         std::process::exit(STOPPED.into());
     })
     .map_err(|error| Failure { code: 1, message: format!("Ctrl-C cannot be caught: {error}") })

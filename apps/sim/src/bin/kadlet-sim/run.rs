@@ -133,7 +133,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
         (Some(count), _) => (1..=count).collect(),
         (None, seed) => vec![seed.unwrap_or(1)],
     };
-    Ok(Plan { scenario, sets, seeds })
+    Ok(Plan::new(scenario, sets, seeds))
 }
 
 fn scenario(named: &str) -> Result<Scenario, Failure> {
