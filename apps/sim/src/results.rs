@@ -98,7 +98,8 @@ impl Plan {
     /// A scenario with what is swept in its file, and with these settings instead or beside.
     #[must_use]
     pub fn new(scenario: Scenario, sets: Vec<(String, Vec<String>)>, seeds: Vec<u64>) -> Self {
-        let of_file = scenario.sweeps.iter().filter(|(key, _)| sets.iter().all(|(it, _)| it != key));
+        let of_file =
+            scenario.sweeps.iter().filter(|(key, _)| sets.iter().all(|(it, _)| it != key));
         let sets = of_file.cloned().chain(sets.iter().cloned()).collect();
         Self { scenario, sets, seeds }
     }

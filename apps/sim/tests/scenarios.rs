@@ -130,7 +130,11 @@ fn poison() {
 
 #[test]
 fn mixed_versions() {
-    check("mixed-versions", &small("60", &[("operations", "10"), ("later", "50 %")]), &[("exact", 1.0)]);
+    check(
+        "mixed-versions",
+        &small("60", &[("operations", "10"), ("later", "50 %")]),
+        &[("exact", 1.0)],
+    );
 }
 
 #[test]

@@ -15,18 +15,26 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::error::RelayError;
 use super::text;
 
+mod inline;
+
 /// Most that is read, bytes: a page is a hundredth of it, and pictures beside it have room.
 const MOST: u64 = 64 << 20;
 
 /// Deepest folder below the page's.
 const DEPTH: usize = 8;
 
-/// What a page of ours may do: run what came with it, WebAssembly included, talk to relays and
-/// providers anywhere, and show what it made itself. Nothing is run that somebody else sent.
-const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
-                      connect-src 'self' ws: wss: http: https:; img-src 'self' data: blob:; \
-                      media-src 'self' blob:; worker-src 'self' blob:; object-src 'none'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page of ours may do: run what came with it, WebAssembly and the scripts and styles that
+/// stand in the page itself included, talk to relays and providers anywhere, and show what it made.
+/// Nothing is run that somebody else sent.
+fn policy(page: &str) -> String {
+    let (scripts, styles) = (inline::hashes(page, "script"), inline::hashes(page, "style"));
+    format!(
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{scripts}; \
+         style-src 'self'{styles}; connect-src 'self' ws: wss: http: https:; \
+         img-src 'self' data: blob:; media-src 'self' blob:; worker-src 'self' blob:; \
+         object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
 
 /// The files of a page, by their path.
 #[derive(Debug, Default)]
@@ -39,6 +47,8 @@ struct File {
     bytes: Bytes,
     kind: HeaderValue,
     tag: HeaderValue,
+    /// Of a page with scripts of its own; others have the one of all.
+    policy: Option<HeaderValue>,
 }
 
 impl Web {
@@ -129,6 +139,9 @@ impl Web {
             response
         };
         let headers = response.headers_mut();
+        if let Some(policy) = &file.policy {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        }
         headers.insert(header::ETAG, file.tag.clone());
         // Asked for each time, sent only when it is another one.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -139,9 +152,12 @@ impl Web {
 impl File {
     fn new(name: &str, bytes: Vec<u8>) -> Self {
         let tag = format!("\"{}\"", text::hex(&blake3::hash(&bytes).as_bytes()[..16]));
+        let kind = kind(name);
+        let page = (kind == PAGE).then(|| String::from_utf8_lossy(&bytes));
         Self {
+            policy: page.and_then(|page| HeaderValue::from_str(&policy(&page)).ok()),
             bytes: bytes.into(),
-            kind: HeaderValue::from_static(kind(name)),
+            kind: HeaderValue::from_static(kind),
             // Hexadecimal digits always make a header.
             tag: HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\"")),
         }
@@ -160,17 +176,27 @@ pub(super) fn plain(status: StatusCode, words: &'static str) -> Response<Full<By
 }
 
 fn protect(headers: &mut HeaderMap) {
+    // Of what is no page nothing is run, unless somebody opens it by itself.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let policy = HeaderValue::from_str(&policy(""));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            policy.unwrap_or(HeaderValue::from_static("default-src 'none'")),
+        );
+    }
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    say(header::CONTENT_SECURITY_POLICY, POLICY);
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(header::REFERRER_POLICY, "no-referrer");
 }
+
+/// The content type of a page.
+const PAGE: &str = "text/html; charset=utf-8";
 
 /// The content type by the name's ending.
 fn kind(name: &str) -> &'static str {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     match ending.to_ascii_lowercase().as_str() {
-        "html" | "htm" => "text/html; charset=utf-8",
+        "html" | "htm" => PAGE,
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "wasm" => "application/wasm",
@@ -258,8 +284,29 @@ mod tests {
         };
         let first = get("\"other\"");
         assert_eq!(first.headers()[header::CONTENT_TYPE], "application/wasm");
-        assert_eq!(first.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+        let policy = first.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
+        assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
         let tag = first.headers()[header::ETAG].to_str().expect("text");
         assert_eq!(get(tag).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn scripts_of_the_page_itself_are_run_and_no_others() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let page = "<!doctype html><script>\nalert(1)\n</script><style>a{}</style>";
+        fs::write(dir.path().join("index.html"), page).expect("written");
+        let web = Web::read(dir.path()).expect("read");
+        let response = web.answer(&Request::get("/").body(()).expect("a request"));
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
+        // printf '\nalert(1)\n' | openssl dgst -sha256 -binary | base64
+        let script = "script-src 'self' 'wasm-unsafe-eval' 'sha256-J8+4/wmqNoqVGih0Xof49bzVEIwR8aHhR5HvZK1wlzY=';";
+        assert!(policy.contains(script), "{policy}");
+        assert!(
+            policy.contains(
+                "style-src 'self' 'sha256-X1RutGBrXCt9KkSaXMK7tHftWiRscFHOhxsS8tv8hBk=';"
+            ),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe-inline"));
     }
 }
