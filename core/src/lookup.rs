@@ -361,9 +361,9 @@ impl Lookup {
         true
     }
 
-    /// A contact that answered turns out to be a client: what it named counts, but it has no place
-    /// among the closest, since others do not reach it. Unless it is the very one looked for.
-    pub(crate) fn is_client(&mut self, id: Id, address: SocketAddr) {
+    /// A contact that answered turns out to be a client, or not to store what is to be stored: what it
+    /// named counts, but it has no place among the closest. Unless it is the very one looked for.
+    pub(crate) fn leave_out(&mut self, id: Id, address: SocketAddr) {
         if id != self.target
             && let Some(index) = self.candidates.find(id, address)
         {
@@ -682,12 +682,17 @@ impl Lookup {
         let scope = Scope::of(namer.ip());
         let place = self.candidates.place_of(namer);
         let mut brought_closer = false;
+        let mut room = self.candidates.room_for(namer, self.paths.len());
         // A host may hand over more than fits a datagram, but not work without end.
         for contact in contacts.into_iter().take(self.config.candidates) {
+            if room == 0 {
+                break;
+            }
             if !self.admits(&contact, scope) || !self.candidates.hear(&contact, path, hop, place) {
                 continue;
             }
             let distance = self.target.distance(contact.id);
+            room -= 1;
             let nearest = *family_mut(&mut before, contact.path.family());
             brought_closer |= nearest.is_none_or(|nearest| distance < nearest);
         }

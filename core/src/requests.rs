@@ -368,6 +368,15 @@ impl<T> Requests<T> {
         before - self.outstanding.len()
     }
 
+    /// Gives requests another purpose: what comes of them is for somebody else from now on.
+    pub fn repurpose(&mut self, mut anew: impl FnMut(&T) -> Option<T>) {
+        for outstanding in self.outstanding.values_mut() {
+            if let Some(purpose) = anew(&outstanding.request.purpose) {
+                outstanding.request.purpose = purpose;
+            }
+        }
+    }
+
     /// The request with this transaction id, its own or a repetition's, if it still waits.
     #[must_use]
     pub fn request(&self, transaction: u64) -> Option<&Request<T>> {

@@ -22,7 +22,7 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use crate::config::LookupConfig;
-use crate::contact::{Capabilities, Contact, Families, Family, Prefix};
+use crate::contact::{Capabilities, Contact, Families, Family, Prefix, Scope};
 use crate::id::{Distance, Id};
 
 /// Number of a path, below 16.
@@ -82,6 +82,10 @@ pub(super) struct Candidate {
 
 /// Named by nobody: out of our own table.
 pub(super) const UNNAMED: u16 = u16::MAX;
+
+/// What part of the list those of one prefix may fill, of either family. 3: of 128, more than an answer
+/// names.
+const SHARE: usize = 3;
 
 /// How many more of those somebody names may be silent for each that answers. 3: where half of all
 /// contacts are dead, credit grows.
@@ -199,6 +203,16 @@ pub(super) enum Admission {
     Never,
 }
 
+/// Somebody who named contacts.
+#[derive(Clone, Copy, Debug)]
+struct Namer {
+    address: SocketAddr,
+    /// What its word is still worth.
+    credit: i32,
+    /// Entries that wait and that it named first.
+    waiting: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
     target: Id,
@@ -215,8 +229,8 @@ pub(super) struct Candidates {
     waits: [[u32; MAX_PATHS]; 2],
     /// What everybody has at first who names contacts; at 0 nobody is judged.
     credit: i32,
-    /// Who named anybody, and the credit that is left: one for each answer at most.
-    namers: Vec<(SocketAddr, i32)>,
+    /// Who named anybody: one for each answer at most.
+    namers: Vec<Namer>,
     /// Addresses where nobody is, or somebody else than was said.
     settled: Vec<(SocketAddr, Option<Id>)>,
     /// Addresses asked that neither answered nor failed, and whether that is waited for. A liar may
@@ -277,10 +291,11 @@ impl Candidates {
         let [first, second] = entry.namers;
         if before == State::Heard && state != State::Heard {
             self.wait_no_more(heard, family);
+            self.named_by(first, |waiting| waiting.saturating_sub(1));
         }
         for namer in [Some(first), (second != first).then_some(second)].into_iter().flatten() {
-            if let Some((_, credit)) = self.namers.get_mut(usize::from(namer)) {
-                *credit = credit.saturating_add(change);
+            if let Some(namer) = self.namers.get_mut(usize::from(namer)) {
+                namer.credit = namer.credit.saturating_add(change);
             }
         }
     }
@@ -323,6 +338,7 @@ impl Candidates {
             self.high.remove(index);
             if entry.state == State::Heard {
                 self.wait_no_more(entry.heard, entry.family());
+                self.named_by(entry.namers[0], |waiting| waiting.saturating_sub(1));
             }
         }
     }
@@ -383,7 +399,7 @@ impl Candidates {
     /// Who named `id` at `address` first; none for what comes out of our own table.
     pub(super) fn namer(&self, id: Id, address: SocketAddr) -> Option<SocketAddr> {
         let entry = self.list.get(self.find(id, address)?)?;
-        self.namers.get(usize::from(entry.namers[0])).map(|(namer, _)| *namer)
+        self.namers.get(usize::from(entry.namers[0])).map(|namer| namer.address)
     }
 
     /// Adds what `path` heard of, from the namer at that place or out of our own table
@@ -437,6 +453,7 @@ impl Candidates {
         self.list.insert(place, entry);
         self.high.insert(place, distance.high_bits());
         self.waits[family as usize][usize::from(path) % MAX_PATHS] += 1;
+        self.named_by(namer, |waiting| waiting + 1);
         self.trim(path, family);
         true
     }
@@ -449,7 +466,7 @@ impl Candidates {
         let [first, second] = &mut entry.namers;
         let is_poor = |namer| {
             let known = self.namers.get(usize::from(namer));
-            known.is_some_and(|(_, credit)| *credit <= 0)
+            known.is_some_and(|namer| namer.credit <= 0)
         };
         if *second == *first || is_poor(*second) {
             *second = namer;
@@ -497,7 +514,7 @@ impl Candidates {
     /// What the word of a namer is worth.
     fn credit_of(&self, namer: u16) -> i32 {
         let judged = self.namers.get(usize::from(namer)).filter(|_| self.credit > 0);
-        judged.map_or(i32::MAX, |(_, credit)| *credit)
+        judged.map_or(i32::MAX, |namer| namer.credit)
     }
 
     /// Whether nobody is at an address, or somebody else than `id`.
@@ -507,13 +524,32 @@ impl Candidates {
 
     /// Its place among the namers: new, but for further pages.
     pub(super) fn place_of(&mut self, namer: SocketAddr) -> u16 {
-        let known = self.namers.iter().rposition(|(known, _)| *known == namer);
+        let known = self.namers.iter().rposition(|known| known.address == namer);
         let place = known.unwrap_or_else(|| {
-            self.namers.push((namer, self.credit));
+            self.namers.push(Namer { address: namer, credit: self.credit, waiting: 0 });
             self.namers.len() - 1
         });
         // Lookups end long before: each question has one answer, and those are counted.
         u16::try_from(place).unwrap_or(UNNAMED)
+    }
+
+    /// How many more contacts of a namer are listened to, for a lookup of so many paths. The list is
+    /// bounded, and names cost nothing: an owner of public addresses that fills it with ids next to the
+    /// target would drive everybody else out, those of our own table too.
+    pub(super) fn room_for(&self, namer: SocketAddr, paths: usize) -> usize {
+        if Scope::of(namer.ip()) != Some(Scope::Public) {
+            return usize::MAX;
+        }
+        let prefix = Prefix::of(namer.ip());
+        let same = self.namers.iter().filter(|it| Prefix::of(it.address.ip()) == prefix);
+        let named: usize = same.map(|it| it.waiting).sum();
+        (self.waiting / SHARE).saturating_mul(paths).saturating_sub(named)
+    }
+
+    fn named_by(&mut self, namer: u16, change: impl FnOnce(usize) -> usize) {
+        if let Some(namer) = self.namers.get_mut(usize::from(namer)) {
+            namer.waiting = change(namer.waiting);
+        }
     }
 
     /// The path forgets the farthest waiting entry of a family beyond its bound.

@@ -83,6 +83,9 @@ impl Node {
                     running.totals.answered += 1;
                     let none = core::iter::empty();
                     running.lookup.answered(contact.id, contact.addr(), sender.capabilities, none);
+                    if running.kind.stores() {
+                        running.lookup.leave_out(contact.id, contact.addr());
+                    }
                 });
             }
             Purpose::Store { operation, .. } | Purpose::Signal { operation } => {
@@ -92,7 +95,17 @@ impl Node {
                     running.refused(failure.code, failure.seq);
                 });
             }
-            purpose => self.give_up(now, &purpose, path, Some(sender.id), reason),
+            purpose => {
+                // Whoever refuses a ping and does not say who it is has shown nothing. A contact that
+                // does so each time would be pinged each time, and nobody else of its bucket.
+                if matches!(purpose, Purpose::Check)
+                    && message.sender.is_none()
+                    && let Some(id) = answered.request.expected
+                {
+                    self.table_mut(path.family()).failed(now, id, path.remote);
+                }
+                self.give_up(now, &purpose, path, Some(sender.id), reason);
+            }
         }
         Ok(())
     }
@@ -116,6 +129,12 @@ impl Node {
             && let Ok(answered) =
                 self.requests.answer(now, number, path, expected.unwrap_or(Id::ZERO))
         {
+            self.set_offline(now, false);
+            // As one that answers under another id: it would else stay for ever, for no question to it
+            // goes unanswered.
+            if let Some(id) = expected {
+                self.forget(now, id, path);
+            }
             let reason = PeerFailure::OtherNetwork;
             self.give_up(now, &answered.request.purpose, path, expected, reason);
         }
@@ -162,6 +181,7 @@ impl Node {
             Err(Mismatch::Unknown) => Err(Rejected::Unsolicited),
             Err(Mismatch::WrongPath) => Err(Rejected::WrongAddress),
             Err(Mismatch::WrongId(request)) => {
+                self.set_offline(now, false);
                 if let Some(stale) = request.expected {
                     self.forget(now, stale, path);
                 }
@@ -299,8 +319,18 @@ impl Node {
                 named: named.clone(),
             });
             operation.lookup.answered(sender.id, sender.addr(), sender.capabilities, named);
-            if is_client {
-                operation.lookup.is_client(sender.id, sender.addr());
+            // Where nobody says beforehand who stores: the record goes to the k closest of those who
+            // do (BEP 44).
+            let keeps_nothing = operation.kind.stores()
+                && !node.wire.has_capabilities()
+                && response.token.is_none();
+            if is_client || keeps_nothing {
+                operation.lookup.leave_out(sender.id, sender.addr());
+            }
+            if keeps_nothing {
+                let peer = Asked { id: Some(sender.id), path: sender.path };
+                let (operation_id, reason) = (OperationId(id), PeerFailure::NoToken);
+                node.tell(operation, Event::Failed { operation: operation_id, peer, reason });
             }
             operation.hasten_signal();
             let copies = node.config.path_copies && response.item.is_none();
@@ -450,9 +480,9 @@ impl Node {
 
     fn handle_dead(&mut self, now: Instant, request: Request<Purpose>, reason: PeerFailure) {
         let Request { path, expected, purpose, sent, .. } = request;
-        // Strangers name such addresses, and forge them.
+        // Strangers name such addresses, and forge them, or have us ask for them.
         let is_named = match purpose {
-            Purpose::Probe => true,
+            Purpose::Probe | Purpose::Forward => true,
             Purpose::Check => expected.is_none_or(|id| self.table(path.family()).get(id).is_none()),
             _ => false,
         };

@@ -209,6 +209,8 @@ impl Node {
     fn go_on_to(&mut self, now: Instant, id: u64, operation: &mut Operation, target: Id) {
         // What is still open was about the key before.
         self.abandon(id, operation);
+        // Late answers of the silent are about it too, and no token of theirs is for the next.
+        self.requests.repurpose(|it| (it.operation() == Some(id)).then_some(Purpose::Check));
         operation.target = target;
         operation.tokens.clear();
         operation.stage = Stage::Looking;

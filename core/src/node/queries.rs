@@ -41,6 +41,10 @@ pub(super) const MAX_NODES: usize = 40;
 /// there are more.
 const MAX_PEERS: usize = 128;
 
+/// Ports of one public address in a list that has no further pages: households and providers share an
+/// address, and nobody fills a list by announcing all of its ports.
+const MAX_PORTS: usize = 3;
+
 /// Search entries looked at for one list, likewise.
 const MAX_HITS: usize = 32;
 
@@ -257,11 +261,24 @@ impl Node {
                 cursors.push(1);
             }
             // A private address means another machine to a public asker.
-            let held = self.store.providers(now, key, page);
+            // Without pages one answer is all that anybody hears: each begins somewhere else, or of a
+            // thousand peers the same few would be told to everybody.
+            let after = if self.wire.has_pages() { page } else { self.rng.next_u32() >> 2 };
+            let before = self.store.providers(now, key, 0).take_while(|(at, _)| *at <= after);
+            let before = before.filter(|_| !self.wire.has_pages());
+            let held = self.store.providers(now, key, after).chain(before);
+            let mut told: ArrayVec<IpAddr, MAX_PEERS> = ArrayVec::new();
             let nameable = held.filter(|(_, it)| {
                 within_scope(it.addr, asker.path.remote)
                     && self.lists_together(it.addr, asker.path)
                     && !(no_seeds && it.transports.contains(Transports::COMPLETE))
+            });
+            let nameable = nameable.filter(|(_, it)| {
+                let ip = it.addr.ip();
+                let crowds = !self.wire.has_pages()
+                    && Scope::of(ip) == Some(Scope::Public)
+                    && told.iter().filter(|other| **other == ip).count() >= MAX_PORTS;
+                !crowds && told.try_push(ip).is_ok()
             });
             for (cursor, provider) in nameable.take(MAX_PEERS - 1) {
                 peers.push(Peer { address: provider.addr, transports: provider.transports.0 });

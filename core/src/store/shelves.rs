@@ -408,7 +408,8 @@ impl Shelves {
 
     /// Of the records of one kind under a key, the one to lose first: of the source that has most
     /// of them there, and that stored none there for longest if several do, the one that expires
-    /// first.
+    /// last. Who floods loses what it stored last, and nothing that it took over by storing again what
+    /// others had there.
     pub(super) fn heaviest_in_crowd(&self, key: Id, kind: Kind) -> Option<Place> {
         let members = &self.crowds.get(&(key, kind))?.members;
         let heaviest = members.iter().max_by_key(|m| (m.records, Reverse(m.touched)))?.number;
@@ -416,7 +417,7 @@ impl Shelves {
         self.by_source
             .range(at(0)..=at(Place::LAST_SLOT))
             .map(|(.., shelf)| Place { key, shelf: *shelf })
-            .min_by_key(|place| self.held.get(place).map(|held| held.expires))
+            .max_by_key(|place| self.held.get(place).map(|held| held.expires))
     }
 
     fn number(&self, addr: SocketAddr) -> Option<u64> {

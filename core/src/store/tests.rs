@@ -326,6 +326,34 @@ fn a_crowded_key_keeps_the_sources_apart() {
     assert_eq!((of_one, store.stats().providers), (2, 100));
 }
 
+/// Whoever stores again what somebody else has under a popular key becomes the one to pay for it. That
+/// must not be how it goes.
+#[test]
+fn who_floods_a_key_loses_what_it_stored_last() {
+    let mut store = store(|config| config.max_entries = 100);
+    let (victim, attacker) = (public(1, 1), public(2, 1));
+    let put = |store: &mut Store, at, name: &str, from| {
+        store.put_entry(at, Word::parse("word").expect("a word").key(), entry(name), from)
+    };
+    let names: Vec<_> = (0..30).map(|n| alloc::format!("word v{n}")).collect();
+    for name in &names {
+        assert!(put(&mut store, START, name, victim).is_ok());
+    }
+    let mut now = START;
+    for name in names.iter().take(15) {
+        now = now + Duration::from_secs(1);
+        assert_eq!(put(&mut store, now, name, attacker), Ok(Stored::Renewed));
+    }
+    for n in 0..200 {
+        now = now + Duration::from_secs(1);
+        let _ = put(&mut store, now, &alloc::format!("word a{n}"), attacker);
+    }
+    let filter = SearchFilter::parse("word");
+    let found = store.search(now, Word::parse("word").expect("a word").key(), &filter, 0);
+    let of_victim = found.filter(|(_, entry)| entry.name().starts_with("word v")).count();
+    assert_eq!(of_victim, 30);
+}
+
 #[test]
 fn who_repeats_a_record_does_not_drag_its_publisher_down() {
     let mut store = store(|config| config.max_records = 100);

@@ -252,6 +252,16 @@ impl Wire {
         }
     }
 
+    /// Whether a list is told page by page.
+    #[must_use]
+    pub const fn has_pages(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            #[cfg(feature = "mainline")]
+            Self::Mainline(_) => false,
+        }
+    }
+
     /// How many bytes our own transaction ids have.
     #[must_use]
     pub const fn transaction_bytes(&self) -> usize {

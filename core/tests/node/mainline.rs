@@ -241,7 +241,11 @@ impl Asked {
 
     /// Announces itself as a peer, which must be taken.
     pub(crate) fn announce(&mut self, hash: Id, token: &[u8], seed: bool) {
-        let (port, implied_port, transports) = (Some(6881), false, 0);
+        self.announce_as(hash, token, seed, 6_881);
+    }
+
+    fn announce_as(&mut self, hash: Id, token: &[u8], seed: bool, port: u16) {
+        let (port, implied_port, transports) = (Some(port), false, 0);
         let method = Method::Announce { token, port, implied_port, transports, seed };
         assert_eq!(code(&self.ask(Query::about(hash, method))), None);
     }
@@ -680,6 +684,40 @@ fn who_provides_names_itself_by_an_address_of_its_own() {
     }
     while asked.node.poll_transmit().is_some() {}
     assert_eq!(named(&mut asked), ["124.31.75.21:4321".parse().expect("an address")]);
+}
+
+/// An answer has room for 28 peers and no second page: each begins somewhere else, and who announces
+/// all ports of one address does not fill it.
+#[test]
+fn of_many_peers_everybody_is_told_sometimes() {
+    let key = Id::new([3; 20]);
+    let mut config = Config::mainline();
+    config.role = Role::Server;
+    let mut asked = Asked::at(config, "9.9.9.9:7");
+    let announce = |asked: &mut Asked, from: [u8; 4], port: u16| {
+        asked.from = Path::direct(SocketAddr::from((from, port)));
+        let token = asked.token(key).expect("a token");
+        asked.announce_as(key, &token, false, port);
+        // A source asks so often in a second.
+        asked.wait(Duration::from_millis(100));
+    };
+    for n in 1..=60 {
+        announce(&mut asked, [9, n, 1, 1], 6_881);
+    }
+    for n in 0..200 {
+        announce(&mut asked, [8, 8, 8, 8], 1_000 + n);
+    }
+    let (mut told, mut of_one) = (BTreeSet::new(), 0);
+    for n in 1..=60 {
+        asked.from = Path::direct(SocketAddr::from(([7, n, 1, 1], 7)));
+        let question = Method::GetProviders { page: 0, scrape: false, no_seeds: false };
+        let answer = asked.ask(Query::about(key, question));
+        let peers: Vec<_> = response(&answer).providers.iter().map(|peer| peer.address).collect();
+        of_one = of_one.max(peers.iter().filter(|it| it.ip().to_string() == "8.8.8.8").count());
+        told.extend(peers.into_iter().filter(|it| it.ip().to_string() != "8.8.8.8"));
+    }
+    assert_eq!(told.len(), 60);
+    assert_eq!(of_one, 3);
 }
 
 /// libtorrent bans whoever sends it 50 packets in 10 seconds.

@@ -41,11 +41,10 @@ impl Fetch {
         let rests = self.providers.values().map(|provider| provider.not_before);
         // A copy is worth it once its holder is silent, a place is free for another once it is old.
         let in_line = self.list.is_some() && (self.is_endgame() || self.is_crowded());
-        let hedges = self
-            .flights
-            .values()
-            .filter(|_| in_line)
-            .flat_map(|flight| [self.quiet_since(flight) + hedge, flight.started + hedge]);
+        let hedges = self.flights.values().filter(|_| in_line).flat_map(|flight| {
+            let stalls = flight.started + self.config.stall_timeout;
+            [self.quiet_since(flight) + hedge, flight.started + hedge, stalls]
+        });
         let trying = self.list.is_none() && !self.flights.is_empty();
         let trial = trying.then_some(self.next_trial);
         let old = self.flights.values().filter(|_| trying).map(|flight| flight.started + TRIAL);
@@ -218,7 +217,12 @@ impl Fetch {
                 return None;
             };
             let holders = || self.flights.values().filter(|other| other.task == flight.task);
-            if holders().count() >= self.config.copies {
+            // Two that let a piece trickle would else hold it for minutes, and everybody up.
+            let old =
+                |holder: &&Flight| self.now.since(holder.started) >= self.config.stall_timeout;
+            let (old, all) = (holders().filter(old).count(), holders().count());
+            let copies = self.config.copies;
+            if all - old >= copies || all >= (2 * copies).saturating_sub(1) {
                 return None;
             }
             let limit = self.expected_end(flight) / COPY_FACTOR;

@@ -498,6 +498,20 @@ fn a_slow_provider_gives_its_place_away() {
     assert_eq!((asked(5), asked(6)), (1, 1));
 }
 
+/// Two that serve fast, and then let the last pieces trickle so that they are never silent, hold nobody
+/// up for longer than it takes to tell.
+#[test]
+fn the_last_piece_is_not_held_by_two_that_let_it_trickle() {
+    let slow = || Peer::new(Manners::Honest, 2 << 20, 20);
+    let stalling = || Peer::new(Manners::Stalling(5), FAST, 20);
+    let mut world = World::new(file(16 * MIB), None, vec![stalling(), stalling(), slow(), slow()]);
+    world.find_all();
+    world.run();
+    assert!(world.is_done());
+    // 264 s are what the slowest rate that is borne leaves them for a piece.
+    assert!(world.now < Instant::from_secs(30), "{:?}", world.now);
+}
+
 /// Providers that need longer for their first bytes than it takes to look for others do not displace
 /// each other for ever.
 #[test]

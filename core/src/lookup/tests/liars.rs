@@ -1,6 +1,7 @@
 //! Contacts that somebody made up.
 
 use super::*;
+use crate::contact::Path;
 
 /// Invented contacts next to the target: each costs whoever named it, and once nothing of its word
 /// is worth anything the others it named wait for everybody else.
@@ -171,4 +172,41 @@ fn an_id_misplaced_on_one_path_is_found_on_another() {
     answer(&mut lookup, 1, []);
     assert_eq!(lookup.next(), Step::Done);
     assert_eq!(found(&lookup), [1, 100, 101]);
+}
+
+/// Whoever owns one network of addresses and names ids next to the target, as many as there is room
+/// for, drives nobody out: neither our own contacts nor whom others name afterwards.
+#[test]
+fn one_owner_of_addresses_does_not_fill_the_list() {
+    let at = |n: u16, ip: [u8; 4]| {
+        let path = Path::direct(SocketAddr::from((ip, 1_000 + n)));
+        Contact { path, ..contact(n) }
+    };
+    let liars = [500, 501, 502, 503];
+    let liar = |n: u16| at(n, [20, 1, 1, (n - 499) as u8]);
+    let honest = |n: u16| at(n, [30, (n % 250) as u8, 1, 1]);
+    let dead = |n: u16| at(n, [40, n as u8, 1, 1]);
+    let start = liars.into_iter().map(liar).chain([honest(504)]);
+    let mut lookup = lookup(config(20, 5), start);
+    assert_eq!(asked(&mut lookup), [500, 501, 502, 503, 504]);
+    for (n, first) in liars.into_iter().zip([1, 33, 65, 97]) {
+        let liar = liar(n);
+        let named = (first..first + 32).map(dead);
+        lookup.answered(liar.id, liar.addr(), Capabilities::NONE, named);
+    }
+    let named = (200..220).map(honest);
+    lookup.answered(id(504), honest(504).addr(), Capabilities::NONE, named);
+    let mut reached = 0;
+    loop {
+        let Step::Ask(contact) = lookup.next() else { break };
+        if network::number(contact.id) < 200 {
+            lookup.silent(contact.id, contact.addr());
+            lookup.failed(contact.id, contact.addr());
+        } else {
+            reached += 1;
+            lookup.answered(contact.id, contact.addr(), Capabilities::NONE, []);
+        }
+    }
+    assert!(lookup.is_done());
+    assert_eq!(reached, 20);
 }

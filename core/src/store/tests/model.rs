@@ -182,8 +182,8 @@ impl Model {
                     .iter()
                     .filter(beside)
                     .filter(|listed| Some(self.source(listed.from)) == heaviest);
-                let oldest = of.min_by_key(|listed| listed.expires).map(|listed| listed.place);
-                (oldest, Refused::KeyFull)
+                let newest = of.max_by_key(|it| (it.expires, it.place.slot())).map(|it| it.place);
+                (newest, Refused::KeyFull)
             } else if self.list.len() as u32 > self.config.max_records
                 || self.list.iter().map(|listed| listed.record.cost()).sum::<u64>()
                     > self.config.max_bytes

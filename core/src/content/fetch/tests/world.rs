@@ -36,7 +36,7 @@ pub(super) fn addr(number: u8) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 1000))
 }
 
-/// How a provider behaves. All but the first five are somebody's fault.
+/// How a provider behaves. All but the first six are somebody's fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Manners {
     Honest,
@@ -46,6 +46,8 @@ pub(super) enum Manners {
     Vanishing(u32),
     /// Gone for good after so many pieces, without a word.
     Fading(u32),
+    /// Lets everything trickle after so many pieces, a byte each half second.
+    Stalling(u32),
     NotFound,
     /// Random bytes for a list.
     WrongList,
@@ -123,6 +125,8 @@ pub(super) struct World {
     content: &'static [u8],
     list: HashList,
     open: BTreeMap<RequestId, Request>,
+    /// When each was made.
+    since: BTreeMap<RequestId, Instant>,
     agenda: BTreeSet<(Instant, RequestId, u32, Happening)>,
 }
 
@@ -164,6 +168,7 @@ impl World {
             content,
             list,
             open: BTreeMap::new(),
+            since: BTreeMap::new(),
             agenda: BTreeSet::new(),
         }
     }
@@ -211,6 +216,7 @@ impl World {
         while let Some(request) = self.fetch.poll_request() {
             self.asked.push((request.provider, request.want.clone()));
             self.answer(&request);
+            self.since.insert(request.id, self.now);
             self.open.insert(request.id, request);
         }
         while let Some(id) = self.fetch.poll_cancel() {
@@ -233,19 +239,23 @@ impl World {
     /// The limits hold at any time.
     fn check(&mut self) {
         let mut by_peer = BTreeMap::<_, usize>::new();
-        let mut by_piece = BTreeMap::<_, usize>::new();
-        for request in self.open.values() {
+        let (mut by_piece, mut young) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+        for (id, request) in &self.open {
             *by_peer.entry(request.provider).or_default() += 1;
             if let Want::Piece { index, .. } = &request.want
                 && self.fetch.list().is_some()
             {
                 *by_piece.entry(*index).or_default() += 1;
+                let since = self.since.get(id).copied().unwrap_or_default();
+                let is_young = self.now.since(since) < self.config.stall_timeout;
+                *young.entry(*index).or_default() += usize::from(is_young);
             }
         }
         let most = by_peer.values().copied().max().unwrap_or(0);
         assert!(most <= self.config.in_flight_per_provider as usize, "{by_peer:?}");
         assert!(self.open.len() <= self.config.in_flight.max(self.config.trials));
-        assert!(by_piece.values().all(|copies| *copies <= self.config.copies), "{by_piece:?}");
+        assert!(young.values().all(|copies| *copies <= self.config.copies), "{young:?}");
+        assert!(by_piece.values().all(|copies| *copies < 2 * self.config.copies), "{by_piece:?}");
         self.most = (self.most.0.max(most), self.most.1.max(self.open.len()));
     }
 
@@ -277,6 +287,13 @@ impl World {
         match peer.manners {
             Manners::Silent => return,
             Manners::Fading(limit) if gone(limit) => return,
+            Manners::Stalling(limit) if gone(limit) => {
+                for number in 0..1_000 {
+                    let time = after + Duration::from_millis(500) * number;
+                    self.agenda.insert((time, request.id, number, Happening::Progress(1)));
+                }
+                return;
+            }
             Manners::Vanishing(limit) if gone(limit) => {
                 // The one on its way breaks, the next does not come about.
                 let failure = u8::from(gone(limit) && peer.sent == limit);
