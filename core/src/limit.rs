@@ -30,8 +30,11 @@ const QUIET: u64 = 60 * 1_000_000_000;
 /// What is about to be spent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cost {
-    /// A query to be answered; the source is its sender.
+    /// A query to be answered; the source is its sender, or somebody who forges its address.
     Query,
+    /// The same of one whose sender shows that the address is its own: whoever forges the address
+    /// uses up nothing of this.
+    ShownQuery,
     /// So many bytes of stored data in an answer; the source is who asked.
     StoredBytes(u32),
     /// A signature to be checked (37 µs); the source is who sent it.
@@ -78,6 +81,8 @@ pub struct Limits {
     config: Shared<LimitConfig>,
     query_hosts: Sources,
     query_prefixes: Sources,
+    shown_hosts: Sources,
+    shown_prefixes: Sources,
     stored_prefixes: Sources,
     signature_prefixes: Sources,
     candidate_prefixes: Sources,
@@ -96,6 +101,8 @@ impl Limits {
         Self {
             query_hosts: Sources::new(config.max_sources),
             query_prefixes: Sources::new(config.max_sources),
+            shown_hosts: Sources::new(config.max_sources),
+            shown_prefixes: Sources::new(config.max_sources),
             stored_prefixes: Sources::new(config.max_sources),
             signature_prefixes: Sources::new(config.max_sources),
             candidate_prefixes: Sources::new(config.max_sources),
@@ -121,14 +128,14 @@ impl Limits {
         let held = config.enforce.holds_for(source.ip());
         let (prefix, host) = (Prefix::of(source.ip()).number(), host_of(source.ip()));
         let (allowed, dropped) = match cost {
-            Cost::Query => {
+            Cost::Query | Cost::ShownQuery => {
                 let by_host = Meter::new(now, config.queries_per_host, 1);
                 let by_prefix = Meter::new(now, config.queries_per_prefix, 1);
-                let allowed = !held
-                    || both(
-                        (&mut self.query_hosts, host, by_host),
-                        (&mut self.query_prefixes, prefix, by_prefix),
-                    );
+                let (hosts, prefixes) = match cost {
+                    Cost::ShownQuery => (&mut self.shown_hosts, &mut self.shown_prefixes),
+                    _ => (&mut self.query_hosts, &mut self.query_prefixes),
+                };
+                let allowed = !held || both((hosts, host, by_host), (prefixes, prefix, by_prefix));
                 (allowed, &mut self.dropped.queries)
             }
             Cost::StoredBytes(bytes) => {

@@ -83,7 +83,7 @@ pub struct RoutingTable {
     /// The addresses of all contacts in `buckets`.
     addresses: Addresses,
     /// Nodes that spoke to us unasked, oldest first.
-    candidates: Vec<Packed>,
+    candidates: Vec<Candidate>,
     clock: Clock,
     frozen: bool,
     /// For how long nobody need hear of a contact to take it for alive.
@@ -94,6 +94,14 @@ pub struct RoutingTable {
     ping_at: Option<Instant>,
     /// Nothing is to be refreshed before.
     refresh_at: Instant,
+}
+
+/// A node that spoke to us unasked.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    contact: Packed,
+    /// Whether its address has shown that it is not forged.
+    shown: bool,
 }
 
 impl RoutingTable {
@@ -270,7 +278,7 @@ impl RoutingTable {
 
     /// Removes whoever has this id from those that are in no bucket yet.
     fn forget_waiting(&mut self, at: usize, id: Id) {
-        self.candidates.retain(|candidate| candidate.id != id);
+        self.candidates.retain(|candidate| candidate.contact.id != id);
         self.buckets[at].remove_replacement(id);
     }
 
@@ -293,6 +301,11 @@ impl RoutingTable {
     /// for it, to be offered by `next_ping`; full buckets cost it nothing and us neither (mistake
     /// 10).
     pub fn heard(&mut self, now: Instant, id: Id, path: Path) -> Heard {
+        self.heard_from(now, id, path, false)
+    }
+
+    /// The same; `shown`: the address has shown that it is not forged.
+    pub(crate) fn heard_from(&mut self, now: Instant, id: Id, path: Path, shown: bool) -> Heard {
         if id == self.own {
             return Heard::Ignored;
         }
@@ -302,7 +315,7 @@ impl RoutingTable {
         let Some(position) = bucket.position(id) else {
             let capabilities = Capabilities::NONE;
             let heard = Packed::new(&Contact { id, path, capabilities }, tick, None);
-            return self.note(now, at, heard);
+            return self.note(now, at, Candidate { contact: heard, shown });
         };
         let known = &mut bucket.contacts[position];
         if !known.is_sound() || !known.is_at(path.remote) {
@@ -313,12 +326,16 @@ impl RoutingTable {
         Heard::Touched
     }
 
-    /// Notes a stranger as a candidate, if it could enter its bucket now.
-    fn note(&mut self, now: Instant, at: usize, heard: Packed) -> Heard {
-        let same = |other: &Packed| other.id == heard.id || other.same_path(&heard);
+    /// Notes a stranger as a candidate, if it could enter its bucket now. When as many wait as may, one
+    /// whose address may be forged gives way to one whose address is not.
+    fn note(&mut self, now: Instant, at: usize, candidate: Candidate) -> Heard {
+        let heard = candidate.contact;
+        let same = |it: &Candidate| it.contact.id == heard.id || it.contact.same_path(&heard);
+        let is_full = self.candidates.len() >= self.config.candidates;
+        let forged = self.candidates.iter().position(|it| is_full && candidate.shown && !it.shown);
         if self.candidates.iter().any(same)
             || self.buckets[at].replacements.iter().any(|waiting| waiting.id == heard.id)
-            || self.candidates.len() >= self.config.candidates
+            || is_full && forged.is_none()
             || !self.has_place(at)
             || self.holder(&heard).is_some()
             || self.is_crowded(at, &heard)
@@ -327,12 +344,15 @@ impl RoutingTable {
         }
         if self.is_limited(heard.ip()) {
             let prefix = heard.prefix();
-            let kin = self.candidates.iter().filter(|other| other.prefix() == prefix).count();
+            let kin = self.candidates.iter().filter(|it| it.contact.prefix() == prefix).count();
             if kin >= self.config.per_prefix_in_bucket {
                 return Heard::Ignored;
             }
         }
-        self.candidates.push(heard);
+        if let Some(forged) = forged {
+            self.candidates.remove(forged);
+        }
+        self.candidates.push(candidate);
         self.ping_no_later_than(now);
         Heard::Candidate
     }
@@ -458,7 +478,7 @@ impl RoutingTable {
                 self.place(now, *contact, kin);
             }
         }
-        self.candidates.retain(|candidate| candidate.id != own);
+        self.candidates.retain(|candidate| candidate.contact.id != own);
         self.ping_no_later_than(now);
     }
 
@@ -468,7 +488,8 @@ impl RoutingTable {
         if let Some(lag) = self.clock.lag(now) {
             let contacts = self.buckets.iter_mut();
             let contacts = contacts.flat_map(|b| b.contacts.iter_mut().chain(&mut b.replacements));
-            for contact in contacts.chain(&mut self.candidates) {
+            let heard = self.candidates.iter_mut().map(|candidate| &mut candidate.contact);
+            for contact in contacts.chain(heard) {
                 contact.stamp = contact.stamp.saturating_sub(lag);
             }
             self.clock.advance(now);

@@ -60,7 +60,9 @@ impl Node {
                 self.stored(now, operation, sender);
             }
             Purpose::Offer { item, age } => self.offer_answered(now, sender, &item, age, response),
-            Purpose::Check | Purpose::Probe | Purpose::DialBack | Purpose::Forward => {}
+            // It has a cookie for us with each answer to a question without one that fits.
+            Purpose::DialBack => self.dial_back_answered(now, sender, message.cookie.is_some()),
+            Purpose::Check | Purpose::Probe | Purpose::Forward => {}
         }
         Ok(())
     }

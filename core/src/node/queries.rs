@@ -82,15 +82,19 @@ impl Node {
         len: usize,
     ) -> Result<(), Rejected> {
         let Some(id) = message.sender else { return Err(Rejected::Malformed(Malformed::Missing)) };
-        if !self.limits.allow(now, Cost::Query, path.remote) {
+        let has_cookie =
+            message.cookie.is_some_and(|it| self.tokens.check_cookie(now, &it, path.remote));
+        let known = self.proofs.is_proven(now, &path.remote);
+        // Where there are cookies, an address that is known to be somebody's is forged as easily.
+        let is_own = has_cookie || known && !self.wire.has_cookies();
+        let cost = if is_own { Cost::ShownQuery } else { Cost::Query };
+        if !self.limits.allow(now, cost, path.remote) {
             return Err(Rejected::RateLimited);
         }
-        if let Some(cookie) = message.cookie
-            && self.tokens.check_cookie(now, &cookie, path.remote)
-        {
+        if has_cookie {
             self.proofs.prove(now, path.remote);
         }
-        let shown = self.proofs.is_proven(now, &path.remote);
+        let shown = known || has_cookie;
         let proven = shown || !self.config.amplification.holds_for(path.remote.ip());
         let bound = if !proven {
             AMPLIFICATION * len
@@ -102,7 +106,7 @@ impl Node {
         let room = self.max_datagram(path).min(bound);
         let asker = Asker { path, id, room, proven, shown };
         if !message.client {
-            self.meet(now, id, path);
+            self.meet(now, id, path, shown);
         }
         self.note_stranger(now, path);
         if !self.answers_questions() {
@@ -119,9 +123,9 @@ impl Node {
     }
 
     /// Somebody who is no client spoke to us: the table may want to ping it.
-    fn meet(&mut self, now: Instant, id: Id, path: Path) {
+    fn meet(&mut self, now: Instant, id: Id, path: Path, shown: bool) {
         let family = path.family();
-        self.table_mut(family).heard(now, id, path);
+        self.table_mut(family).heard_from(now, id, path, shown);
         if self.offline.is() {
             self.greet(now, id, path);
         }

@@ -13,9 +13,10 @@ use super::Node;
 use super::operation::Purpose;
 use super::queries::Asker;
 use crate::config::Role;
-use crate::contact::{Family, Path, Prefix, Scope};
+use crate::contact::{Contact, Family, Path, Prefix, Scope};
 use crate::event::Event;
 use crate::limit::Cost;
+use crate::table::Filter;
 use crate::time::Instant;
 use crate::wire::{Method, Query};
 
@@ -48,6 +49,10 @@ pub(super) struct Reach {
     seen: [Option<SocketAddr>; 2],
     /// The nonce of the ping that we wait for.
     waiting: Option<u64>,
+    /// Whether the contact was asked once more, with the cookie that it wanted.
+    repeated: bool,
+    /// When somebody last asked us whom we had not asked.
+    stranger: Option<Instant>,
     tries: u32,
     due: Option<Instant>,
 }
@@ -143,17 +148,31 @@ impl Node {
             return;
         }
         if self.reach.waiting.take().is_some() && self.reach.tries >= TRIES {
-            self.set_reachable(now, false);
+            let lately = self.reach.stranger.is_some_and(|at| now.since(at) < AGAIN);
+            // Three that could not help show less than one that came unasked.
+            self.set_reachable(now, self.reach.reachable == Some(true) && lately);
             return;
         }
-        let Some(contact) = self.random_contact(|_| true) else {
+        let Some(contact) = self.random_contact(|entry| entry.live) else {
             self.reach.due = Some(now + PATIENCE);
             return;
         };
         let nonce = self.rng.next_u64();
         self.reach.waiting = Some(nonce);
+        self.reach.repeated = false;
         self.reach.tries += 1;
         self.reach.due = Some(now + PATIENCE);
+        let query = Query::new(Method::DialBack { nonce });
+        self.ask(now, contact.path, Some(contact.id), query, Purpose::DialBack);
+    }
+
+    /// The contact that was asked for a ping by somebody else answered. If it wanted to be shown first
+    /// that our address is ours, it did nothing, and is asked again.
+    pub(super) fn dial_back_answered(&mut self, now: Instant, contact: Contact, wanted: bool) {
+        let Some(nonce) = self.reach.waiting.filter(|_| wanted && !self.reach.repeated) else {
+            return;
+        };
+        self.reach.repeated = true;
         let query = Query::new(Method::DialBack { nonce });
         self.ask(now, contact.path, Some(contact.id), query, Purpose::DialBack);
     }
@@ -178,12 +197,14 @@ impl Node {
     /// Somebody asked us. Where no contact can be asked for a ping by a third node, a question from
     /// an address that we never heard an answer from shows as much: it came through unasked.
     pub(super) fn note_stranger(&mut self, now: Instant, from: Path) {
-        if !self.wire.dials_back()
-            && self.reach.public
-            && self.reach.reachable != Some(true)
-            && !self.requests.paths().any(|asked| asked.remote == from.remote)
-            && !self.proofs.is_proven(now, &from.remote)
+        if !self.reach.public
+            || self.proofs.is_proven(now, &from.remote)
+            || self.requests.paths().any(|asked| asked.remote == from.remote)
         {
+            return;
+        }
+        self.reach.stranger = Some(now);
+        if !self.wire.dials_back() && self.reach.reachable != Some(true) {
             self.set_reachable(now, true);
         }
     }
@@ -228,11 +249,16 @@ impl Node {
         if !asker.proven || !self.limits.allow(now, Cost::Query, address) {
             return;
         }
-        let family = asker.path.family();
-        let stranger = self.random_contact(|contact| {
-            contact.path.family() == family && contact.addr().ip() != address.ip()
-        });
-        let Some(stranger) = stranger else { return };
+        // Only those who have us in their tables do us this favour: our neighbours do.
+        let table = self.table(asker.path.family());
+        let neighbours = table.closest(self.own_id(asker.path.family()), Filter::default());
+        let neighbours: Vec<Contact> = neighbours
+            .take(self.config.table.k)
+            .filter(|contact| contact.addr().ip() != address.ip())
+            .collect();
+        let drawn = self.rng.below(neighbours.len() as u64);
+        // Below a count of contacts, so it fits.
+        let Some(stranger) = neighbours.get(drawn as usize).copied() else { return };
         let query = Query::new(Method::Probe { address, nonce });
         self.ask(now, stranger.path, Some(stranger.id), query, Purpose::Forward);
     }

@@ -13,7 +13,7 @@ use crate::contact::{Contact, Family};
 use crate::record::{Form, Item};
 use crate::sorted::Set;
 use crate::store::{Certified, Handover};
-use crate::table::Filter;
+use crate::table::{Entry, Filter};
 use crate::time::Instant;
 use crate::wire::{Method, Query};
 
@@ -103,13 +103,13 @@ impl Node {
     }
 
     /// A contact that passes, each with the same chance.
-    pub(super) fn random_contact(&mut self, passes: impl Fn(&Contact) -> bool) -> Option<Contact> {
-        let all = || self.tables.iter().flat_map(|table| table.iter()).map(|entry| entry.contact);
+    pub(super) fn random_contact(&mut self, passes: impl Fn(&Entry) -> bool) -> Option<Contact> {
+        let all = || self.tables.iter().flat_map(|table| table.iter());
         let count = all().filter(&passes).count();
         let chosen = self.rng.below(count as u64);
-        let all = || self.tables.iter().flat_map(|table| table.iter()).map(|entry| entry.contact);
+        let all = || self.tables.iter().flat_map(|table| table.iter());
         // Below a count of contacts, so it fits.
-        all().filter(&passes).nth(chosen as usize)
+        all().filter(&passes).nth(chosen as usize).map(|entry| entry.contact)
     }
 
     fn refresh_buckets(&mut self, now: Instant) {

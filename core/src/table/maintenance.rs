@@ -86,9 +86,9 @@ impl RoutingTable {
 
     fn choose_candidate(&mut self, at: usize) -> Option<Contact> {
         while let Some(oldest) =
-            self.candidates.iter().position(|candidate| self.locate(candidate.id) == at)
+            self.candidates.iter().position(|it| self.locate(it.contact.id) == at)
         {
-            let candidate = self.candidates.remove(oldest);
+            let candidate = self.candidates.remove(oldest).contact;
             if self.has_place(at) && !self.is_crowded(at, &candidate) {
                 return Some(candidate.contact());
             }

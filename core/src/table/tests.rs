@@ -143,7 +143,7 @@ fn check(table: &RoutingTable) {
     assert!(waiting.iter().all(|id| !ids.contains(id)));
     assert_eq!(waiting.iter().collect::<BTreeSet<_>>().len(), waiting.len());
     assert!(table.candidates.len() <= config.candidates);
-    assert!(table.candidates.iter().all(|c| !ids.contains(&c.id)));
+    assert!(table.candidates.iter().all(|c| !ids.contains(&c.contact.id)));
     let limited = contacts.iter().map(|c| c.contact.addr().ip()).filter(|ip| table.is_limited(*ip));
     assert!(most_of_one(limited.map(Prefix::of)) <= config.per_prefix_in_table);
 }
