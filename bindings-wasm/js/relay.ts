@@ -318,7 +318,11 @@ export class RelayTransport implements Transport {
     const relayed = new URL(`/fetch/${provider}${path}`, this.url);
     relayed.protocol = this.url.protocol.replace(/^ws/, "http");
     relayed.searchParams.set("session", this.#session ?? "");
-    return fetch(relayed, options);
+    const response = await fetch(relayed, options);
+    // Those are its own words, never the provider's: it does not know our session, as after a restart,
+    // or reaches nobody there.
+    if ([403, 502, 504].includes(response.status)) throw new RelayError(`the relay answers ${response.status}`);
+    return response;
   }
 
   /** Providers that we cannot reach ourselves. */

@@ -398,18 +398,13 @@ export class WebRtcTransport extends EventTarget implements Transport {
       const peer = await this.#channelTo(provider, signal);
       if (peer) return peer.pieces.request(request, signal);
     }
-    let response: Response | undefined;
-    let why: unknown;
     try {
-      response = await this.relay.request(request, signal);
-      if (response.status !== 502 && response.status !== 504) return response;
-    } catch (error) {
-      why = error;
+      return await this.relay.request(request, signal);
+    } catch (why) {
+      const peer = await this.#channelTo(provider, signal);
+      if (peer) return peer.pieces.request(request, signal);
+      throw why;
     }
-    const peer = await this.#channelTo(provider, signal);
-    if (peer) return peer.pieces.request(request, signal);
-    if (response) return response;
-    throw why;
   }
 
   /** Dials whoever is at this address; true once there is a channel, false if none comes about. */

@@ -200,6 +200,19 @@ test("a provider that was silent until it was given up is asked through the rela
   assert.deepEqual(direct, ["10.0.0.1", "10.0.0.2", "10.0.0.2"]);
 });
 
+test("what the relay itself says of a fetch is no answer of the provider's", async (t) => {
+  const { transport } = await faked(t);
+  let status;
+  withGlobal(t, "fetch", async () => new Response(null, { status }));
+  const ask = () => transport.request({ provider: "10.0.0.1:80", path: "/" }, new AbortController().signal);
+  // A provider that is asked straight says what it likes.
+  status = 502;
+  assert.equal((await ask()).status, 502);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  for (status of [403, 502, 504]) await assert.rejects(ask(), { name: "RelayError", message: `the relay answers ${status}` });
+  for (status of [206, 404, 429, 503]) assert.equal((await ask()).status, status);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };
