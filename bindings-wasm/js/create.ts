@@ -157,17 +157,21 @@ export async function open({
   }
 
   let driver: Driver | undefined;
+  let gone = false;
   const host: TransportHost = {
     network: mainline ? MAINLINE : core.networkIdOf(named ?? "kadlet"),
     receive: (datagram, from) => driver?.receive(datagram, from),
     failed: (to) => driver?.failed(to),
     up(link) {
+      gone = false;
       driver?.linkUp(link);
       node?.emit("up", { addresses: link.addresses });
     },
-    down(reason) {
-      driver?.linkDown();
-      node?.emit("down", { reason });
+    down(reason, partly) {
+      if (!partly) driver?.linkDown();
+      // Once, although the rest may go later.
+      if (!gone) node?.emit("down", { reason });
+      gone = true;
     },
     warn,
     recall: (key) => store?.recall?.(key),

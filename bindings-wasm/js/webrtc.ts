@@ -127,20 +127,18 @@ export class WebRtcTransport extends EventTarget implements Transport {
   #down(reason: Error): void {
     this.#relayed = false;
     if (this.channels) this.#away = reason;
-    else this.#host?.down(reason);
+    this.#host?.down(reason, this.channels > 0);
     this.#tell();
   }
 
   #up(link: Link): void {
     const same = this.#link?.addresses.join() === link.addresses.join();
-    const told = this.#away === undefined;
     this.#relayed = true;
     this.#away = undefined;
     // Whose address nobody could ask is asked now. And what the core announces at another address of
     // ours must not come from the old one.
     for (const peer of this.#all()) if (!same || !peer.straight) peer.close();
-    // Where the core never heard of a pause it need not hear of its end, unless our address changed.
-    if (told || !same) this.#host?.up(this.#with(link));
+    this.#host?.up(this.#with(link));
     for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
     this.#notBefore.clear();
     this.#tell();

@@ -335,6 +335,31 @@ test("a bootstrap address is found however it is written", async (t) => {
   }
 });
 
+test("a line that is gone in part is told as one, and what is left goes on", async (t) => {
+  let host;
+  const sent = [];
+  const link = { addresses: ["127.0.0.1:4000"], mtu: 1232 };
+  const node = await createNode({
+    transport: { open: async (given) => ((host = given), link), send: (_, to) => sent.push(to), close() {} },
+  });
+  t.after(() => node.close());
+  const told = [];
+  for (const type of ["down", "up"]) node.addEventListener(type, ({ detail }) => told.push([type, detail.reason?.message]));
+  const asks = async (address) => {
+    const before = sent.length;
+    await assert.rejects(node.bootstrap([address], { timeout: 1 }), { name: "BootstrapError" });
+    return sent.length > before;
+  };
+  host.down(new Error("most of it"), true);
+  assert.equal(await asks("127.0.0.1:4001"), true);
+  host.down(new Error("all of it"));
+  assert.equal(await asks("127.0.0.1:4002"), false);
+  host.up(link);
+  assert.equal(await asks("127.0.0.1:4003"), true);
+  host.down(new Error("all of it"));
+  assert.deepEqual(told, [["down", "most of it"], ["up", undefined], ["down", "all of it"]]);
+});
+
 test("timers that come late do no harm", async (t) => {
   const { node } = await faked(t);
   const real = globalThis.setTimeout;

@@ -321,6 +321,26 @@ test("without a relay others hand signals on, and what came of that ends with a 
   assert.equal(transport.counters.direct, 1);
 });
 
+test("a relay that is gone is told at once, and the line is taken down with the last channel", async (t) => {
+  const { signal, open, line, host } = await scene(t, 5);
+  const told = [];
+  host.down = ({ message }, partly) => told.push([message, partly]);
+  host.up = ({ addresses }) => told.push(addresses);
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  const channel = open();
+  const again = { addresses: [addressOf(5)], mtu: 1232 };
+  line().down(new Error("gone"));
+  line().up(again);
+  line().down(new Error("gone again"));
+  assert.deepEqual(told, [["gone", true], again.addresses, ["gone again", true]]);
+  channel.onclose();
+  assert.deepEqual(told.at(-1), ["gone again", undefined]);
+  line().up(again);
+  line().down(new Error("gone for good"));
+  assert.deepEqual(told.slice(4), [again.addresses, ["gone for good", false]]);
+});
+
 test("channels of an address that is gone end before the core hears of the next one", async (t) => {
   const { transport, host, signal, said, relayed, table, open, line } = await scene(t, 5);
   signal(9, "offer", "1".repeat(16));

@@ -47,8 +47,15 @@ test("two pages go straight, and go on when the relay is killed", async (t) => {
   await Promise.all([linked(one), linked(two)]);
   await status(one, "direct channels to 1 peer");
   await shot(one, "10-direct");
+  await two.evaluate(() => {
+    globalThis.told = [];
+    for (const type of ["down", "up"]) kadlet.node().addEventListener(type, () => told.push(type));
+  });
   await net.relay.stop("SIGKILL");
   await Promise.all([status(one, "The relay is gone"), status(two, "The relay is gone")]);
+  const told = () => two.evaluate(() => told);
+  assert.deepEqual(await told(), ["down"]);
+  assert.match(await two.textContent("#problem"), /the relay at .* was lost/);
   await one.fill("#value", "kept without a relay");
   await one.click("#put button");
   await one.waitForFunction(() => document.getElementById("put-result").textContent.startsWith("Kept by"));
@@ -66,6 +73,7 @@ test("two pages go straight, and go on when the relay is killed", async (t) => {
   t.after(() => net.relay.stop());
   await status(two, "Joined");
   assert.equal(await two.textContent("#own-id"), id);
+  assert.deepEqual(await told(), ["down", "up"]);
 });
 
 test("new peers are met without a relay, by a signal through whoever named them", async (t) => {
