@@ -110,6 +110,15 @@ export function relayUrl(text: string): URL {
   return url;
 }
 
+/** Closes what nobody listens to any more. */
+function leave(socket: WebSocket, code?: number): void {
+  socket.onclose = socket.onmessage = null;
+  // To be closed before it was open is an error; of the package `ws` one that nobody hears ends the
+  // process.
+  socket.onerror = () => {};
+  socket.close(code);
+}
+
 /** The relay transport. */
 export class RelayTransport implements Transport {
   readonly url: URL;
@@ -181,11 +190,7 @@ export class RelayTransport implements Transport {
         reject(error);
       };
       const give = (error: Error): void => {
-        socket.onclose = socket.onmessage = null;
-        // To be closed before it was open is an error; of the package `ws` one that nobody hears ends
-        // the process.
-        socket.onerror = () => {};
-        socket.close();
+        leave(socket);
         refuse(error);
       };
       const abort = (): void => give(reasonOf(signal));
@@ -224,13 +229,17 @@ export class RelayTransport implements Transport {
       socket.onclose = ({ code, reason }) => {
         const error = this.#why(code, reason);
         if (!greeted) return refuse(error);
-        this.#socket = this.hello = undefined;
-        if (this.#closed) return;
-        if (code === 4409) this.#keep(undefined);
-        this.#host?.down(error);
-        this.#again();
+        if (code === 4409 && !this.#closed) this.#keep(undefined);
+        this.#lost(error);
       };
     });
+  }
+
+  #lost(error: Error, pause?: number): void {
+    this.#socket = this.hello = undefined;
+    if (this.#closed) return;
+    this.#host?.down(error);
+    this.#again(pause);
   }
 
   #why(code: number, reason: string): RelayError {
@@ -330,9 +339,13 @@ export class RelayTransport implements Transport {
 
   attach(node: RunningNode): void {
     // A line whose other end is gone without a word breaks when TCP has given up, after a quarter of
-    // an hour; the core notices within seconds.
+    // an hour; the core notices within seconds. And of its end we would hear after a minute: a browser
+    // waits for the other end's goodbye.
     node.addEventListener("offline", ({ detail }) => {
-      if (detail.offline) this.#socket?.close(LEAVING);
+      const socket = this.#socket;
+      if (!detail.offline || !socket) return;
+      leave(socket, LEAVING);
+      this.#lost(this.#why(LEAVING, ""), 0);
     });
   }
 

@@ -148,13 +148,22 @@ test("a line on which nobody answers is taken up anew", async (t) => {
   const { node, socket } = await faked(t);
   node.emit("offline", { type: "offline", offline: false });
   assert.equal(socket.closed, undefined);
+  const down = once(node, "down");
+  const up = once(node, "up");
   node.emit("offline", { type: "offline", offline: true });
   // The relay keeps our port for the next line.
   assert.equal(socket.closed, 4000);
-  const up = once(node, "up");
-  socket.drop(4000);
+  assert.match((await down)[0].detail.reason.message, /was lost/);
+  // Nobody waits for the end of the old one, which a browser tells after a minute.
   await up;
   assert.equal(Fake.all[1].url.searchParams.get("session"), "ab");
+  socket.bytes(4, 10, 0, 0, 1, 1, 1, 9, 9, 9);
+  socket.drop(4409);
+  assert.equal(node.stats().datagramsIn, 0);
+  const again = once(node, "up");
+  Fake.all[1].drop(1006);
+  await again;
+  assert.deepEqual([Fake.all.length, Fake.all[2].url.searchParams.get("session")], [3, "ab"]);
 });
 
 test("a node that a public relay does not let serve is a client", async (t) => {
