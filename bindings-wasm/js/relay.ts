@@ -91,14 +91,13 @@ function helloOf(message: Record<string, unknown>): Hello | undefined {
 
 /** The relay's address, checked before a browser says nothing more than that it failed. */
 export function relayUrl(text: string): URL {
-  let url: URL;
+  let url: URL | undefined;
   try {
-    url = new URL(text, globalThis.location?.href);
-  } catch {
-    throw new RelayError(`${text} is no URL: expected wss://relay.example/relay`);
-  }
-  url.protocol = url.protocol.replace(/^http/, "ws");
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    // Of a page only a path means a place: an address without a scheme would be one as well.
+    url = new URL(text, text.startsWith("/") ? globalThis.location?.href : undefined);
+    url.protocol = url.protocol.replace(/^http/, "ws");
+  } catch {}
+  if (url?.protocol !== "ws:" && url?.protocol !== "wss:") {
     throw new RelayError(`${text}: a relay's URL begins with ws:// or wss://`);
   }
   if (url.pathname === "/") url.pathname = "/relay";

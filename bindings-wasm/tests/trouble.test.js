@@ -232,6 +232,18 @@ test("a page from https wants wss, but for relays of this machine", (t) => {
   assert.equal(new RelayTransport("/relay", options).url.href, "wss://page.example/relay");
 });
 
+test("what has no scheme is no relay's URL, and no path of the page's either", (t) => {
+  const options = { WebSocket: Fake };
+  const refused = (url) => assert.throws(() => new RelayTransport(url, options), {
+    name: "RelayError", message: `${url}: a relay's URL begins with ws:// or wss://`,
+  });
+  refused("/relay");
+  withGlobal(t, "location", new URL("http://page.example/there/"));
+  for (const url of ["127.0.0.1:4681", "relay.example/relay", "localhost:4681", "relay", ""]) refused(url);
+  assert.equal(new RelayTransport("/relay", options).url.href, "ws://page.example/relay");
+  assert.equal(new RelayTransport("http://relay.example", options).url.href, "ws://relay.example/relay");
+});
+
 test("a policy against wasm is named, and a failure is no end", async () => {
   let calls = 0;
   const load = loader({
