@@ -180,7 +180,13 @@ export class RelayTransport implements Transport {
     url.searchParams.set("network", this.#host?.network ?? "");
     if (this.#session !== undefined) url.searchParams.set("session", this.#session);
     return new Promise((resolve, reject) => {
-      const socket = new this.#WebSocket(url, "kadlet-relay.1");
+      let socket: WebSocket;
+      try {
+        socket = new this.#WebSocket(url, "kadlet-relay.1");
+      } catch (cause) {
+        // As in a worker from a blob: of a page from https, whose own address does not say so.
+        return reject(Object.assign(this.#why(1006, ""), { cause }));
+      }
       socket.binaryType = "arraybuffer";
       let greeted = false;
       const refuse = (error: Error): void => {

@@ -133,6 +133,21 @@ test("an attempt that is left is heard to its end", async () => {
   assert.equal(await heard, "function");
 });
 
+test("a WebSocket that is not even made is a relay that cannot be used", async () => {
+  const cause = new DOMException("insecure", "SecurityError");
+  class Refused {
+    constructor() {
+      throw cause;
+    }
+  }
+  const transport = new RelayTransport("ws://relay.example", { WebSocket: Refused });
+  await assert.rejects(createNode({ transport }), (error) => {
+    assert.ok(error instanceof RelayError);
+    assert.match(error.message, /the relay at relay.example failed: .* or a policy forbids it/);
+    return error.cause === cause;
+  });
+});
+
 test("a node that is closed leaves the attempt under way", async (t) => {
   const { node, transport, socket } = await faked(t);
   const made = new Promise((resolve) => (Fake.made = resolve));
