@@ -17,6 +17,8 @@ const BACKLOG = 1 << 20;
 const LEAVING = 4000;
 /** Who says nothing for so long, until we leave, is tried through the relay from then on. */
 const SILENT = 2000;
+/** Reasons that are counted: a relay has nine. */
+const REASONS = 16;
 /** Headers that are kept ready. */
 const HEADERS = 4096;
 
@@ -77,7 +79,8 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 function helloOf(message: Record<string, unknown>): Hello | undefined {
   const { addresses, session, resumed, mtu, stun, serve, version } = message;
-  if (version !== 1 || !isStrings(addresses) || !addresses.length || typeof session !== "string") return undefined;
+  if (version !== 1 || !isStrings(addresses) || !addresses.length) return undefined;
+  if (typeof session !== "string" || !/^[0-9a-f]{1,64}$/.test(session)) return undefined;
   if (typeof mtu !== "number" || !(mtu >= 512 && mtu <= 65_535) || !addresses.every(headerOf)) return undefined;
   return {
     addresses: addresses.slice(0, 2),
@@ -121,7 +124,7 @@ function leave(socket: WebSocket, code?: number): void {
 /** The relay transport. */
 export class RelayTransport implements Transport {
   readonly url: URL;
-  readonly counters: RelayCounters = { malformed: 0, unsent: 0, dropped: {}, reconnects: 0 };
+  readonly counters: RelayCounters = { malformed: 0, unsent: 0, dropped: Object.create(null), reconnects: 0 };
   /** What the relay said last; undefined while there is no line. */
   hello: Hello | undefined;
   #WebSocket: typeof WebSocket;
@@ -289,6 +292,7 @@ export class RelayTransport implements Transport {
     if (type !== "dropped" || typeof reason !== "string" || !/^[a-z_]{1,32}$/.test(reason)) return;
     const { dropped } = this.counters;
     if (!(reason in dropped)) {
+      if (Object.keys(dropped).length >= REASONS) return;
       this.#host?.warn({ kind: "relay", message: `the relay dropped datagrams: ${reason.replaceAll("_", " ")}` });
     }
     dropped[reason] = (dropped[reason] ?? 0) + (typeof count === "number" ? count : 1);

@@ -79,8 +79,14 @@ test("malformed frames are counted, ignored, and the node goes on", async (t) =>
   socket.text({ type: "news", of: "a later version" });
   socket.text({ type: "dropped", reason: "<script>", count: 1 });
   socket.text({ type: "dropped", reason: "rate", count: 3 });
-  assert.deepEqual(transport.counters.dropped, { rate: 3 });
+  assert.deepEqual({ ...transport.counters.dropped }, { rate: 3 });
   assert.deepEqual(node.warnings, [{ kind: "relay", message: "the relay dropped datagrams: rate" }]);
+  // What every object has is no reason that is known, and of reasons there are few.
+  socket.text({ type: "dropped", reason: "constructor", count: 2 });
+  assert.equal(transport.counters.dropped.constructor, 2);
+  assert.equal(node.warnings.length, 2);
+  for (let n = 1; n <= 32; n++) socket.text({ type: "dropped", reason: "x".repeat(n), count: 1 });
+  assert.deepEqual([Object.keys(transport.counters.dropped).length, node.warnings.length], [16, 16]);
   // What is inside a frame that is one is the core's to count.
   socket.bytes(4, 10, 0, 0, 1, 1, 1, 9, 9, 9);
   assert.equal(node.stats().datagramsIn, 1);
@@ -88,7 +94,7 @@ test("malformed frames are counted, ignored, and the node goes on", async (t) =>
 });
 
 test("a relay that greets in another way is none", async () => {
-  for (const wrong of [{ version: 2 }, { addresses: [] }, { addresses: ["localhost:1"] }, { mtu: 3 }, { session: 1 }]) {
+  for (const wrong of [{ version: 2 }, { addresses: [] }, { addresses: ["localhost:1"] }, { mtu: 3 }, { session: 1 }, { session: "" }, { session: "x" }, { session: "a".repeat(65) }]) {
     Fake.greeting = { ...HELLO, ...wrong };
     const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
     await assert.rejects(createNode({ transport }), /is no relay that this version knows/);
