@@ -61,6 +61,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   /** Why the relay is away, while the core has not been told. */
   #away: Error | undefined;
   #closed = false;
+  #warned = false;
   #peers = new Map<Id, Peer>();
   #byAddress = new Map<Address, Peer>();
   #ids = new Map<Address, Id>();
@@ -208,7 +209,10 @@ export class WebRtcTransport extends EventTarget implements Transport {
       const peer = new Peer(id, address, session, offered, this.#servers, this.#link?.mtu ?? 1232, host);
       this.#peers.set(id, peer);
       return peer;
-    } catch {
+    } catch (error) {
+      // With servers that are none it is so every time.
+      if (!this.#warned) this.#host?.warn({ kind: "transport", message: `no channel can be made: ${String(error)}` });
+      this.#warned = true;
       this.#failed(address);
       this.#tell();
       return undefined;

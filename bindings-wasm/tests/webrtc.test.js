@@ -376,8 +376,10 @@ test("who waits for one address does not wait for an offer of the same id from a
   assert.deepEqual([transport.counters.failed, transport.counters.accepted], [1, 2]);
 });
 
-test("a connection that the browser does not make is an attempt that failed", async (t) => {
-  const { transport, signal, dial, said } = await scene(t, 10);
+test("a connection that the browser does not make is an attempt that failed, and is said once", async (t) => {
+  const { transport, host, signal, dial, said } = await scene(t, 10);
+  const warnings = [];
+  host.warn = (warning) => warnings.push(warning);
   dial(9);
   await settled();
   const connected = transport.connect(addressOf(9));
@@ -385,7 +387,7 @@ test("a connection that the browser does not make is an attempt that failed", as
   // As for a TURN server without credentials, or with too many connections.
   globalThis.RTCPeerConnection = class {
     constructor() {
-      throw new DOMException("", "InvalidAccessError");
+      throw new DOMException("no credentials", "InvalidAccessError");
     }
   };
   signal(9, "offer", "1".repeat(16));
@@ -394,6 +396,7 @@ test("a connection that the browser does not make is an attempt that failed", as
   assert.equal(await transport.connect(addressOf(8)), false);
   const { offered, accepted, failed } = transport.counters;
   assert.deepEqual([offered, accepted, failed, said.length], [1, 0, 2, 1]);
+  assert.deepEqual(warnings, [{ kind: "transport", message: "no channel can be made: InvalidAccessError: no credentials" }]);
 });
 
 test("without WebRTC nothing can be served", async () => {
