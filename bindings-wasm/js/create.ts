@@ -158,6 +158,8 @@ export async function open({
 
   let driver: Driver | undefined;
   let gone = false;
+  /** Whether the transport made us a client; undefined once it has been said that it would not any more. */
+  let client: boolean | undefined;
   const host: TransportHost = {
     network: mainline ? MAINLINE : core.networkIdOf(named ?? "kadlet"),
     receive: (datagram, from) => driver?.receive(datagram, from),
@@ -166,6 +168,12 @@ export async function open({
       gone = false;
       driver?.linkUp(link);
       node?.emit("up", { addresses: link.addresses });
+      // The core has one role for good.
+      if (client === (link.serve !== false)) {
+        const message = `others may ${client ? "now" : "no longer"} rely on this node: that counts once it is opened anew`;
+        client = undefined;
+        warn({ kind: "transport", message });
+      }
     },
     down(reason, partly) {
       if (!partly) driver?.linkDown();
@@ -182,11 +190,12 @@ export async function open({
     store?.close?.();
     throw error;
   });
+  client = link.serve === false;
   try {
     const config: Partly<Config> = {
       ...given,
       ...(named === undefined ? {} : { network: mainline ? null : named }),
-      ...(link.serve === false ? { role: "client" } : {}),
+      ...(client ? { role: "client" } : {}),
       ...(link.capabilities ? { capabilities: (given.capabilities ?? CAPABILITIES) | link.capabilities } : {}),
       ...(store ? { store: { ...given.store, maxChanges: given.store?.maxChanges ?? JOURNAL } } : {}),
     };

@@ -188,11 +188,32 @@ test("a line on which nobody answers is taken up anew", async (t) => {
 });
 
 test("a node that a public relay does not let serve is a client", async (t) => {
+  Fake.all = [];
   Fake.greeting = { ...HELLO, serve: false };
   const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
   const node = await createNode({ transport });
   t.after(() => node.close());
   assert.equal(node.health().server, false);
+  // Which it stays if the relay says otherwise later, and says so once.
+  for (const [serve, warnings] of [[false, 0], [true, 1], [false, 1], [true, 1]]) {
+    Fake.greeting = { ...HELLO, serve };
+    const up = once(node, "up");
+    Fake.all.at(-1).drop(1006);
+    await up;
+    assert.equal(node.warnings.length, warnings);
+  }
+  const message = "others may now rely on this node: that counts once it is opened anew";
+  assert.deepEqual(node.warnings, [{ kind: "transport", message }]);
+  assert.equal(node.health().server, false);
+});
+
+test("a node that a relay does not let serve any more says so", async (t) => {
+  const { node, socket } = await faked(t);
+  Fake.greeting = { ...HELLO, serve: false };
+  const up = once(node, "up");
+  socket.drop(1006);
+  await up;
+  assert.match(node.warnings[0].message, /^others may no longer rely on this node/);
 });
 
 test("datagrams are dropped while too many wait", async (t) => {
