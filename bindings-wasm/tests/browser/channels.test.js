@@ -281,4 +281,6 @@ test("50 nodes in one page, and one whose timers are those of a background tab",
   await joined(hidden, net);
   await hidden.click("#lookup button");
   await hidden.waitForFunction(() => document.getElementById("lookup-result").textContent.startsWith("Found"));
+  await hidden.waitForFunction(() => document.querySelectorAll("#tree circle[data-id]").length > 20);
+  await shot(hidden, "16-fifty-nodes");
 });
