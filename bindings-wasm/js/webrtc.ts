@@ -13,6 +13,7 @@ import { Peer, type PeerHost } from "./peer.js";
 import type { RelayTransport } from "./relay.js";
 import { decode, type Description, encode } from "./sdp.js";
 import type { ContentRequest, ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
+import { hex } from "./words.js";
 
 /** The bit of `capabilities` that says: I hold data channels. */
 export const DATA_CHANNEL = 4;
@@ -237,7 +238,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const now = performance.now();
     if ((this.#notBefore.get(id) ?? 0) > now) return;
     remember(this.#notBefore, id, now + (this.#relayed ? AGAIN : AGAIN_WITHOUT_RELAY));
-    const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const session = hex(crypto.getRandomValues(new Uint8Array(8)));
     const peer = this.#peer(id, address, session, true);
     if (peer === undefined) return;
     this.counters.offered += 1;
