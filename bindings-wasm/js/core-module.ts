@@ -2,6 +2,7 @@
 import type * as Module from "../pkg/kadlet.js";
 import { LoadError } from "./errors.js";
 import type { Mainline } from "./mainline.js";
+import { messageOf } from "./words.js";
 
 /** The core, loaded; what speaks Mainline is in the full build alone. */
 export type Core = Partial<Mainline> & Pick<
@@ -25,7 +26,7 @@ export type Source = URL | BufferSource | WebAssembly.Module;
 type Glue<T> = T & { default(options: { module_or_path: Exclude<Source, URL> | Response }): Promise<unknown> };
 
 function refused(error: unknown): LoadError {
-  const words = error instanceof Error ? error.message : String(error);
+  const words = messageOf(error);
   const policy = /unsafe-eval|content security policy|disallowed by embedder/i.test(words);
   const why = policy ? "the page's Content-Security-Policy forbids WebAssembly: its script-src needs 'wasm-unsafe-eval'" : words;
   const refusal = new LoadError(`the core cannot be loaded: ${why}`);

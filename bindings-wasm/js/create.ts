@@ -8,6 +8,7 @@ import { isMainline, MAINLINE } from "./mainline.js";
 import { RunningNode } from "./node.js";
 import { pack, type StateStore, unpack } from "./storage.js";
 import type { Transport, TransportHost, Warning } from "./transport.js";
+import { hex, messageOf } from "./words.js";
 
 /** What every node is opened with. */
 export interface NodeOptions {
@@ -52,7 +53,6 @@ const JOURNAL = 1024;
 const CAPABILITIES = 3;
 
 const entropy = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Saves a node's state soon after it changed. */
 class Saving {
@@ -66,6 +66,10 @@ class Saving {
     readonly state: () => Uint8Array,
     readonly warn: (warning: Warning) => void,
   ) {}
+
+  #warn(error: unknown): void {
+    this.warn({ kind: "storage", message: `the state cannot be saved: ${messageOf(error)}` });
+  }
 
   soon(after = SAVE_AFTER): void {
     this.#unset ??= this.clock.at(this.clock.now() + after, () => void this.now());
@@ -81,8 +85,7 @@ class Saving {
         await this.store.save(state);
         this.#failed = false;
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        if (!this.#failed) this.warn({ kind: "storage", message: `the state cannot be saved: ${why}` });
+        if (!this.#failed) this.#warn(error);
         this.#failed = true;
         this.soon(SAVE_AGAIN);
       }
@@ -97,8 +100,7 @@ class Saving {
     try {
       await this.store.save(last);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.warn({ kind: "storage", message: `the state cannot be saved: ${why}` });
+      this.#warn(error);
     }
     this.#unset?.();
     this.store.close?.();
@@ -152,22 +154,33 @@ export async function open({
   } catch (error) {
     store?.close?.();
     store = undefined;
-    const why = error instanceof Error ? error.message : String(error);
-    warn({ kind: "storage", message: `the state is not kept: ${why}` });
+    warn({ kind: "storage", message: `the state is not kept: ${messageOf(error)}` });
   }
 
   let driver: Driver | undefined;
+  let gone = false;
+  /** Whether the transport made us a client; undefined once it has been said that it would not any more. */
+  let client: boolean | undefined;
   const host: TransportHost = {
     network: mainline ? MAINLINE : core.networkIdOf(named ?? "kadlet"),
     receive: (datagram, from) => driver?.receive(datagram, from),
     failed: (to) => driver?.failed(to),
     up(link) {
+      gone = false;
       driver?.linkUp(link);
       node?.emit("up", { addresses: link.addresses });
+      // The core has one role for good.
+      if (client === (link.serve !== false)) {
+        const message = `others may ${client ? "now" : "no longer"} rely on this node: that counts once it is opened anew`;
+        client = undefined;
+        warn({ kind: "transport", message });
+      }
     },
-    down(reason) {
-      driver?.linkDown();
-      node?.emit("down", { reason });
+    down(reason, partly) {
+      if (!partly) driver?.linkDown();
+      // Once, although the rest may go later.
+      if (!gone) node?.emit("down", { reason });
+      gone = true;
     },
     warn,
     recall: (key) => store?.recall?.(key),
@@ -178,11 +191,12 @@ export async function open({
     store?.close?.();
     throw error;
   });
+  client = link.serve === false;
   try {
     const config: Partly<Config> = {
       ...given,
       ...(named === undefined ? {} : { network: mainline ? null : named }),
-      ...(link.serve === false ? { role: "client" } : {}),
+      ...(client ? { role: "client" } : {}),
       ...(link.capabilities ? { capabilities: (given.capabilities ?? CAPABILITIES) | link.capabilities } : {}),
       ...(store ? { store: { ...given.store, maxChanges: given.store?.maxChanges ?? JOURNAL } } : {}),
     };
@@ -196,7 +210,7 @@ export async function open({
       try {
         inner = core.Node.restore(config, unpacked.state, random(32), now, unpacked.elapsed);
       } catch (error) {
-        throw new InvalidState(error instanceof Error ? error.message : String(error));
+        throw new InvalidState(messageOf(error));
       }
     }
 

@@ -4,13 +4,12 @@ import type { Core } from "./core-module.js";
 import { type Driver, reasonOf } from "./driver.js";
 import { ClosedError, DhtError, NoProvidersError, QueryTimeout } from "./errors.js";
 import type { ContentRequest, Shelf, Transport } from "./transport.js";
+import { hex } from "./words.js";
 
 /** Bytes hashed at once: other tasks get their turn in between. */
 const BLOCK = 1 << 20;
 /** 1 HTTP: what `fetch` speaks. */
 const HTTP = 1;
-
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** A file as a page has it. */
 export type Shareable = Blob | Uint8Array;

@@ -1,4 +1,5 @@
 import type { Id as Text } from "../pkg/kadlet.js";
+import { hex } from "./words.js";
 
 /** Of a node or a key: 40 hexadecimal digits, lower case. */
 export type Id = Text;
@@ -7,10 +8,7 @@ export type Id = Text;
 export const Id = {
   /** Of 20 bytes, or of digits in either case. Throws a RangeError if it is none. */
   of(value: string | Uint8Array): Id {
-    const text =
-      typeof value === "string"
-        ? value.toLowerCase()
-        : Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const text = typeof value === "string" ? value.toLowerCase() : hex(value);
     if (!/^[0-9a-f]{40}$/.test(text)) throw new RangeError("an id has 20 bytes, or 40 hexadecimal digits");
     return text;
   },

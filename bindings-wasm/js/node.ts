@@ -128,7 +128,7 @@ export interface Share {
 
 /** What a node tells, by the name of the event; `event.detail` has it. */
 export interface NodeEvents {
-  /** The relay, or whatever carries datagrams, is gone; it is tried again. */
+  /** The relay, or whatever carries datagrams, is gone; it is tried again. Who has a channel is reached all the same. */
   down: { readonly reason: Error };
   /** It is there again, at these addresses. */
   up: { readonly addresses: readonly Address[] };

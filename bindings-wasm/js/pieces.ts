@@ -15,6 +15,10 @@ const CHUNK = 16 * 1024;
 const AT_ONCE = 32;
 /** Bytes that may wait in the channel: more would wait in memory for nothing. */
 const WAITING = 256 * 1024;
+/** Who has so much waiting takes no answers and asks on: more than all answers at once make up. */
+const BACKLOG = 1 << 20;
+/** Who takes nothing of its answers between two looks, so long apart (milliseconds), has gone. */
+const STALLED = 30_000;
 /** The longest path and range, and the longest proof, bytes. */
 const LONGEST = 128;
 /** The longest range that is answered. */
@@ -80,6 +84,8 @@ export class Pieces {
   #next = 1;
   #asked = new Map<number, Open>();
   #answering = new Map<number, AbortController>();
+  /** Bytes given to the channel. */
+  #sent = 0;
 
   constructor(
     readonly channel: RTCDataChannel,
@@ -156,10 +162,19 @@ export class Pieces {
     this.#send(message(PROOF, 0, new TextEncoder().encode(proof)));
   }
 
+  /** False if the channel takes nothing more. */
   #send(bytes: Uint8Array<ArrayBuffer>): boolean {
-    if (this.channel.readyState !== "open") return false;
-    this.channel.send(bytes);
-    return true;
+    const { channel } = this;
+    if (channel.readyState !== "open") return false;
+    try {
+      if (channel.bufferedAmount > BACKLOG) throw new RangeError();
+      channel.send(bytes);
+      this.#sent += bytes.length;
+      return true;
+    } catch {
+      this.broken();
+      return false;
+    }
   }
 
   #came(message: Message): void {
@@ -198,7 +213,7 @@ export class Pieces {
       head(range ? 206 : 200);
       for (let at = start; at < end && !abort.signal.aborted; at += CHUNK) {
         const bytes = await held.read(at, Math.min(at + CHUNK, end));
-        await this.#room();
+        await this.#room(abort.signal);
         if (abort.signal.aborted || !this.#send(message(DATA, number, bytes))) return;
       }
       if (!abort.signal.aborted) this.#send(message(END, number));
@@ -210,18 +225,26 @@ export class Pieces {
     }
   }
 
-  /** Waits until few bytes wait in the channel. */
-  #room(): Promise<void> | undefined {
+  /** Waits until few bytes wait in the channel; a peer that takes none of them holds no place for long. */
+  #room(signal: AbortSignal): Promise<void> | undefined {
     const { channel } = this;
-    if (channel.bufferedAmount < WAITING || channel.readyState !== "open") return undefined;
+    if (channel.bufferedAmount < WAITING || signal.aborted) return undefined;
     return new Promise((resolve) => {
+      const taken = (): number => this.#sent - channel.bufferedAmount;
+      let before = taken();
+      const look = setInterval(() => {
+        const now = taken();
+        if (now === before) this.broken();
+        before = now;
+      }, STALLED);
       const done = (): void => {
+        clearInterval(look);
         channel.removeEventListener("bufferedamountlow", done);
-        channel.removeEventListener("close", done);
+        signal.removeEventListener("abort", done);
         resolve();
       };
       channel.addEventListener("bufferedamountlow", done);
-      channel.addEventListener("close", done);
+      signal.addEventListener("abort", done);
     });
   }
 }

@@ -17,6 +17,8 @@ const BACKLOG = 1 << 20;
 const LEAVING = 4000;
 /** Who says nothing for so long, until we leave, is tried through the relay from then on. */
 const SILENT = 2000;
+/** Reasons that are counted: a relay has nine. */
+const REASONS = 16;
 /** Headers that are kept ready. */
 const HEADERS = 4096;
 
@@ -77,7 +79,8 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 function helloOf(message: Record<string, unknown>): Hello | undefined {
   const { addresses, session, resumed, mtu, stun, serve, version } = message;
-  if (version !== 1 || !isStrings(addresses) || !addresses.length || typeof session !== "string") return undefined;
+  if (version !== 1 || !isStrings(addresses) || !addresses.length) return undefined;
+  if (typeof session !== "string" || !/^[0-9a-f]{1,64}$/.test(session)) return undefined;
   if (typeof mtu !== "number" || !(mtu >= 512 && mtu <= 65_535) || !addresses.every(headerOf)) return undefined;
   return {
     addresses: addresses.slice(0, 2),
@@ -91,14 +94,13 @@ function helloOf(message: Record<string, unknown>): Hello | undefined {
 
 /** The relay's address, checked before a browser says nothing more than that it failed. */
 export function relayUrl(text: string): URL {
-  let url: URL;
+  let url: URL | undefined;
   try {
-    url = new URL(text, globalThis.location?.href);
-  } catch {
-    throw new RelayError(`${text} is no URL: expected wss://relay.example/relay`);
-  }
-  url.protocol = url.protocol.replace(/^http/, "ws");
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    // Of a page only a path means a place: an address without a scheme would be one as well.
+    url = new URL(text, text.startsWith("/") ? globalThis.location?.href : undefined);
+    url.protocol = url.protocol.replace(/^http/, "ws");
+  } catch {}
+  if (url?.protocol !== "ws:" && url?.protocol !== "wss:") {
     throw new RelayError(`${text}: a relay's URL begins with ws:// or wss://`);
   }
   if (url.pathname === "/") url.pathname = "/relay";
@@ -110,10 +112,19 @@ export function relayUrl(text: string): URL {
   return url;
 }
 
+/** Closes what nobody listens to any more. */
+function leave(socket: WebSocket, code?: number): void {
+  socket.onclose = socket.onmessage = null;
+  // To be closed before it was open is an error; of the package `ws` one that nobody hears ends the
+  // process.
+  socket.onerror = () => {};
+  socket.close(code);
+}
+
 /** The relay transport. */
 export class RelayTransport implements Transport {
   readonly url: URL;
-  readonly counters: RelayCounters = { malformed: 0, unsent: 0, dropped: {}, reconnects: 0 };
+  readonly counters: RelayCounters = { malformed: 0, unsent: 0, dropped: Object.create(null), reconnects: 0 };
   /** What the relay said last; undefined while there is no line. */
   hello: Hello | undefined;
   #WebSocket: typeof WebSocket;
@@ -172,7 +183,13 @@ export class RelayTransport implements Transport {
     url.searchParams.set("network", this.#host?.network ?? "");
     if (this.#session !== undefined) url.searchParams.set("session", this.#session);
     return new Promise((resolve, reject) => {
-      const socket = new this.#WebSocket(url, "kadlet-relay.1");
+      let socket: WebSocket;
+      try {
+        socket = new this.#WebSocket(url, "kadlet-relay.1");
+      } catch (cause) {
+        // As in a worker from a blob: of a page from https, whose own address does not say so.
+        return reject(Object.assign(this.#why(1006, ""), { cause }));
+      }
       socket.binaryType = "arraybuffer";
       let greeted = false;
       const refuse = (error: Error): void => {
@@ -181,11 +198,7 @@ export class RelayTransport implements Transport {
         reject(error);
       };
       const give = (error: Error): void => {
-        socket.onclose = socket.onmessage = null;
-        // To be closed before it was open is an error; of the package `ws` one that nobody hears ends
-        // the process.
-        socket.onerror = () => {};
-        socket.close();
+        leave(socket);
         refuse(error);
       };
       const abort = (): void => give(reasonOf(signal));
@@ -224,13 +237,17 @@ export class RelayTransport implements Transport {
       socket.onclose = ({ code, reason }) => {
         const error = this.#why(code, reason);
         if (!greeted) return refuse(error);
-        this.#socket = this.hello = undefined;
-        if (this.#closed) return;
-        if (code === 4409) this.#keep(undefined);
-        this.#host?.down(error);
-        this.#again();
+        if (code === 4409 && !this.#closed) this.#keep(undefined);
+        this.#lost(error);
       };
     });
+  }
+
+  #lost(error: Error, pause?: number): void {
+    this.#socket = this.hello = undefined;
+    if (this.#closed) return;
+    this.#host?.down(error);
+    this.#again(pause);
   }
 
   #why(code: number, reason: string): RelayError {
@@ -275,6 +292,7 @@ export class RelayTransport implements Transport {
     if (type !== "dropped" || typeof reason !== "string" || !/^[a-z_]{1,32}$/.test(reason)) return;
     const { dropped } = this.counters;
     if (!(reason in dropped)) {
+      if (Object.keys(dropped).length >= REASONS) return;
       this.#host?.warn({ kind: "relay", message: `the relay dropped datagrams: ${reason.replaceAll("_", " ")}` });
     }
     dropped[reason] = (dropped[reason] ?? 0) + (typeof count === "number" ? count : 1);
@@ -318,7 +336,11 @@ export class RelayTransport implements Transport {
     const relayed = new URL(`/fetch/${provider}${path}`, this.url);
     relayed.protocol = this.url.protocol.replace(/^ws/, "http");
     relayed.searchParams.set("session", this.#session ?? "");
-    return fetch(relayed, options);
+    const response = await fetch(relayed, options);
+    // Those are its own words, never the provider's: it does not know our session, as after a restart,
+    // or reaches nobody there.
+    if ([403, 502, 504].includes(response.status)) throw new RelayError(`the relay answers ${response.status}`);
+    return response;
   }
 
   /** Providers that we cannot reach ourselves. */
@@ -326,9 +348,13 @@ export class RelayTransport implements Transport {
 
   attach(node: RunningNode): void {
     // A line whose other end is gone without a word breaks when TCP has given up, after a quarter of
-    // an hour; the core notices within seconds.
+    // an hour; the core notices within seconds. And of its end we would hear after a minute: a browser
+    // waits for the other end's goodbye.
     node.addEventListener("offline", ({ detail }) => {
-      if (detail.offline) this.#socket?.close(LEAVING);
+      const socket = this.#socket;
+      if (!detail.offline || !socket) return;
+      leave(socket, LEAVING);
+      this.#lost(this.#why(LEAVING, ""), 0);
     });
   }
 

@@ -25,8 +25,8 @@ export interface TransportHost {
   failed(to: Address): void;
   /** It is there again after `down`, with other addresses perhaps. */
   up(link: Link): void;
-  /** It is gone for now, and will say when it is there again. */
-  down(reason: Error): void;
+  /** It is gone for now, and will say when it is there again. `partly`: some are reached all the same. */
+  down(reason: Error, partly?: boolean): void;
   /** Something that the person should know. */
   warn(warning: Warning): void;
   /** What was remembered before the page was reloaded; only where the node keeps its state. */

@@ -13,6 +13,7 @@ import { Peer, type PeerHost } from "./peer.js";
 import type { RelayTransport } from "./relay.js";
 import { decode, type Description, encode } from "./sdp.js";
 import type { ContentRequest, ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
+import { hex } from "./words.js";
 
 /** The bit of `capabilities` that says: I hold data channels. */
 export const DATA_CHANNEL = 4;
@@ -61,6 +62,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
   /** Why the relay is away, while the core has not been told. */
   #away: Error | undefined;
   #closed = false;
+  #warned = false;
   #peers = new Map<Id, Peer>();
   #byAddress = new Map<Address, Peer>();
   #ids = new Map<Address, Id>();
@@ -127,20 +129,18 @@ export class WebRtcTransport extends EventTarget implements Transport {
   #down(reason: Error): void {
     this.#relayed = false;
     if (this.channels) this.#away = reason;
-    else this.#host?.down(reason);
+    this.#host?.down(reason, this.channels > 0);
     this.#tell();
   }
 
   #up(link: Link): void {
     const same = this.#link?.addresses.join() === link.addresses.join();
-    const told = this.#away === undefined;
     this.#relayed = true;
     this.#away = undefined;
     // Whose address nobody could ask is asked now. And what the core announces at another address of
     // ours must not come from the old one.
     for (const peer of this.#all()) if (!same || !peer.straight) peer.close();
-    // Where the core never heard of a pause it need not hear of its end, unless our address changed.
-    if (told || !same) this.#host?.up(this.#with(link));
+    this.#host?.up(this.#with(link));
     for (const { to, datagram } of this.#held.splice(0)) this.relay.send(datagram, to);
     this.#notBefore.clear();
     this.#tell();
@@ -210,7 +210,10 @@ export class WebRtcTransport extends EventTarget implements Transport {
       const peer = new Peer(id, address, session, offered, this.#servers, this.#link?.mtu ?? 1232, host);
       this.#peers.set(id, peer);
       return peer;
-    } catch {
+    } catch (error) {
+      // With servers that are none it is so every time.
+      if (!this.#warned) this.#host?.warn({ kind: "transport", message: `no channel can be made: ${String(error)}` });
+      this.#warned = true;
       this.#failed(address);
       this.#tell();
       return undefined;
@@ -235,7 +238,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const now = performance.now();
     if ((this.#notBefore.get(id) ?? 0) > now) return;
     remember(this.#notBefore, id, now + (this.#relayed ? AGAIN : AGAIN_WITHOUT_RELAY));
-    const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const session = hex(crypto.getRandomValues(new Uint8Array(8)));
     const peer = this.#peer(id, address, session, true);
     if (peer === undefined) return;
     this.counters.offered += 1;
@@ -398,18 +401,13 @@ export class WebRtcTransport extends EventTarget implements Transport {
       const peer = await this.#channelTo(provider, signal);
       if (peer) return peer.pieces.request(request, signal);
     }
-    let response: Response | undefined;
-    let why: unknown;
     try {
-      response = await this.relay.request(request, signal);
-      if (response.status !== 502 && response.status !== 504) return response;
-    } catch (error) {
-      why = error;
+      return await this.relay.request(request, signal);
+    } catch (why) {
+      const peer = await this.#channelTo(provider, signal);
+      if (peer) return peer.pieces.request(request, signal);
+      throw why;
     }
-    const peer = await this.#channelTo(provider, signal);
-    if (peer) return peer.pieces.request(request, signal);
-    if (response) return response;
-    throw why;
   }
 
   /** Dials whoever is at this address; true once there is a channel, false if none comes about. */

@@ -59,6 +59,13 @@ test("publint and are-the-types-wrong have nothing to say", async () => {
   await run(process.execPath, [attw, tarball, ...resolved], { cwd: empty });
 });
 
+test("the core takes nothing of its host but what its own glue gives", async () => {
+  for (const core of CORES) {
+    const modules = new Set(WebAssembly.Module.imports(await WebAssembly.compile(core)).map(({ module }) => module));
+    assert.deepEqual([...modules], ["./kadlet_bg.js"]);
+  }
+});
+
 test("every entry is imported where nothing else is installed", async () => {
   const script = `
     import { createNode } from "kadlet/node";

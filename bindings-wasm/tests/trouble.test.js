@@ -79,8 +79,14 @@ test("malformed frames are counted, ignored, and the node goes on", async (t) =>
   socket.text({ type: "news", of: "a later version" });
   socket.text({ type: "dropped", reason: "<script>", count: 1 });
   socket.text({ type: "dropped", reason: "rate", count: 3 });
-  assert.deepEqual(transport.counters.dropped, { rate: 3 });
+  assert.deepEqual({ ...transport.counters.dropped }, { rate: 3 });
   assert.deepEqual(node.warnings, [{ kind: "relay", message: "the relay dropped datagrams: rate" }]);
+  // What every object has is no reason that is known, and of reasons there are few.
+  socket.text({ type: "dropped", reason: "constructor", count: 2 });
+  assert.equal(transport.counters.dropped.constructor, 2);
+  assert.equal(node.warnings.length, 2);
+  for (let n = 1; n <= 32; n++) socket.text({ type: "dropped", reason: "x".repeat(n), count: 1 });
+  assert.deepEqual([Object.keys(transport.counters.dropped).length, node.warnings.length], [16, 16]);
   // What is inside a frame that is one is the core's to count.
   socket.bytes(4, 10, 0, 0, 1, 1, 1, 9, 9, 9);
   assert.equal(node.stats().datagramsIn, 1);
@@ -88,7 +94,7 @@ test("malformed frames are counted, ignored, and the node goes on", async (t) =>
 });
 
 test("a relay that greets in another way is none", async () => {
-  for (const wrong of [{ version: 2 }, { addresses: [] }, { addresses: ["localhost:1"] }, { mtu: 3 }, { session: 1 }]) {
+  for (const wrong of [{ version: 2 }, { addresses: [] }, { addresses: ["localhost:1"] }, { mtu: 3 }, { session: 1 }, { session: "" }, { session: "x" }, { session: "a".repeat(65) }]) {
     Fake.greeting = { ...HELLO, ...wrong };
     const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
     await assert.rejects(createNode({ transport }), /is no relay that this version knows/);
@@ -133,6 +139,21 @@ test("an attempt that is left is heard to its end", async () => {
   assert.equal(await heard, "function");
 });
 
+test("a WebSocket that is not even made is a relay that cannot be used", async () => {
+  const cause = new DOMException("insecure", "SecurityError");
+  class Refused {
+    constructor() {
+      throw cause;
+    }
+  }
+  const transport = new RelayTransport("ws://relay.example", { WebSocket: Refused });
+  await assert.rejects(createNode({ transport }), (error) => {
+    assert.ok(error instanceof RelayError);
+    assert.match(error.message, /the relay at relay.example failed: .* or a policy forbids it/);
+    return error.cause === cause;
+  });
+});
+
 test("a node that is closed leaves the attempt under way", async (t) => {
   const { node, transport, socket } = await faked(t);
   const made = new Promise((resolve) => (Fake.made = resolve));
@@ -148,21 +169,51 @@ test("a line on which nobody answers is taken up anew", async (t) => {
   const { node, socket } = await faked(t);
   node.emit("offline", { type: "offline", offline: false });
   assert.equal(socket.closed, undefined);
+  const down = once(node, "down");
+  const up = once(node, "up");
   node.emit("offline", { type: "offline", offline: true });
   // The relay keeps our port for the next line.
   assert.equal(socket.closed, 4000);
-  const up = once(node, "up");
-  socket.drop(4000);
+  assert.match((await down)[0].detail.reason.message, /was lost/);
+  // Nobody waits for the end of the old one, which a browser tells after a minute.
   await up;
   assert.equal(Fake.all[1].url.searchParams.get("session"), "ab");
+  socket.bytes(4, 10, 0, 0, 1, 1, 1, 9, 9, 9);
+  socket.drop(4409);
+  assert.equal(node.stats().datagramsIn, 0);
+  const again = once(node, "up");
+  Fake.all[1].drop(1006);
+  await again;
+  assert.deepEqual([Fake.all.length, Fake.all[2].url.searchParams.get("session")], [3, "ab"]);
 });
 
 test("a node that a public relay does not let serve is a client", async (t) => {
+  Fake.all = [];
   Fake.greeting = { ...HELLO, serve: false };
   const transport = new RelayTransport("ws://relay.example", { WebSocket: Fake });
   const node = await createNode({ transport });
   t.after(() => node.close());
   assert.equal(node.health().server, false);
+  // Which it stays if the relay says otherwise later, and says so once.
+  for (const [serve, warnings] of [[false, 0], [true, 1], [false, 1], [true, 1]]) {
+    Fake.greeting = { ...HELLO, serve };
+    const up = once(node, "up");
+    Fake.all.at(-1).drop(1006);
+    await up;
+    assert.equal(node.warnings.length, warnings);
+  }
+  const message = "others may now rely on this node: that counts once it is opened anew";
+  assert.deepEqual(node.warnings, [{ kind: "transport", message }]);
+  assert.equal(node.health().server, false);
+});
+
+test("a node that a relay does not let serve any more says so", async (t) => {
+  const { node, socket } = await faked(t);
+  Fake.greeting = { ...HELLO, serve: false };
+  const up = once(node, "up");
+  socket.drop(1006);
+  await up;
+  assert.match(node.warnings[0].message, /^others may no longer rely on this node/);
 });
 
 test("datagrams are dropped while too many wait", async (t) => {
@@ -200,6 +251,19 @@ test("a provider that was silent until it was given up is asked through the rela
   assert.deepEqual(direct, ["10.0.0.1", "10.0.0.2", "10.0.0.2"]);
 });
 
+test("what the relay itself says of a fetch is no answer of the provider's", async (t) => {
+  const { transport } = await faked(t);
+  let status;
+  withGlobal(t, "fetch", async () => new Response(null, { status }));
+  const ask = () => transport.request({ provider: "10.0.0.1:80", path: "/" }, new AbortController().signal);
+  // A provider that is asked straight says what it likes.
+  status = 502;
+  assert.equal((await ask()).status, 502);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  for (status of [403, 502, 504]) await assert.rejects(ask(), { name: "RelayError", message: `the relay answers ${status}` });
+  for (status of [206, 404, 429, 503]) assert.equal((await ask()).status, status);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };
@@ -208,6 +272,18 @@ test("a page from https wants wss, but for relays of this machine", (t) => {
   assert.equal(new RelayTransport("wss://relay.example", options).url.href, "wss://relay.example/relay");
   assert.equal(new RelayTransport("ws://127.0.0.1:1", options).url.href, "ws://127.0.0.1:1/relay");
   assert.equal(new RelayTransport("/relay", options).url.href, "wss://page.example/relay");
+});
+
+test("what has no scheme is no relay's URL, and no path of the page's either", (t) => {
+  const options = { WebSocket: Fake };
+  const refused = (url) => assert.throws(() => new RelayTransport(url, options), {
+    name: "RelayError", message: `${url}: a relay's URL begins with ws:// or wss://`,
+  });
+  refused("/relay");
+  withGlobal(t, "location", new URL("http://page.example/there/"));
+  for (const url of ["127.0.0.1:4681", "relay.example/relay", "localhost:4681", "relay", ""]) refused(url);
+  assert.equal(new RelayTransport("/relay", options).url.href, "ws://page.example/relay");
+  assert.equal(new RelayTransport("http://relay.example", options).url.href, "ws://relay.example/relay");
 });
 
 test("a policy against wasm is named, and a failure is no end", async () => {
@@ -320,6 +396,31 @@ test("a bootstrap address is found however it is written", async (t) => {
     const attempts = await node.bootstrap([given], { timeout: 1000 });
     assert.deepEqual(attempts, [{ given, address, result: "answered" }]);
   }
+});
+
+test("a line that is gone in part is told as one, and what is left goes on", async (t) => {
+  let host;
+  const sent = [];
+  const link = { addresses: ["127.0.0.1:4000"], mtu: 1232 };
+  const node = await createNode({
+    transport: { open: async (given) => ((host = given), link), send: (_, to) => sent.push(to), close() {} },
+  });
+  t.after(() => node.close());
+  const told = [];
+  for (const type of ["down", "up"]) node.addEventListener(type, ({ detail }) => told.push([type, detail.reason?.message]));
+  const asks = async (address) => {
+    const before = sent.length;
+    await assert.rejects(node.bootstrap([address], { timeout: 1 }), { name: "BootstrapError" });
+    return sent.length > before;
+  };
+  host.down(new Error("most of it"), true);
+  assert.equal(await asks("127.0.0.1:4001"), true);
+  host.down(new Error("all of it"));
+  assert.equal(await asks("127.0.0.1:4002"), false);
+  host.up(link);
+  assert.equal(await asks("127.0.0.1:4003"), true);
+  host.down(new Error("all of it"));
+  assert.deepEqual(told, [["down", "most of it"], ["up", undefined], ["down", "all of it"]]);
 });
 
 test("timers that come late do no harm", async (t) => {

@@ -321,6 +321,26 @@ test("without a relay others hand signals on, and what came of that ends with a 
   assert.equal(transport.counters.direct, 1);
 });
 
+test("a relay that is gone is told at once, and the line is taken down with the last channel", async (t) => {
+  const { signal, open, line, host } = await scene(t, 5);
+  const told = [];
+  host.down = ({ message }, partly) => told.push([message, partly]);
+  host.up = ({ addresses }) => told.push(addresses);
+  signal(9, "offer", "1".repeat(16));
+  await settled();
+  const channel = open();
+  const again = { addresses: [addressOf(5)], mtu: 1232 };
+  line().down(new Error("gone"));
+  line().up(again);
+  line().down(new Error("gone again"));
+  assert.deepEqual(told, [["gone", true], again.addresses, ["gone again", true]]);
+  channel.onclose();
+  assert.deepEqual(told.at(-1), ["gone again", undefined]);
+  line().up(again);
+  line().down(new Error("gone for good"));
+  assert.deepEqual(told.slice(4), [again.addresses, ["gone for good", false]]);
+});
+
 test("channels of an address that is gone end before the core hears of the next one", async (t) => {
   const { transport, host, signal, said, relayed, table, open, line } = await scene(t, 5);
   signal(9, "offer", "1".repeat(16));
@@ -356,8 +376,10 @@ test("who waits for one address does not wait for an offer of the same id from a
   assert.deepEqual([transport.counters.failed, transport.counters.accepted], [1, 2]);
 });
 
-test("a connection that the browser does not make is an attempt that failed", async (t) => {
-  const { transport, signal, dial, said } = await scene(t, 10);
+test("a connection that the browser does not make is an attempt that failed, and is said once", async (t) => {
+  const { transport, host, signal, dial, said } = await scene(t, 10);
+  const warnings = [];
+  host.warn = (warning) => warnings.push(warning);
   dial(9);
   await settled();
   const connected = transport.connect(addressOf(9));
@@ -365,7 +387,7 @@ test("a connection that the browser does not make is an attempt that failed", as
   // As for a TURN server without credentials, or with too many connections.
   globalThis.RTCPeerConnection = class {
     constructor() {
-      throw new DOMException("", "InvalidAccessError");
+      throw new DOMException("no credentials", "InvalidAccessError");
     }
   };
   signal(9, "offer", "1".repeat(16));
@@ -374,6 +396,7 @@ test("a connection that the browser does not make is an attempt that failed", as
   assert.equal(await transport.connect(addressOf(8)), false);
   const { offered, accepted, failed } = transport.counters;
   assert.deepEqual([offered, accepted, failed, said.length], [1, 0, 2, 1]);
+  assert.deepEqual(warnings, [{ kind: "transport", message: "no channel can be made: InvalidAccessError: no credentials" }]);
 });
 
 test("without WebRTC nothing can be served", async () => {
@@ -393,6 +416,81 @@ test("a head whose status has no body is none, and an end before the head breaks
   channel.dispatchEvent(new MessageEvent("message", { data: Uint8Array.of(4, 0, 0, 0, 1).buffer }));
   await assert.rejects(asked, /the channel is closed/);
   assert.equal(broken, 1);
+});
+
+/** Our end of a channel whose other end takes what the test says; `looks` are those for whether it takes anything. */
+function answering(t, shelf) {
+  const looks = new Set();
+  const { setInterval, clearInterval } = globalThis;
+  globalThis.setInterval = (look) => (looks.add(look), look);
+  globalThis.clearInterval = (look) => looks.delete(look);
+  t.after(() => Object.assign(globalThis, { setInterval, clearInterval }));
+  const channel = Object.assign(new EventTarget(), { readyState: "open", bufferedAmount: 0, sent: 0 });
+  channel.send = ({ length }) => {
+    channel.sent += 1;
+    channel.bufferedAmount += length;
+  };
+  const seen = { channel, broken: 0, looks, ask(number) {
+    const path = new TextEncoder().encode("/blake3/");
+    const { buffer } = Uint8Array.of(1, 0, number >> 16, number >> 8, number, ...path);
+    channel.dispatchEvent(new MessageEvent("message", { data: buffer }));
+  } };
+  const pieces = new Pieces(channel, () => shelf, () => {
+    seen.broken += 1;
+    channel.readyState = "closed";
+    pieces.close();
+  });
+  return seen;
+}
+
+test("who asks on and takes no answers is cut off, with or without a file", async (t) => {
+  const never = { answer: () => ({ size: 1, read: () => new Promise(() => {}) }) };
+  for (const shelf of [undefined, never]) {
+    const { channel, ask, ...seen } = answering(t, shelf);
+    for (let number = 0; channel.readyState === "open" && number < 200_000; number++) ask(number);
+    await settled();
+    assert.ok(channel.bufferedAmount < 1.1 * 2 ** 20, `${channel.bufferedAmount} bytes wait`);
+    assert.equal(seen.looks.size, 0);
+  }
+});
+
+test("a channel that takes nothing any more ends, and no promise is left to itself", async (t) => {
+  const shelf = { answer: () => ({ size: 1, read: async () => new Uint8Array(1) }) };
+  for (const nth of [0, 1, 2, 3]) {
+    // Of a refusal, and of an answer: its head, its bytes, its end.
+    const seen = answering(t, nth < 1 ? undefined : shelf);
+    const { send } = seen.channel;
+    seen.channel.send = (bytes) => {
+      if (seen.channel.sent === Math.max(0, nth - 1)) throw new DOMException("full", "OperationError");
+      send(bytes);
+    };
+    seen.ask(1);
+    await settled();
+    assert.equal(seen.broken, 1, `message ${nth}`);
+  }
+});
+
+test("who takes a little goes on, who takes nothing or cancels leaves its place", async (t) => {
+  const seen = answering(t, { answer: () => ({ size: 2 ** 20, read: async (start, end) => new Uint8Array(end - start) }) });
+  const { channel, looks, ask } = seen;
+  const look = () => [...looks].forEach((one) => one());
+  ask(1);
+  ask(2);
+  await settled();
+  assert.equal(looks.size, 2);
+  for (let n = 0; n < 3; n++) {
+    channel.bufferedAmount -= 1;
+    look();
+  }
+  channel.dispatchEvent(new MessageEvent("message", { data: Uint8Array.of(5, 0, 0, 0, 2).buffer }));
+  assert.deepEqual([looks.size, seen.broken], [1, 0]);
+  channel.bufferedAmount = 0;
+  channel.dispatchEvent(new Event("bufferedamountlow"));
+  await settled();
+  assert.equal(looks.size, 1);
+  look();
+  await settled();
+  assert.deepEqual([looks.size, seen.broken, channel.readyState], [0, 1, "closed"]);
 });
 
 test("a request that was left dials nobody, and is not sent", async (t) => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { decode } from "../../dist/sdp.js";
 import { browser, folder, joined, network, Program, relay, shot } from "./setup.js";
 
 async function scene(t, { size = 3, ...options } = {}) {
@@ -47,8 +48,15 @@ test("two pages go straight, and go on when the relay is killed", async (t) => {
   await Promise.all([linked(one), linked(two)]);
   await status(one, "direct channels to 1 peer");
   await shot(one, "10-direct");
+  await two.evaluate(() => {
+    globalThis.told = [];
+    for (const type of ["down", "up"]) kadlet.node().addEventListener(type, () => told.push(type));
+  });
   await net.relay.stop("SIGKILL");
   await Promise.all([status(one, "The relay is gone"), status(two, "The relay is gone")]);
+  const told = () => two.evaluate(() => told);
+  assert.deepEqual(await told(), ["down"]);
+  assert.match(await two.textContent("#problem"), /the relay at .* was lost/);
   await one.fill("#value", "kept without a relay");
   await one.click("#put button");
   await one.waitForFunction(() => document.getElementById("put-result").textContent.startsWith("Kept by"));
@@ -66,6 +74,7 @@ test("two pages go straight, and go on when the relay is killed", async (t) => {
   t.after(() => net.relay.stop());
   await status(two, "Joined");
   assert.equal(await two.textContent("#own-id"), id);
+  assert.deepEqual(await told(), ["down", "up"]);
 });
 
 test("new peers are met without a relay, by a signal through whoever named them", async (t) => {
@@ -109,16 +118,45 @@ test("where no channel comes about the page says so and stays on the relay", asy
   await shot(one, "13-no-channel");
 });
 
-test("pages without any permission join, and say how their datagrams go", async (t) => {
+test("pages without any permission dial by hidden addresses, join, and say how their datagrams go", async (t) => {
   const { net, chromium } = await scene(t, { loopback: false });
   const [one, two] = await Promise.all([chromium.page(), chromium.page()]);
   await joined(one, net);
+  // What the browser has to say of itself, were there nobody who leaves anything out.
+  const hides = await one.evaluate(async () => {
+    const connection = new RTCPeerConnection();
+    connection.createDataChannel("");
+    await connection.setLocalDescription();
+    await new Promise((resolve) => {
+      const gathered = () => connection.iceGatheringState === "complete" && resolve();
+      connection.onicegatheringstatechange = gathered;
+      gathered();
+    });
+    const { sdp } = connection.localDescription;
+    connection.close();
+    return /^a=candidate:.* udp .*\.local /im.test(sdp);
+  });
+  await one.evaluate(() => {
+    globalThis.signals = [];
+    kadlet.node().addEventListener("signal", ({ detail }) => signals.push(new TextDecoder().decode(detail.payload)));
+  });
   await joined(two, net);
   // Whether their hidden addresses reach each other is this machine's affair.
   await one.waitForFunction(() => {
-    const { channels, refused } = kadlet.transport();
-    const said = document.getElementById("status-text").textContent;
-    return said.includes(channels ? "direct channels" : "everything goes through the relay") && (channels || refused);
+    const { channels, counters } = kadlet.transport();
+    return channels > 0 || counters.failed > 0;
+  });
+  const { offered, accepted, malformed } = await one.evaluate(() => kadlet.transport().counters);
+  assert.ok(offered + accepted > 0);
+  assert.equal(malformed, 0);
+  if (hides) {
+    const found = await one.waitForFunction(() => signals.find((text) => text.includes(".local ")));
+    const hidden = await found.jsonValue();
+    assert.ok(decode(new TextEncoder().encode(hidden)).candidates.some(({ host }) => host.endsWith(".local")));
+  }
+  await one.waitForFunction(() => {
+    const { channels } = kadlet.transport();
+    return document.getElementById("status-text").textContent.includes(channels ? "direct channels" : "everything goes through the relay");
   });
 });
 
@@ -243,4 +281,6 @@ test("50 nodes in one page, and one whose timers are those of a background tab",
   await joined(hidden, net);
   await hidden.click("#lookup button");
   await hidden.waitForFunction(() => document.getElementById("lookup-result").textContent.startsWith("Found"));
+  await hidden.waitForFunction(() => document.querySelectorAll("#tree circle[data-id]").length > 20);
+  await shot(hidden, "16-fifty-nodes");
 });
