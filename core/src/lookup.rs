@@ -119,6 +119,8 @@ pub struct Lookup {
     progress: Progress,
     /// Contacts asked that are slow, silent, or failed.
     overdue: u32,
+    /// Late answers that the lookup stood still for and that named somebody nearer.
+    delays: u32,
     /// Of [`WHOLE`] contacts so many were dead of late.
     presumed_dead: usize,
     state: Phase,
@@ -179,6 +181,11 @@ struct View {
     cut_short: bool,
 }
 
+/// How often a lookup stands still for somebody who is slow and then names the next nearer one, before it
+/// waits for the slow no more. A chain of them could else hold it until its deadline, each answering just
+/// before it is given up. 3: more than misfortune.
+const DELAYS: u32 = 3;
+
 /// What becomes of an id's place among the k.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -222,6 +229,7 @@ impl Lookup {
             dealt: [0; 2],
             progress: Progress::default(),
             overdue: 0,
+            delays: 0,
             presumed_dead: 0,
             state: Phase::Running,
             config,
@@ -340,6 +348,8 @@ impl Lookup {
         capabilities: Capabilities,
         closer: impl IntoIterator<Item = Contact>,
     ) -> bool {
+        // Nobody else could be asked or answer in time: the lookup stood still for this one.
+        let held_up = self.overdue > 0 && self.progress.in_flight <= self.overdue;
         let Some((index, path, hop)) = self.take_in_flight(id, address) else { return false };
         self.progress.answered += 1;
         let before = self.candidates.nearest(path, self.families);
@@ -350,6 +360,7 @@ impl Lookup {
         }
         self.candidates.settle(index, path, capabilities);
         let brought_closer = self.learn(path, address, hop.saturating_add(1), closer, before);
+        self.delays += u32::from(held_up && brought_closer);
         let at_end = !brought_closer && self.candidates.nearest_answered(path);
         if let Some(counts) = self.paths.get_mut(usize::from(path)) {
             counts.barren = match (brought_closer, at_end) {
@@ -529,6 +540,9 @@ impl Lookup {
                 // Whoever is farther takes its place.
                 view.lingers |= standing != Standing::Open;
                 self.doubt(&mut view, &counts, open)?;
+                continue;
+            }
+            if standing == Standing::Slow && self.delays >= DELAYS {
                 continue;
             }
             let place = match open {

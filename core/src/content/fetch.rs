@@ -97,9 +97,9 @@ pub struct Fetch {
     cursor: u32,
     providers: Map<SocketAddr, Provider>,
     /// Found when `providers` was full, or gone from it for somebody else.
-    waiting: Map<SocketAddr, Turn>,
+    waiting: Vec<(SocketAddr, Turn)>,
     /// How many providers each has named.
-    named: Map<Id, u32>,
+    named: Vec<(Id, u32)>,
     dropped: Map<SocketAddr, Rejection>,
     flights: Map<RequestId, Flight>,
     /// When a further provider is asked for its list.
@@ -154,8 +154,8 @@ impl Fetch {
             claimed: Bitmap::new(0),
             cursor: 0,
             providers: Map::new(),
-            waiting: Map::new(),
-            named: Map::new(),
+            waiting: Vec::new(),
+            named: Vec::new(),
             dropped: Map::new(),
             flights: Map::new(),
             next_trial: Instant::EPOCH,
@@ -208,14 +208,19 @@ impl Fetch {
         if self.over || self.dropped.contains_key(&addr) {
             return false;
         }
-        let rank = match self.named.get(&namer) {
-            Some(count) => *count,
-            // So many have named somebody that this one comes after all of them.
-            None if self.named.len() >= self.config.known => Turn::LAST - 1,
-            None => 0,
-        };
+        let at = self.named.iter().position(|(known, _)| *known == namer);
+        let at = at.or_else(|| {
+            // When so many have named somebody, whoever comes now comes after all of them.
+            let has_room = self.named.len() < self.config.known;
+            has_room.then(|| {
+                self.named.push((namer, 0));
+                self.named.len() - 1
+            })
+        });
+        let rank = at.and_then(|at| self.named.get(at)).map_or(Turn::LAST - 1, |(_, count)| *count);
         let asked = self.providers.get_mut(&addr).map(|provider| &mut provider.turn);
-        let turn = asked.or_else(|| self.waiting.get_mut(&addr));
+        let waiting = self.waiting.iter_mut().find(|(known, _)| *known == addr);
+        let turn = asked.or(waiting.map(|(_, turn)| turn));
         let is_news = turn.is_none();
         if let Some(turn) = turn {
             // A liar that names everybody else's late does not make them late.
@@ -228,11 +233,11 @@ impl Fetch {
             if known >= self.config.known && !self.forget_somebody() {
                 return false;
             }
-            self.waiting.insert(addr, Turn { rank, order: self.found });
+            self.waiting.push((addr, Turn { rank, order: self.found }));
             self.found += 1;
         }
-        if rank < Turn::LAST - 1 {
-            self.named.insert(namer, rank + 1);
+        if let Some(count) = at.and_then(|at| self.named.get_mut(at)).map(|(_, count)| count) {
+            *count += 1;
         }
         self.schedule();
         is_news

@@ -80,7 +80,7 @@ impl Fetch {
             {
                 return;
             }
-            self.waiting.remove(&addr);
+            self.waiting.retain(|(waiting, _)| *waiting != addr);
             self.providers.insert(addr, Provider::new(turn, self.now));
         }
     }
@@ -90,8 +90,7 @@ impl Fetch {
     }
 
     fn first_waiting(&self) -> Option<(SocketAddr, Turn)> {
-        let all = self.waiting.iter().map(|(addr, turn)| (*addr, *turn));
-        all.min_by_key(|(_, turn)| *turn)
+        self.waiting.iter().min_by_key(|(_, turn)| *turn).copied()
     }
 
     /// Somebody who has a place and was not asked yet gives it to one whose turn is before.
@@ -100,7 +99,7 @@ impl Fetch {
         let last = idle.map(|(addr, provider)| (provider.turn, *addr)).max();
         let Some((turn, addr)) = last.filter(|(turn, _)| *turn > before) else { return false };
         self.providers.remove(&addr);
-        self.waiting.insert(addr, turn);
+        self.waiting.push((addr, turn));
         true
     }
 
@@ -118,7 +117,7 @@ impl Fetch {
         }
         self.cancel_where(|flight| flight.provider == addr);
         self.providers.remove(&addr);
-        self.waiting.insert(addr, Turn { rank: Turn::LAST, ..turn });
+        self.waiting.push((addr, Turn { rank: Turn::LAST, ..turn }));
         self.next_exchange = self.now + TRIAL;
         true
     }

@@ -62,7 +62,8 @@ proptest! {
     }
 
     /// Mistakes 1 and 2, whatever the order of events: at the end the k closest seen and not failed
-    /// have all answered, unless so many were dead that who named them looks like a liar.
+    /// have all answered, unless so many were dead that who named them looks like a liar, or the lookup
+    /// stood still for the slow too often.
     #[test]
     fn at_the_end_the_k_closest_not_failed_have_answered(trial in trial(), dead in 0_u64..10) {
         let trial = Trial { paths: 1, ..trial };
@@ -73,6 +74,7 @@ proptest! {
         alive.sort_by_key(|(id, _)| id.distance(lookup.target()));
         let cut_short = lookup.progress().cut_short;
         prop_assert!(!cut_short || dead > 4);
+        let cut_short = cut_short || lookup.delays >= DELAYS;
         for key in alive.iter().take(if cut_short { 0 } else { trial.k }) {
             prop_assert!(onlooker.answered.contains(key), "{key:?} did not answer");
         }

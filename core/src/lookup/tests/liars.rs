@@ -210,3 +210,32 @@ fn one_owner_of_addresses_does_not_fill_the_list() {
     assert!(lookup.is_done());
     assert_eq!(reached, 20);
 }
+
+/// Those next to the target that answer only just before they are given up, and then name the next of
+/// their kind, hold nobody up until the deadline.
+#[test]
+fn a_chain_of_the_slow_does_not_hold_a_lookup() {
+    let mut lookup = lookup(config(3, 3), [contact(500), contact(501), contact(502)]);
+    assert_eq!(asked(&mut lookup), [500, 501, 502]);
+    answer(&mut lookup, 500, [100]);
+    for n in [501, 502] {
+        answer(&mut lookup, n, []);
+    }
+    let mut chain = 0;
+    for n in (1..=100).rev() {
+        let waiting = asked(&mut lookup);
+        if waiting.is_empty() {
+            break;
+        }
+        assert_eq!(waiting, [n]);
+        chain += 1;
+        lookup.slow(id(n), addr(n));
+        assert!(asked(&mut lookup).is_empty());
+        if lookup.is_done() {
+            break;
+        }
+        answer(&mut lookup, n, [n - 1]);
+    }
+    assert_eq!((chain, lookup.is_done()), (4, true));
+    assert_eq!(found(&lookup).len(), 6);
+}
