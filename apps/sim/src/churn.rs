@@ -12,7 +12,7 @@ use crate::distribution::Weibull;
 pub struct Sessions(pub Weibull);
 
 impl Sessions {
-    /// As measured: kademlia.md, "The world outside" (mean 10,000 s).
+    /// As measured: docs/simulator.md, "What the models are" (mean 10,000 s).
     pub const MEASURED: Self = Self(Weibull { shape: 0.5, scale: 5_000.0 });
 
     /// Exponential with a mean of one hour, as in Li et al. 2005.

@@ -86,7 +86,7 @@ mod tests {
         assert!(libm::fabs(variance - 1.0) < 0.05, "{variance}");
     }
 
-    /// kademlia.md, "The world outside": shape 0.5 and scale 5,000 s have a mean of 10,000 s. The
+    /// docs/simulator.md, "What the models are": shape 0.5 and scale 5,000 s have a mean of 10,000 s. The
     /// mean residual is E[L²] / 2 E[L] = scale · 4! / (2 · 2!) = 30,000 s.
     #[test]
     fn sessions_have_the_published_mean() {

@@ -63,10 +63,10 @@ impl NatModel {
     pub const NONE: Self =
         Self { shares: [1_000_000, 0, 0, 0, 0, 0], shortest: SHORTEST, longest: LONGEST };
 
-    /// As measured: kademlia.md, "The world outside". A third is open, 31 % are behind
-    /// port-restricted or symmetric NATs, 11 % behind firewalls; what is left is behind the two
-    /// classes that are easier on others. How the 31 and the 25 % divide is not told there: two to
-    /// one and one to one here.
+    /// As measured in Mainline (Jimenez, Osmani and Knutsson 2009): a third is open, 31 % are
+    /// behind port-restricted or symmetric NATs, 11 % behind firewalls; what is left is behind the
+    /// two classes that are easier on others. How the 31 and the 25 % divide is not told there: two
+    /// to one and one to one here.
     pub const MEASURED: Self = Self {
         shares: [330_000, 125_000, 125_000, 207_000, 103_000, 110_000],
         shortest: SHORTEST,
@@ -229,7 +229,7 @@ mod tests {
         text.parse().expect("a test address")
     }
 
-    /// The shares of kademlia.md come out, to a percent.
+    /// The shares that were measured come out, to a percent.
     #[test]
     fn machines_sit_behind_what_was_measured() {
         let mut counts = BTreeMap::new();

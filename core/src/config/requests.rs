@@ -54,7 +54,7 @@ pub struct RequestConfig {
     /// Round trips after which what was measured counts half. 512: some twenty lookups, so that a new
     /// network is known within minutes.
     pub memory: u32,
-    /// Silent requests in a row after which it is we who are offline (rule of kademlia.md). 10.
+    /// Silent requests in a row after which it is we who are offline. 10.
     pub offline_after: u32,
 }
 

@@ -1,5 +1,5 @@
 //! `half-dead`: half of the contacts that answers name are dead, and a fifth of those in the asker's
-//! own table: Mainline as it was found (kademlia.md, "The world outside").
+//! own table: Mainline as it was found (Jimenez et al. 2011).
 //!
 //! Nodes die in two steps, and the askers join between them: an asker's table, in which everybody
 //! had answered when it was made, has as many dead entries as nodes died in the second step, and the

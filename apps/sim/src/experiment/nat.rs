@@ -34,7 +34,7 @@ const CLASSES: [[&str; 3]; 6] = [
 ];
 
 impl Nats {
-    /// The setting in the world of `kademlia.md`.
+    /// The setting in the world that was measured.
     #[must_use]
     pub const fn new(mut setting: Setting) -> Self {
         setting.behind_gates();

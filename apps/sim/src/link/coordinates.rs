@@ -21,7 +21,7 @@ pub struct Coordinates {
 
 /// Heights are log-normal, with this median in units of the points' standard deviation in one
 /// dimension, and this σ of the logarithm. Chosen so that the times have the spread that
-/// `kademlia.md` gives: σ of their logarithm 0.514.
+/// docs/simulator.md gives: σ of their logarithm 0.514.
 const HEIGHT: f64 = 0.3;
 const HEIGHT_SIGMA: f64 = 1.15;
 

@@ -13,7 +13,7 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// As measured on the internet: kademlia.md, "The world outside" (4 to 5 %).
+    /// As on the internet: docs/simulator.md, "What the models are" (4 to 5 %).
     pub const MEASURED: Self = Self { unreachable: 45_000 };
 
     /// Whether nothing passes between two nodes.

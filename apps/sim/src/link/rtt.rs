@@ -26,7 +26,7 @@ pub enum Rtt {
 }
 
 impl Rtt {
-    /// The internet as DHT nodes meet it: kademlia.md, "The world outside" (mean 178 ms).
+    /// The internet as DHT nodes meet it: docs/simulator.md, "What the models are" (mean 178 ms).
     pub const INTERNET: Self = Self::LogNormal { median: Duration::from_millis(156), sigma: 0.514 };
 
     /// The round-trip time of a pair; who asks whom does not matter.
