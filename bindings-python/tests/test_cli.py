@@ -52,6 +52,13 @@ async def begun(
             await child.wait()
 
 
+async def next_of(child: Process) -> dict[str, Any]:
+    """The next event."""
+    assert child.stdout is not None
+    event: dict[str, Any] = json.loads(await child.stdout.readline())
+    return event
+
+
 async def until(child: Process, name: str) -> dict[str, Any]:
     """The next event of this name."""
     assert child.stdout is not None
@@ -418,6 +425,60 @@ def test_a_share_stops_in_good_order(tmp_path: Path, number: signal.Signals) -> 
             assert await end(child) == (0, [], "")
 
     run(test())
+
+
+def test_what_was_shared_and_has_changed_is_shared_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = tmp_path / "walk"
+        source.write_text("left, right")
+        async with kadlet.open_node(LOOPBACK) as node:
+            async with begun("share", source, "--bootstrap", node.addr) as child:
+
+                async def found_out(link: str) -> None:
+                    with pytest.raises(kadlet.NoProvidersError):
+                        await node.fetch(link, tmp_path / "none")
+
+                first = await until(child, "shared")
+                source.write_text("left, right, left")
+                await found_out(first["link"])
+                assert await next_of(child) == {"event": "changed", "path": str(source)}
+                second = await next_of(child)
+                assert (second["event"], second["path"]) == ("shared", str(source))
+                assert second["link"] != first["link"] and second["size"] == 17
+                fetched = await node.fetch(second["link"], tmp_path / "copy")
+                assert fetched.path.read_text() == "left, right, left"
+                source.unlink()
+                await found_out(second["link"])
+                assert (await next_of(child))["event"] == "changed"
+                warning = await next_of(child)
+                assert (warning["event"], warning["code"]) == ("warning", "withdrawn")
+                assert str(source) in warning["message"]
+                child.send_signal(signal.SIGINT)
+                assert await end(child) == (0, [], "")
+
+    run(test())
+
+
+def test_what_was_touched_has_not_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        source = tmp_path / "walk"
+        source.write_text("left, right")
+        given = _cli._parser().parse_args(["share", str(source)])
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            os.utime(source, ns=(0, 0))
+            with pytest.raises(kadlet.NoProvidersError):
+                await b.fetch(share.link, tmp_path / "none")
+            output = _output.Output(as_json=True, live=False)
+            await _cli._share_again(a, await a.changed(), given, output)
+            fetched = await b.fetch(share.link, tmp_path / "copy")
+            assert fetched.path.read_text() == "left, right"
+            assert a.health().publications == 2
+
+    run(test())
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -1,6 +1,7 @@
 """Files shared and fetched, between nodes of Python and with the program. Waits are for events."""
 
 import asyncio
+import errno
 import json
 import os
 import subprocess
@@ -116,11 +117,25 @@ def test_who_gives_wrong_bytes_is_dropped_and_named(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_changed_file_is_not_served(tmp_path: Path) -> None:
+async def asked(share: kadlet.Share, node: kadlet.RunningNode, what: str = "") -> int:
+    """The status that a request for the content, or its list, is answered with."""
+    assert node._shelf.port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", node._shelf.port)
+    writer.write(f"GET /blake3/{share.id.hex()}{what} HTTP/1.1\r\n\r\n".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
+
+
+def test_a_changed_file_is_withdrawn_and_its_owner_told(tmp_path: Path) -> None:
     async def test() -> None:
         source = written(tmp_path / "file", 2 * MIB)
         async with network(2) as (a, b):
             share = await a.share(source)
+            assert a.health().publications == 2
+            told = asyncio.create_task(a.changed())
+            await asyncio.sleep(0)
+            assert await asked(share, a, "/hashes") == 200
             before = source.stat()
             with source.open("r+b") as file:
                 file.write(b"changed")
@@ -129,6 +144,112 @@ def test_a_changed_file_is_not_served(tmp_path: Path) -> None:
             config = kadlet.FetchConfig(failures=1)
             with pytest.raises(kadlet.NoProvidersError, match="the connection broke"):
                 await b.fetch(share.link, tmp_path / "copy", config=config)
+            assert await told == share
+            assert a.health().publications == 0, "it is announced no longer"
+            assert await asked(share, a) == await asked(share, a, "/hashes") == 404
+            with pytest.raises(kadlet.NoProvidersError, match="does not have the file"):
+                await b.fetch(share.link, tmp_path / "copy")
+            # What it is now is another content.
+            again = await a.share(source)
+            a.withdraw(share)
+            fetched = await b.fetch(again.link, tmp_path / "copy")
+            assert fetched.path.read_bytes() == source.read_bytes()
+            # Nobody waits, and it is not lost.
+            source.unlink()
+            with pytest.raises(kadlet.NoProvidersError):
+                await b.fetch(again.link, tmp_path / "another")
+            assert await a.changed() == again
+            unwanted = await a.share(written(source, 10))
+            source.unlink()
+            with pytest.raises(OSError, match="not shared"):
+                await a._shelf._contents[unwanted.id].read(0, 10)
+            a.withdraw(unwanted)
+            assert not a._changed
+
+    run(test())
+
+
+def test_a_copy_that_changed_is_withdrawn_and_the_others_are_served(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        other = written(tmp_path / "same bytes", 10)
+        async with network(2) as (a, b):
+            first, second = await a.share(source), await a.share(other)
+            source.write_bytes(b"changed")
+            fetched = await b.fetch(first.link, tmp_path / "copy")
+            assert fetched.path.read_bytes() == other.read_bytes()
+            assert await a.changed() == first
+            assert a.health().publications == 2, "the other's"
+            # Of the same path, and of the same content again.
+            written(source, 10)
+            third = await a.share(source)
+            a.withdraw(first)
+            a.withdraw(second)
+            assert await asked(third, a) == 200
+            a.withdraw(third)
+            assert await asked(third, a) == 404
+
+    run(test())
+
+
+def test_a_lack_of_descriptors_is_no_change(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with kadlet.open_node(LOOPBACK) as node:
+            share = await node.share(source)
+            copies = node._shelf._contents[share.id]
+            works = copies.files[0].read
+
+            async def none_left(start: int, end: int) -> bytes:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+            copies.files[0].read = none_left  # type: ignore[method-assign]
+            with pytest.raises(OSError, match="open files"):
+                await copies.read(0, 10)
+            copies.files[0].read = works  # type: ignore[method-assign]
+            assert await copies.read(0, 10) == source.read_bytes()
+            assert not node._changed
+
+    run(test())
+
+
+def test_a_file_that_changes_while_it_is_announced_is_withdrawn(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, _):
+            sharing = asyncio.create_task(a.share(source))
+            while not a._shelf._contents:
+                await asyncio.sleep(0)
+            [file] = next(iter(a._shelf._contents.values())).files
+            # Two find it out at once.
+            a._shelf._has_changed(file)
+            a._shelf._has_changed(file)
+            assert not a._shelf._contents and not a._changed, "nobody knows it by name yet"
+            assert await a.changed() == await sharing
+            assert a.health().publications == 0 and not a._changed
+
+    run(test())
+
+
+def test_waiting_for_changes_ends_with_the_node(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with kadlet.open_node(LOOPBACK) as node:
+            share = await node.share(source)
+            waiting = [asyncio.create_task(node.changed()) for _ in range(3)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+            source.unlink()
+            # Two find it out, and it is told once.
+            copies = node._shelf._contents[share.id]
+            for read in [asyncio.create_task(copies.read(0, 10)) for _ in range(2)]:
+                with pytest.raises(OSError, match="not shared"):
+                    await read
+            assert await waiting[1] == share
+        with pytest.raises(kadlet.ClosedError):
+            await waiting[2]
+        with pytest.raises(kadlet.ClosedError):
+            await node.changed()
 
     run(test())
 

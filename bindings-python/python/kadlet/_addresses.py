@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 from ._types import Address, Family, PeerFailure
@@ -16,6 +16,25 @@ RESOLVE_TIMEOUT = 5.0
 
 ADDRESSES_A_NAME = 8
 """At most so many addresses of one name are tried; a name with more is a round robin."""
+
+Source: TypeAlias = IPv4Network | IPv6Network
+"""Whoever has one address of it may have them all."""
+
+LOCAL = [
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+]
+"""Loopback and private networks."""
 
 EXPECTED = "expected HOST:PORT, such as 192.168.1.5:4000, [fd00::1]:4000 or node.example:4000"
 
@@ -126,6 +145,17 @@ def is_usable(host: str) -> bool:
     """Whether a node can be at this address."""
     ip = ip_address(host)
     return not (ip.is_unspecified or ip.is_multicast or host == "255.255.255.255")
+
+
+def source_of(host: str) -> Source | None:
+    """Under what those of one source are counted: an IPv4 /24 or an IPv6 /48, as the network itself
+    counts its peers. None in loopback and private networks, where one prefix is everybody.
+    """
+    ip = ip_address(host.partition("%")[0])
+    ip = ip.version == 6 and ip.ipv4_mapped or ip
+    if any(ip in network for network in LOCAL):
+        return None
+    return ip_network((ip, 24 if ip.version == 4 else 48), strict=False)
 
 
 def numeric(host: str, port: int) -> Address:

@@ -25,6 +25,7 @@ from ._mainline import MAINLINE
 from ._native import bencoded_string, mainline_config
 from ._opening import open_node
 from ._output import Failure, Output, Unread, code_of, said
+from ._shares import Share
 from ._stop import Stop
 from ._types import (
     Address,
@@ -252,7 +253,8 @@ async def _share(given: argparse.Namespace, output: Output) -> None:
             shared = [await _share_one(node, path, given, output) for path in given.files]
             if not any(shared):
                 raise Failure("nothing_shared", "nothing could be shared")
-            await asyncio.get_running_loop().create_future()
+            while True:
+                await _share_again(node, await node.changed(), given, output)
 
 
 async def _share_one(
@@ -264,6 +266,33 @@ async def _share_one(
     except (OSError, ValueError) as error:
         output.warning("not_shared", str(error))
         return False
+    _shared(node, share, given, output)
+    return True
+
+
+async def _share_again(
+    node: RunningNode, share: Share, given: argparse.Namespace, output: Output
+) -> None:
+    """A file is not what it was: what it is now is shared instead."""
+    path = str(share.path)
+    again: Share | None = None
+    problem = ""
+    try:
+        again = await node.share(path, listed=not given.unlisted)
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    if again is not None and again.id == share.id:
+        # It was touched, and has the same bytes.
+        return
+    output.event("changed", f"{path} has changed: what it is now is shared", path=path)
+    if again is None:
+        output.warning("withdrawn", problem)
+    else:
+        _shared(node, again, given, output)
+
+
+def _shared(node: RunningNode, share: Share, given: argparse.Namespace, output: Output) -> None:
+    """Says what is shared now, and who could not be told of it."""
     if not share.stored:
         output.warning("not_announced", f"{share.path}: nobody took it; it is tried again")
     if not given.unlisted and len(share.operations) == 1:
@@ -273,7 +302,6 @@ async def _share_one(
     text = f"{share.path}\n  {link}"
     size = share.link.size
     output.event("shared", text, path=str(share.path), link=link, size=size, http=http)
-    return True
 
 
 async def _get(given: argparse.Namespace, output: Output) -> None:

@@ -17,7 +17,7 @@ from ._addresses import text_of
 from ._driver import Driver, Timer
 from ._http import Client, RequestError
 from ._partial import Partial
-from ._types import Address, FetchConfig, Provider
+from ._types import FetchConfig, Provider
 from .content import (
     Done,
     Failed,

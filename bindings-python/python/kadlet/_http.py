@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from ._addresses import Source, source_of
 from ._types import Address
 from .content import PIECE_LEN, HashList, RequestFailure, WantHashList, WantPiece
 
@@ -26,6 +28,16 @@ CONNECT_TIMEOUT = 5.0
 CONNECTIONS = 256
 """Connections served at once; each may hold a piece in memory."""
 
+OF_ONE_SOURCE = 64
+"""Those of one source: as many as a relay has fetches under way, and a quarter of what there is."""
+
+STALLED = 30.0
+"""Whoever takes nothing of an answer for so long has gone, seconds; others wait for the place."""
+
+PART = 16 << 10
+"""Bytes written at once, each time with all of `STALLED` again: a slow reader is none that has
+gone."""
+
 IDLE = 8
 """Connections to one provider that are kept for the next request."""
 
@@ -33,9 +45,19 @@ BLOCK = 64 << 10
 """Bytes read at once."""
 
 
+class Transport(Protocol):
+    """What is below a `Writer`."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def abort(self) -> None: ...
+
+
 class Writer(Protocol):
     """Where bytes are written to: `asyncio.StreamWriter`, or a pipe in memory."""
 
+    @property
+    def transport(self) -> Transport: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
     def write(self, data: bytes, /) -> None: ...
     async def drain(self) -> None: ...
     def close(self) -> None: ...
@@ -240,6 +262,7 @@ class Server:
     def __init__(self, find: Callable[[bytes], Content | None]) -> None:
         self._find = find
         self._open: set[asyncio.Task[None]] = set()
+        self._sources: Counter[Source] = Counter()
         self._closed = False
 
     async def close(self) -> None:
@@ -252,27 +275,44 @@ class Server:
 
     def connected(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         """Somebody connected."""
+        peer = writer.get_extra_info("peername")
+        source = source_of(peer[0]) if peer else None
+        crowded = source is not None and self._sources[source] >= OF_ONE_SOURCE
         if self._closed:
             writer.close()
-            return
-        # A task of our own: that of asyncio's streams complains of its end when the node is closed.
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        elif crowded or len(self._open) >= CONNECTIONS:
+            # So little always finds room: who is sent away holds no place meanwhile.
+            writer.write(_answer_head(503, "Connection: close\r\n"))
+            writer.close()
+        else:
+            # A drain then waits until the system has all of it, and not all but 64 KiB.
+            writer.transport.set_write_buffer_limits(0)
+            # A task of our own: that of asyncio's streams complains of its end when the node is
+            # closed.
+            task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+            self._open.add(task)
+            if source is not None:
+                self._sources[source] += 1
+            task.add_done_callback(lambda task: self._ended(task, writer, source))
+
+    def _ended(self, task: asyncio.Task[None], writer: Writer, source: Source | None) -> None:
+        # To close in good order would wait for whoever takes nothing. What the system has goes out
+        # all the same.
+        writer.transport.abort()
+        self._open.discard(task)
+        if source is not None:
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         """Answers one connection until it ends."""
         try:
-            if len(self._open) > CONNECTIONS:
-                await self._say(writer, 503, "Connection: close\r\n")
-                return
             while await self._answer(reader, writer):
                 pass
-        except (OSError, TimeoutError):
-            # Somebody who goes away in the middle, or sends nothing, is no event here.
+        except OSError:
+            # Somebody who goes away in the middle, sends nothing or takes nothing is no event here.
             pass
-        finally:
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> bool:
         """One request; whether another one may follow."""
@@ -316,8 +356,7 @@ class Server:
             hashes = content.hashes.encode()
             await self._say(writer, 200, same, len(hashes))
             if not bare:
-                writer.write(hashes)
-                await writer.drain()
+                await _send(writer, hashes)
             return
         size = content.hashes.size()
         start, end, status = 0, size, 200
@@ -333,17 +372,25 @@ class Server:
         while start < end and not bare:
             part = min(end, (start // PIECE_LEN + 1) * PIECE_LEN)
             # If it can be read no more, the connection ends before the answer does.
-            writer.write(await content.read(start, part))
-            await writer.drain()
+            await _send(writer, await content.read(start, part))
             start = part
 
     @staticmethod
     async def _say(writer: Writer, status: int, fields: str = "", length: int = 0) -> None:
-        text = (
-            f"HTTP/1.1 {status} {REASONS[status]}\r\n{CORS}{fields}Content-Length: {length}\r\n\r\n"
-        )
-        writer.write(text.encode("ascii"))
-        await writer.drain()
+        await _send(writer, _answer_head(status, fields, length))
+
+
+def _answer_head(status: int, fields: str = "", length: int = 0) -> bytes:
+    text = f"HTTP/1.1 {status} {REASONS[status]}\r\n{CORS}{fields}Content-Length: {length}\r\n\r\n"
+    return text.encode("ascii")
+
+
+async def _send(writer: Writer, data: bytes) -> None:
+    """Hands it to the system. TimeoutError if nothing of it is taken for a while."""
+    for at in range(0, len(data), PART):
+        writer.write(data[at : at + PART])
+        async with asyncio.timeout(STALLED):
+            await writer.drain()
 
 
 def parse_range(value: str, size: int) -> tuple[int, int] | None:

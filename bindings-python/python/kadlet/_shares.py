@@ -20,6 +20,9 @@ BLOCK = 1 << 20
 ATTEMPTS = 3
 """A file that changes while it is hashed is hashed again, so often."""
 
+NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+"""The process, or the system, may open no further files."""
+
 T = TypeVar("T")
 
 
@@ -31,12 +34,12 @@ class InThread(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A file that is served until it is withdrawn or the node is closed."""
+    """A file that is served until it is withdrawn, it changes, or the node is closed."""
 
     link: Link
     """What others fetch it by: `str(share.link)`."""
     path: Path
-    """Where it lies. A file that changed is not served any more."""
+    """Where it lies. A file that changed is not served any more: `RunningNode.changed` says so."""
     stored: int
     """How many nodes keep the announcement. 0: nobody could be asked yet, or nobody took it; it is
     tried again until somebody does."""
@@ -55,6 +58,8 @@ class SharedFile:
     def __init__(self, path: Path, in_thread: InThread, stop: threading.Event) -> None:
         """Hashes it, unless `stop` is set meanwhile: that raises OSError."""
         self.path = path
+        self.share: Share | None = None
+        """What it is withdrawn by, once others were told of it."""
         self._in_thread = in_thread
         self.hashes, self._stamp = _hashed(path, stop)
 
@@ -77,30 +82,33 @@ class SharedFile:
 class Copies:
     """Files with the same bytes: one content, which is there as long as one of them is."""
 
-    def __init__(self, file: SharedFile) -> None:
+    def __init__(self, file: SharedFile, changed: Callable[[SharedFile], None]) -> None:
         self.hashes = file.hashes
         self.files = [file]
+        self._changed = changed
 
     async def read(self, start: int, end: int) -> bytes:
-        """From the first of them that has not changed."""
-        if not self.files:
-            # Who asks began before the last one was withdrawn.
-            raise OSError("it is not shared any more")
+        """From the first of them that has not changed; those that have are shared no longer."""
         # As they are now: one may be withdrawn while another is read.
-        *others, last = self.files
-        for file in others:
+        for file in [*self.files]:
             try:
                 return await file.read(start, end)
-            except OSError:
-                continue
-        return await last.read(start, end)
+            except OSError as error:
+                if error.errno in NO_DESCRIPTORS:
+                    # For a lack of ours the file is not to blame.
+                    raise
+                self._changed(file)
+        raise OSError("it is not shared any more")
 
 
 class Shelf:
     """What is served, by its id."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[Share], None]) -> None:
+        """`changed` is told of each share that is served no longer, for its file is not what it
+        was."""
         self._contents: dict[bytes, Copies] = {}
+        self._changed = changed
         self.server = Server(self._contents.get)
         self.port: int | None = None
         """Where the server listens, once it does."""
@@ -109,20 +117,39 @@ class Shelf:
         """Serves this file from now on."""
         content = file.hashes.id()
         if (copies := self._contents.get(content)) is None:
-            self._contents[content] = Copies(file)
+            self._contents[content] = Copies(file, self._has_changed)
         else:
             copies.files.append(file)
 
-    def remove(self, content: bytes, path: Path) -> None:
-        """Serves the file there no longer."""
+    def announced(self, file: SharedFile, share: Share) -> None:
+        """Others were told of it, while it may have changed."""
+        file.share = share
+        copies = self._contents.get(share.id)
+        if copies is None or file not in copies.files:
+            self._changed(share)
+
+    def withdraw(self, share: Share) -> None:
+        """Serves its file no longer."""
+        if (copies := self._contents.get(share.id)) is not None:
+            for file in [file for file in copies.files if file.share == share]:
+                self.remove(file)
+
+    def remove(self, file: SharedFile) -> bool:
+        """Serves it no longer, and says whether it did until now."""
+        content = file.hashes.id()
         copies = self._contents.get(content)
-        if copies is None:
-            return
-        at = next((at for at, file in enumerate(copies.files) if file.path == path), None)
-        if at is not None:
-            del copies.files[at]
+        if copies is None or file not in copies.files:
+            return False
+        copies.files.remove(file)
         if not copies.files:
             del self._contents[content]
+        return True
+
+    def _has_changed(self, file: SharedFile) -> None:
+        # Two who read it at once find it out at once. What others are still being told of is named
+        # when they have been.
+        if self.remove(file) and file.share is not None:
+            self._changed(file.share)
 
 
 def _stamp(descriptor: int) -> tuple[int, int]:

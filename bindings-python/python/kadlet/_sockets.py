@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ._addresses import family_of, numeric, text_of
+from ._clock import Alarm, Clock, slept
 from ._driver import Driver, Timer
 from ._http import Connected, Streams
 from ._native import Node
@@ -111,18 +112,18 @@ def open_links(host: str, port: int) -> list[Link]:
 
 
 class SocketDriver(Driver):
-    """A node on sockets, in the loop's time."""
+    """A node on sockets, in real time."""
 
     def __init__(self, node: Node, links: list[Link], state: StateFile | None) -> None:
         super().__init__(node, tuple(text_of(link.reached_at()) for link in links), state)
         self.send_errors = self.receive_errors = self.sends_lost = 0
         self._links = {link.number: link for link in links}
-        self._start = self.loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._clock = Clock(self.loop, slept)
+        self._timer: Timer | None = None
         self._servers: list[asyncio.Server] = []
 
     def now(self) -> float:
-        return max(self.loop.time() - self._start, 0.0)
+        return self._clock.now()
 
     def path_to(self, address: Address) -> Path | None:
         for link in self._links.values():
@@ -149,7 +150,7 @@ class SocketDriver(Driver):
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._timer = self.loop.call_at(self._start + deadline, self.due)
+            self._timer = self.call_at(deadline, self.due)
 
     def received(self, link: Link, data: bytes, address: Address) -> None:
         """A datagram came. What is wrong with it is the sender's fault, and counted by the core."""
@@ -231,7 +232,7 @@ class SocketDriver(Driver):
         return port
 
     def call_at(self, time: float, do: Callable[[], None]) -> Timer:
-        return self.loop.call_at(self._start + time, do)
+        return Alarm(self._clock, time, do)
 
     def close_sockets(self) -> None:
         for server in self._servers:

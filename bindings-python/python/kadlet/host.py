@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path as File
 from typing import Generic, Self, TypeAlias, TypeVar
@@ -175,8 +177,11 @@ class RunningNode:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._mainline = driver.node.config().network is None
-        self._shelf = Shelf()
+        self._shelf = Shelf(self._lost)
         self._listening = asyncio.Lock()
+        self._changed: deque[Share] = deque()
+        self._news = asyncio.Event()
+        driver.on_close.add(self._closing)
 
     @property
     def id(self) -> Id:
@@ -367,6 +372,7 @@ class RunningNode:
         With `listed` it is found by the words of its name (from now on name and our address are
         public); without, by its link alone. `timeout` is for telling others; that nobody could be
         told yet is no error: it is tried again until the node is closed or `withdraw` is called.
+        A file that changes is served no longer: see `changed`.
 
         Raises OSError if it cannot be read, is no file, or does not stop changing.
         """
@@ -399,14 +405,41 @@ class RunningNode:
                     pass
         except BaseException:
             # Nobody has a `Share` by which it could be withdrawn.
-            shelf.remove(content, file)
+            shelf.remove(shared)
             for one in done:
                 driver.cancel(one.operation)
             raise
         contacts = tuple(numeric(*split(addr, "an address")) for addr in self.addrs)
         link = Link(content, name, size, contacts)
         operations = tuple(one.operation for one in done)
-        return Share(link, file, done[0].totals.stored, operations)
+        share = Share(link, file, done[0].totals.stored, operations)
+        shelf.announced(shared, share)
+        return share
+
+    async def changed(self) -> Share:
+        """Waits for a share whose file is not what it was, or cannot be read any more.
+
+        That is found out when somebody wants its bytes. It is withdrawn by then; `share` of its
+        path shares what is there now. Each is given once, and none is lost but what `withdraw` is
+        called for. `ClosedError` ends the wait when the node is closed. In a network in memory time
+        stands still meanwhile: whoever wants the bytes waits for it.
+        """
+        self._open()
+        while not self._changed:
+            self._news.clear()
+            await self._news.wait()
+            self._open()
+        return self._changed.popleft()
+
+    def _lost(self, share: Share) -> None:
+        for operation in share.operations:
+            self._driver.cancel(operation)
+        self._changed.append(share)
+        self._news.set()
+
+    async def _closing(self) -> None:
+        await self._shelf.server.close()
+        self._news.set()
 
     async def fetch(
         self,
@@ -446,7 +479,6 @@ class RunningNode:
         async with self._listening:
             if self._shelf.port is None:
                 self._shelf.port = await self._open().serve(self._shelf.server.connected)
-                self._driver.on_close.add(self._shelf.server.close)
             return self._shelf.port
 
     def withdraw(self, published: PutResult | Share) -> None:
@@ -455,7 +487,10 @@ class RunningNode:
         driver = self._open()
         match published:
             case Share(operations=operations):
-                self._shelf.remove(published.id, published.path)
+                self._shelf.withdraw(published)
+                # Whoever shares again what has changed is not to bring back what is not wanted.
+                with suppress(ValueError):
+                    self._changed.remove(published)
             case PutResult(operation=operation):
                 operations = (operation,)
             case other:

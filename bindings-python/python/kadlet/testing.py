@@ -19,7 +19,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from ._addresses import text_of
 from ._driver import Driver, Timer
@@ -216,6 +216,16 @@ class _Pipe:
         self._reader = reader
         self._closed = False
 
+    @property
+    def transport(self) -> _Pipe:
+        return self
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
     def write(self, data: bytes, /) -> None:
         if self._closed:
             raise ConnectionResetError("the connection is closed")
@@ -228,6 +238,9 @@ class _Pipe:
         if not self._closed:
             self._closed = True
             self._reader.feed_eof()
+
+    def abort(self) -> None:
+        self.close()
 
     def is_closing(self) -> bool:
         return self._closed
