@@ -12,6 +12,7 @@ import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { build as vite } from "vite";
 import webpack from "webpack";
+import { relay, start } from "./program.js";
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL("../", import.meta.url));
@@ -50,6 +51,27 @@ async function carries(folder) {
   const carried = await Promise.all(wasm.map((name) => readFile(name)));
   assert.deepEqual(carried.sort(Buffer.compare), CORES.toSorted(Buffer.compare));
 }
+
+test("README's lines run where there is the package alone, on a path without Rust", async () => {
+  const readme = await readFile(join(here, "../README.md"), "utf8");
+  const blocks = [...readme.matchAll(/^```js\n(.*?)^```/gms)];
+  assert.ok(blocks.length > 0);
+  for (const [, script] of blocks) {
+    const options = ["--input-type=module", "--eval", script];
+    const { stdout } = await run(process.execPath, options, { cwd: empty, env: { PATH: "" } });
+    assert.match(stdout, /1 of 1 keep [0-9a-f]{40}\nhello\n127\.0\.0\.1:8080\n/);
+  }
+});
+
+test("the package's own lines run in front of a relay", async (t) => {
+  const [, lines] = /^```js\n(.*?)^```/ms.exec(await readFile(join(here, "README.md"), "utf8"));
+  const node = await start(t, "addr", "node", "--json", "--listen", "127.0.0.1:0");
+  const { relay: url } = await relay(t);
+  const script = lines.replace("wss://relay.example/relay", url).replace("203.0.113.5:7611", node.addr);
+  const options = ["--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", `${script}await node.close();`];
+  const { stdout } = await run(process.execPath, options, { cwd: empty, env: { PATH: "" } });
+  assert.match(stdout, /^Uint8Array\(5\)/);
+});
 
 test("publint and are-the-types-wrong have nothing to say", async () => {
   const { messages, pkg } = await publint({ pkgDir: join(empty, "node_modules/kadlet"), pack: false, strict: true });

@@ -341,7 +341,8 @@ impl<'a> Picture<'a> {
     }
 
     /// The k closest to `target` of an ideal table of `own`: of the bucket the target is in, or, if
-    /// that holds fewer, of the neighbourhood, of which an ideal table misses nobody.
+    /// that holds fewer, of the neighbourhood, of which an ideal table misses nobody. Whom its owner
+    /// does not reach is in no ideal table.
     fn ideal(
         &self,
         node: NodeIndex,
@@ -351,9 +352,10 @@ impl<'a> Picture<'a> {
         asker: Option<Id>,
     ) -> Vec<Contact> {
         let bucket = self.subtree(target, (own.common_prefix(target) + 1).min(160));
+        let bucket: Vec<_> = bucket.iter().filter(|it| self.net.reaches(node, it.1)).collect();
         let mut chosen: Vec<(Id, NodeIndex)> = if bucket.len() >= k {
             let mut drawn: Vec<(u64, (Id, NodeIndex))> = bucket
-                .iter()
+                .into_iter()
                 .map(|it| (mix(u64::from(node.0) << 32 | u64::from(it.1.0)), *it))
                 .collect();
             drawn.sort_unstable();

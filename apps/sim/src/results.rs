@@ -88,7 +88,9 @@ impl Todo {
 #[must_use]
 pub fn most_memory(runs: &[Todo], threads: usize) -> u64 {
     let of = |Todo { scenario, .. }: &Todo| {
-        estimate_memory(scenario.most_nodes(), &scenario.config(), scenario.addresses())
+        let nodes =
+            estimate_memory(scenario.most_nodes(), &scenario.config(), scenario.addresses());
+        nodes.saturating_add(scenario.bytes_of_values())
     };
     let most = runs.iter().map(of).max().unwrap_or(0);
     most.saturating_mul(threads.min(runs.len()) as u64)

@@ -571,6 +571,19 @@ mod tests {
         assert_eq!((scenario.count("k"), scenario.sweeps.len()), (5, 1));
     }
 
+    /// What a run stores counts for its memory as its nodes do.
+    #[test]
+    fn values_take_memory() {
+        let mut scenario = Scenario::named("republish").expect("of the library");
+        scenario.set("values", "1000000").expect("a value");
+        let (all, few) = (scenario.bytes_of_values(), Scenario::named("churn"));
+        assert!(all > 10_000_000_000, "{all}");
+        assert_eq!(few.expect("of the library").bytes_of_values(), 0);
+        // There are not so many nodes to keep them.
+        scenario.set("nodes", "3").expect("a value");
+        assert_eq!(scenario.bytes_of_values(), all / 10);
+    }
+
     #[test]
     fn unknown_names_are_told_what_is_like_them() {
         let error = Scenario::named("chrun").expect_err("there is none").to_string();

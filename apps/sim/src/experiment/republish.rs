@@ -60,7 +60,15 @@ impl Republish {
         figures.add("copies_at_first", "", copies(&net), count);
         self.setting.start_churn(&mut net, &[]);
         let sent = net.counters().sent;
-        net.run_for(living);
+        let start = net.now();
+        for (hour, name) in MOMENTS {
+            let passed = Duration::from_secs(3_600) * hour;
+            if passed < living {
+                net.run_for(passed.saturating_sub(net.now().since(start)));
+                figures.add(name, "copies", copies(&net), count);
+            }
+        }
+        net.run_for(living.saturating_sub(net.now().since(start)));
         let sent = (net.counters().sent - sent) as f64;
         let node_seconds = self.setting.nodes as f64 * 3_600.0 * f64::from(self.hours);
         figures.add("datagrams", "per node and second", sent / node_seconds, None);
@@ -80,6 +88,18 @@ impl Republish {
         Ok(figures)
     }
 }
+
+/// When it is looked how many copies there are.
+const MOMENTS: [(u32, &str); 8] = [
+    (1, "copies_1_h_after"),
+    (2, "copies_2_h_after"),
+    (4, "copies_4_h_after"),
+    (8, "copies_8_h_after"),
+    (16, "copies_16_h_after"),
+    (24, "copies_24_h_after"),
+    (48, "copies_48_h_after"),
+    (96, "copies_96_h_after"),
+];
 
 /// Readers that try a value before it counts as dead.
 const TRIES: u32 = 3;

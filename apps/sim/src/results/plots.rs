@@ -54,7 +54,23 @@ const FAMILIES: [(&str, &str, &str, &[&str]); 6] = [
 pub(super) fn plots(plan: &Plan, runs: &[Run]) -> Vec<(String, Plot)> {
     let mut plots = swept(plan, runs);
     plots.extend(distributions(plan, runs));
-    plots.extend(over_time(plan, runs));
+    let what = "Median of the runs at each moment; the shade is its 95 % interval.";
+    let healing = Plot {
+        title: "What has healed, by the time that has passed".to_owned(),
+        method: method(plan, runs, what),
+        x: Axis::new("minutes since everything was well again", Scale::Log),
+        y: Axis::percent("share"),
+        lines: over_time(runs, "share"),
+    };
+    plots.extend(shown("healing", healing));
+    let copies = Plot {
+        title: "Copies of a value whose writer has left".to_owned(),
+        method: method(plan, runs, &format!("Nobody renews it. {what}")),
+        x: Axis::new("minutes since it left", Scale::Log),
+        y: Axis::new("copies of a value at nodes that run", Scale::Linear),
+        lines: over_time(runs, "copies"),
+    };
+    plots.extend(shown("copies", copies));
     plots
 }
 
@@ -253,12 +269,13 @@ fn moment(name: &str) -> Option<(&str, f64)> {
     Some((parts.next()?, number * unit))
 }
 
-fn over_time(plan: &Plan, runs: &[Run]) -> Option<(String, Plot)> {
+/// The figures of this unit that are told for several moments.
+fn over_time(runs: &[Run], unit: &str) -> Vec<Line> {
     let all = names(runs);
     let mut lines: Vec<Line> = Vec::new();
     for (settings, of) in groups(runs) {
         let named = varying(runs, settings, None);
-        for (name, _) in all.iter().filter(|(_, unit)| *unit == "share") {
+        for (name, _) in all.iter().filter(|(_, of)| *of == unit) {
             let (Some((what, minutes)), Some(it)) = (moment(name), over(&of, name)) else {
                 continue;
             };
@@ -266,15 +283,7 @@ fn over_time(plan: &Plan, runs: &[Run]) -> Option<(String, Plot)> {
             extend(&mut lines, label, minutes, it);
         }
     }
-    let what = "Median of the runs at each moment; the shade is its 95 % interval.";
-    let plot = Plot {
-        title: "What has healed, by the time that has passed".to_owned(),
-        method: method(plan, runs, what),
-        x: Axis::new("minutes since everything was well again", Scale::Log),
-        y: Axis::percent("share"),
-        lines,
-    };
-    shown("healing", plot)
+    lines
 }
 
 #[cfg(test)]

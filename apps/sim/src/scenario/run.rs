@@ -133,6 +133,22 @@ impl Scenario {
         self.size("nodes") + if self.kind == Kind::FlashCrowd { self.size("newcomers") } else { 0 }
     }
 
+    /// Bytes that the values take which a run stores, at all who keep them; somewhat too much.
+    pub(crate) fn bytes_of_values(&self) -> u64 {
+        // 381 with the bookkeeping of each, where each has a source of its own, and what the allocator adds.
+        const VALUE: u64 = 480;
+        let key = match self.kind {
+            Kind::Lookups => "puts",
+            Kind::Partition | Kind::Nat | Kind::Republish => "values",
+            Kind::SybilRandom | Kind::SybilTargeted => "keys",
+            Kind::MixedVersions => "operations",
+            Kind::HalfDead | Kind::FlashCrowd | Kind::OfflineAndBack | Kind::Flood => return 0,
+        };
+        // All within the region that k nodes are expected in, and who came nearer since.
+        let copies = (self.count("k") * 3 / 2).min(self.count("nodes"));
+        self.count(key).saturating_mul(copies).saturating_mul(VALUE)
+    }
+
     fn setting(&self, seed: u64, threads: usize, watch: &Watch) -> Setting {
         let mut setting = Setting::new(seed, self.size("nodes"), self.config());
         setting.lookups = self.size("lookups");
