@@ -347,7 +347,7 @@ def test_whoever_reads_no_more_has_read_enough() -> None:
             entry = kadlet.SearchEntry("walk", 5, bytes(32))
             await other.publish(entry)
             key = str((await other.put(b"hello")).key)
-            for command in (["search", "walk"], ["get", key], ["get", NOBODY], ["node"]):
+            for command in (["search", "walk"], ["get", key], ["get", NOBODY]):
                 for as_json in (True, False):
                     reader, writer = os.pipe()
                     os.close(reader)
@@ -360,6 +360,17 @@ def test_whoever_reads_no_more_has_read_enough() -> None:
                         assert child.returncode == 1
                     else:
                         assert (child.returncode, err) == (0, b"")
+            # What does more than talk goes on without.
+            reader, writer = os.pipe()
+            os.close(reader)
+            before = sum(node.health().contacts.values())
+            with os.fdopen(writer, "wb") as closed:
+                async with begun("node", *at, out=closed) as child:
+                    while sum(node.health().contacts.values()) == before:
+                        await asyncio.sleep(0.01)
+                    child.send_signal(signal.SIGTERM)
+                    _, err = await child.communicate()
+            assert (child.returncode, err) == (0, b"")
             if os.path.exists("/dev/full"):
                 with open("/dev/full", "wb") as full:
                     async with begun("search", "walk", *at, out=full) as child:

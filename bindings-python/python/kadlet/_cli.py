@@ -343,6 +343,7 @@ def _target(given: str, name: str) -> Path:
 
 async def _get_file(given: argparse.Namespace, output: Output) -> None:
     _own_network(given, "files, it is for torrents")
+    output.stays = True
     stop = Stop()
     link = Link.parse(given.what)
     name = safe_file_name((link.name or "").rstrip("/"), link.id)

@@ -59,7 +59,8 @@ class Output:
     def __init__(self, as_json: bool, live: bool) -> None:
         self._json = as_json
         self.stays = False
-        """Whether the command goes on when nothing can be written: on a full disk a node does."""
+        """Whether the command goes on when nobody reads, or nothing can be written: a node, and who
+        fetches a file, do more than talk."""
         self.live = live and not as_json and sys.stdout.isatty()
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Programs read UTF-8, and a name that a terminal cannot show is no reason to end.
@@ -107,7 +108,7 @@ class Output:
         try:
             print(text, flush=True)
         except OSError as error:
-            if isinstance(error, BrokenPipeError) or not self.stays:
+            if not self.stays:
                 raise Unread(error) from None
 
     def _say(self, text: str) -> None:
