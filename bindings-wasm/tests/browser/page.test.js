@@ -117,6 +117,11 @@ test("a file that a page shares goes to another page by a data channel", async (
   await one.setInputFiles("#file", file);
   await one.click("#share button");
   await text(one, "share-result", "crimson lantern.bin is shared");
+  // A native node finds it as well.
+  const search = new Program("search", "crimson", "lantern", "--bootstrap", net.addr);
+  const hit = await search.said((line) => line.name !== undefined);
+  assert.deepEqual([hit.name, hit.size], ["crimson lantern.bin", bytes.length]);
+  await search.ended;
   await two.fill("#words", "crimson");
   await two.click("#search button");
   await two.locator("#hits button").waitFor();
