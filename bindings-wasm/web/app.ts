@@ -1,5 +1,5 @@
 // The page: a node, and what it sees.
-import { createNode } from "../js/index.js";
+import { InvalidState, createNode } from "../js/index.js";
 import { RelayTransport, type Id, type PeerFailure, type RunningNode } from "../js/public.js";
 import { WebRtcTransport } from "../js/webrtc.js";
 import { by, make, onSubmit } from "./dom.js";
@@ -54,7 +54,8 @@ async function join(): Promise<void> {
     node = await createNode({ transport: inner, network, bootstrap, state: `page ${network}`, timeout: 20_000 });
   } catch (error) {
     status("offline", "Not joined.");
-    throw error;
+    if (!(error instanceof InvalidState)) throw error;
+    throw new Error(`${error.message}. This page begins anew when this site's data is removed in the browser's settings.`);
   }
   transport = inner;
   document.documentElement.dataset["joined"] = String(Math.round(performance.now()));
