@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use kadlet_sim::results::{Executed, Follow, Plan, Run, most_memory};
 use kadlet_sim::scenario::LIBRARY;
 use kadlet_sim::{Scenario, Watch, memory};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -39,7 +40,8 @@ pub(crate) fn sim_library() -> Vec<(&'static str, &'static str)> {
     LIBRARY.to_vec()
 }
 
-/// Runs a scenario; a row for each combination of settings and seed.
+/// Runs a scenario; a row for each combination of settings and seed. An exception of one that fails,
+/// and of an interrupt, has the rows of those that had ended.
 #[pyfunction]
 pub(crate) fn sim_run<'py>(
     py: Python<'py>,
@@ -63,29 +65,40 @@ pub(crate) fn sim_run<'py>(
     }
     let interrupt = Interrupt::default();
     let (plan, runs, stop) = (&plan, &runs, &interrupt);
-    let rows = py.detach(|| {
+    let (rows, problem) = py.detach(|| {
         std::thread::scope(|scope| {
             let (end, ended) = channel();
             scope.spawn(move || {
                 // Nobody waits any more if the call was interrupted.
                 let _ = end.send(plan.execute(runs, threads, stop));
             });
+            let mut problem = None;
             loop {
                 match ended.recv_timeout(Duration::from_millis(50)) {
-                    Ok(Executed { rows, failure: None }) => break Ok(rows),
-                    Ok(Executed { failure: Some(failure), .. }) => break Err(invalid(failure)),
-                    Err(RecvTimeoutError::Disconnected) => break Err(invalid("a run has failed")),
-                    Err(RecvTimeoutError::Timeout) => {
-                        if let Err(error) = Python::attach(|py| py.check_signals()) {
+                    Ok(Executed { rows, failure }) => {
+                        // Of those that were interrupted it is no news that they failed.
+                        let failure = failure.map(|it| PyRuntimeError::new_err(it.to_string()));
+                        break (rows, problem.or(failure));
+                    }
+                    Err(RecvTimeoutError::Disconnected) => {
+                        let failure = PyRuntimeError::new_err("a run has failed");
+                        break (Vec::new(), problem.or(Some(failure)));
+                    }
+                    Err(RecvTimeoutError::Timeout) if problem.is_none() => {
+                        problem = Python::attach(|py| py.check_signals()).err();
+                        if problem.is_some() {
                             stop.stop();
-                            break Err(error);
                         }
                     }
+                    Err(RecvTimeoutError::Timeout) => {}
                 }
             }
         })
-    })?;
-    rows.iter().map(|run| row(py, run)).collect()
+    });
+    let rows = rows.iter().map(|run| row(py, run)).collect::<PyResult<Vec<_>>>()?;
+    let Some(problem) = problem else { return Ok(rows) };
+    problem.value(py).setattr("rows", rows)?;
+    Err(problem)
 }
 
 fn row<'py>(py: Python<'py>, run: &Run) -> PyResult<Bound<'py, PyDict>> {

@@ -49,17 +49,21 @@ def test_what_is_wrong_is_said(scenario: str, given: dict[str, object], expected
         sim.run(scenario, **given)  # type: ignore[arg-type]
 
 
-def test_an_interrupt_stops_the_runs() -> None:
+def test_an_interrupt_stops_the_runs_and_leaves_what_had_ended() -> None:
     program = (
         "import signal, threading, kadlet.sim as sim\n"
         "main = threading.main_thread().ident\n"
-        "threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()\n"
-        "sim.run('steady', seeds=1_000_000)\n"
+        "threading.Timer(2, signal.pthread_kill, (main, signal.SIGINT)).start()\n"
+        "small = {'nodes': 20, 'lookups': 1, 'policies': 'none'}\n"
+        "try:\n"
+        "    sim.run('steady', set=small, seeds=10_000)\n"
+        "except KeyboardInterrupt as interrupt:\n"
+        "    print(interrupt.rows[0]['seed'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert "KeyboardInterrupt" in done.stderr
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_rows_fit_a_csv(tmp_path: Path) -> None:

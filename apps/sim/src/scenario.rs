@@ -460,7 +460,7 @@ mod tests {
                 "test.toml, line 2: round_trip: expected a time like",
             ),
             (
-                "kind = \"lookups\"\nloss = [1]",
+                "kind = \"lookups\"\nloss = true",
                 "test.toml, line 2: loss: expected a number, or a text in quotes",
             ),
             ("kind = \"lookups\"\nk = []", "test.toml, line 2: k: expected at least one value"),

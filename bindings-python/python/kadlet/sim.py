@@ -41,7 +41,8 @@ def run(
 
     `set` changes keys; a list of values makes a run for each, several lists for every combination.
     `seeds` is how many (1 to that number), or which. `threads` work, as many as there are cores
-    without it. Blocks until all runs are over; Ctrl-C stops them.
+    without it. Blocks until all runs are over; Ctrl-C stops them. What had ended by then is in the
+    exception's `rows`, and so it is where a run fails (RuntimeError).
 
     Raises ValueError if a scenario, key or value is none, and says what would be right, or if the
     runs would take more memory than is free (`force` runs them all the same); OSError if the file

@@ -81,8 +81,13 @@ impl Followed {
         let (elapsed, runs) = (since.elapsed().as_secs_f64(), self.lock());
         let mut line = format!("{} of {} runs", runs.ended, self.shares.len());
         let watches = || runs.running.iter().map(|(_, watch)| watch);
-        if let Some(now) = watches().map(Watch::now).max() {
-            line += &format!("; virtual time {}", clock(now));
+        // Of the one that has most left to do.
+        let left = |(number, watch): &&(usize, Watch)| {
+            self.share(*number) * (1.0 - watch.share().unwrap_or(0.0))
+        };
+        let longest = runs.running.iter().max_by(|a, b| left(a).total_cmp(&left(b)));
+        if let Some((_, watch)) = longest {
+            line += &format!("; virtual time {}", clock(watch.now()));
         }
         let datagrams = runs.datagrams + watches().map(Watch::datagrams).sum::<u64>();
         line += &format!("; {:.0} datagrams/s", datagrams as f64 / elapsed.max(0.001));
