@@ -83,8 +83,7 @@ pub(super) struct Candidate {
 /// Named by nobody: out of our own table.
 pub(super) const UNNAMED: u16 = u16::MAX;
 
-/// What part of the list those of one prefix may fill, of either family. 3: of 128, more than an answer
-/// names.
+/// What part of the list those of one prefix may fill. 3: of 128, more than an answer names.
 const SHARE: usize = 3;
 
 /// How many more of those somebody names may be silent for each that answers. 3: where half of all

@@ -197,14 +197,17 @@ impl Node {
     /// Somebody asked us. Where no contact can be asked for a ping by a third node, a question from
     /// an address that we never heard an answer from shows as much: it came through unasked.
     pub(super) fn note_stranger(&mut self, now: Instant, from: Path) {
+        // That of a while ago will do.
+        let lately = self.reach.stranger.is_some_and(|at| now.since(at) < AGAIN / 2);
         if !self.reach.public
+            || self.reach.reachable == Some(true) && (lately || !self.wire.dials_back())
             || self.proofs.is_proven(now, &from.remote)
             || self.requests.paths().any(|asked| asked.remote == from.remote)
         {
             return;
         }
         self.reach.stranger = Some(now);
-        if !self.wire.dials_back() && self.reach.reachable != Some(true) {
+        if !self.wire.dials_back() {
             self.set_reachable(now, true);
         }
     }

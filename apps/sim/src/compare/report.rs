@@ -171,7 +171,11 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
     }
 
     fn misfortune(&self, rows: &[Row]) -> String {
-        let n = rows.iter().map(|row| row.nodes).max().unwrap_or(0);
+        // The largest at which all three have come so far, if they have at any.
+        let came = |row: &Row| row.one.of(Group::Aftermath).asked > 0;
+        let all = |n: &u32| rows.iter().filter(|row| row.nodes == *n && came(row)).count() == 3;
+        let sizes = || rows.iter().map(|row| row.nodes);
+        let n = sizes().filter(all).max().or(sizes().max()).unwrap_or(0);
         let largest: Vec<&Row> = rows.iter().filter(|row| row.nodes == n).collect();
         let bars = |value: Value<'_>| {
             let row = |system| largest.iter().find(|row| row.system == system);
