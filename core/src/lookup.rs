@@ -638,10 +638,14 @@ impl Lookup {
             return Admission::Later;
         }
         let Some(entry) = self.candidates.entry(index) else { return Admission::Never };
-        let is_local = Scope::of(entry.contact.addr().ip()) != Some(Scope::Public);
+        self.candidates.admission(index, self.limit(entry.contact.addr()))
+    }
+
+    /// How many contacts of the prefix of this address a path may ask, if that is limited.
+    fn limit(&self, address: SocketAddr) -> Option<usize> {
+        let is_local = Scope::of(address.ip()) != Some(Scope::Public);
         let limit = self.config.per_prefix;
-        let limit = (limit > 0 && !(is_local && self.config.spare_local)).then_some(limit);
-        self.candidates.admission(index, limit)
+        (limit > 0 && !(is_local && self.config.spare_local)).then_some(limit)
     }
 
     fn ask(&mut self, index: usize, path: PathNumber) -> Option<Contact> {
@@ -696,7 +700,11 @@ impl Lookup {
         let scope = Scope::of(namer.ip());
         let place = self.candidates.place_of(namer);
         let mut brought_closer = false;
-        let mut room = self.candidates.room_for(namer, self.paths.len());
+        let paths = self.paths.len();
+        let mut room = match self.limit(namer) {
+            Some(_) => self.candidates.room_for(namer, paths),
+            None => usize::MAX,
+        };
         // A host may hand over more than fits a datagram, but not work without end.
         for contact in contacts.into_iter().take(self.config.candidates) {
             if room == 0 {

@@ -119,7 +119,7 @@ fn sybil_random() {
 /// That the values are gone with the defences off is held by `tests/hostile.rs`.
 #[test]
 fn sybil_targeted() {
-    let sets = small("150", &[("keys", "3"), ("readers", "4"), ("hostile", "32")]);
+    let sets = small("200", &[("keys", "3"), ("readers", "4"), ("hostile", "32")]);
     check("sybil-targeted", &sets, &[]);
 }
 

@@ -22,7 +22,7 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use crate::config::LookupConfig;
-use crate::contact::{Capabilities, Contact, Families, Family, Prefix, Scope};
+use crate::contact::{Capabilities, Contact, Families, Family, Prefix};
 use crate::id::{Distance, Id};
 
 /// Number of a path, below 16.
@@ -534,11 +534,8 @@ impl Candidates {
 
     /// How many more contacts of a namer are listened to, for a lookup of so many paths. The list is
     /// bounded, and names cost nothing: an owner of public addresses that fills it with ids next to the
-    /// target would drive everybody else out, those of our own table too.
+    /// target would drive everybody else out, those of our own table too. Where prefixes are limited.
     pub(super) fn room_for(&self, namer: SocketAddr, paths: usize) -> usize {
-        if Scope::of(namer.ip()) != Some(Scope::Public) {
-            return usize::MAX;
-        }
         let prefix = Prefix::of(namer.ip());
         let same = self.namers.iter().filter(|it| Prefix::of(it.address.ip()) == prefix);
         let named: usize = same.map(|it| it.waiting).sum();
