@@ -40,9 +40,10 @@ pub(crate) struct Options {
     /// Whoever has the link can fetch, and nobody finds it by words
     #[arg(long)]
     unlisted: bool,
-    /// Where to serve the bytes over HTTP [default: the node's own address, any free port]
+    /// Where to serve the bytes over HTTP; can be given several times, with one port [default: the
+    /// node's own addresses, any free port]
     #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
-    http: Option<SocketAddr>,
+    http: Vec<SocketAddr>,
     /// Serve pages by data channels as well, which reach them through NATs
     #[cfg(feature = "webrtc")]
     #[arg(long)]
@@ -53,6 +54,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
+    needs_one_port(&options.http)?;
     let mut stop = Stop::listen();
     let output = output.of_service();
     let common = &options.common;
@@ -65,12 +67,13 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         builder = builder.data(dir);
     }
     let dht = session::start(builder, output).await?;
-    let here = options.http.unwrap_or_else(|| {
-        // Beside the node: what reaches the one mostly reaches the other.
-        let bound = dht.bound_addrs().first().map_or(dht.local_addr(), |addr| *addr);
-        SocketAddr::new(bound.ip(), 0)
-    });
-    let shares = Shares::listen(here).await?;
+    let mut here = options.http.clone();
+    if here.is_empty() {
+        // Beside each of the node's sockets: they announce one port, whoever hears it from which.
+        here.extend_from_slice(dht.bound_addrs());
+        here.iter_mut().for_each(|address| address.set_port(0));
+    }
+    let shares = Shares::listen_all(&here).await?;
     #[cfg(feature = "webrtc")]
     if options.webrtc {
         shares.serve_by_channel(&dht);
@@ -88,6 +91,18 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         status::remove(dir);
     }
     result
+}
+
+/// Refuses what no announcement could say.
+fn needs_one_port(http: &[SocketAddr]) -> Result<(), Failure> {
+    let mut ports = http.iter().map(SocketAddr::port).filter(|port| *port != 0);
+    let port = ports.next();
+    if ports.all(|other| Some(other) == port) {
+        return Ok(());
+    }
+    let text =
+        "two ports with --http: announcements name one for all addresses, give each the same";
+    Err(Failure::new(Code::Usage, text))
 }
 
 /// Says when others have to wait for a lack of ours.

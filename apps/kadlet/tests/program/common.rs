@@ -114,6 +114,8 @@ pub(crate) struct Node {
     _guard: Sender<()>,
     pub(crate) network: String,
     pub(crate) addr: String,
+    /// One for each socket.
+    pub(crate) addrs: Vec<String>,
     pub(crate) id: String,
 }
 
@@ -150,6 +152,7 @@ impl Node {
             _guard: guard,
             network: network.to_owned(),
             addr: String::new(),
+            addrs: Vec::new(),
             id: String::new(),
         }
     }
@@ -185,6 +188,8 @@ impl Node {
     pub(crate) fn listens(mut self) -> Self {
         let listening = self.wait_for("listening");
         self.addr = listening["addr"].as_str().expect("an address").to_owned();
+        let addrs = listening["addrs"].as_array().into_iter().flatten();
+        self.addrs = addrs.filter_map(|addr| addr.as_str().map(str::to_owned)).collect();
         self.id = listening["id"].as_str().expect("an id").to_owned();
         self
     }
