@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use kadlet::core::content::{ContentId, HashListBuilder, Link};
 use kadlet::core::{Announcement, Event, OperationId};
-use kadlet::{Dht, Error, Publication, ShareError, SharedFile, Shares};
+use kadlet::{DataError, Dht, Error, Publication, ShareError, SharedFile, Shares};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -143,13 +143,13 @@ async fn serve(
     let mut withdrawn = shares.withdrawn();
     let mut given = Vec::new();
     for path in &options.files {
-        match std::path::absolute(path) {
+        match kept::plain(path) {
+            Ok(path) if given.contains(&path) => {}
             Ok(path) => given.push(path),
             Err(error) => output.warning(Warning::Io, format_args!("{}: {error}", path.display())),
         }
     }
-    for (key, value) in dht.kept_shares() {
-        let Kept { path, listed } = Kept::read(key, value);
+    for (path, listed) in Kept::all(dht.kept_shares()) {
         if !given.contains(&path) {
             // One that cannot be shared stays kept: its disk may be back next time. What was
             // unlisted does not come into the open by a restart, and nothing does with --unlisted.
@@ -199,11 +199,9 @@ struct Shared {
 impl Sharer<'_> {
     /// Shares it from now on, over restarts: kept before it is said to be shared.
     async fn share_and_keep(&mut self, path: &Path, listed: bool) {
-        let key = Kept::key(path);
-        let value = Kept { path: path.to_owned(), listed }.value();
-        let mut kept = self.dht.keep_share(&key, value).await;
+        let mut kept = self.keep(path, listed).await;
         if !self.share(path, listed).await && kept.is_ok() {
-            kept = self.dht.forget_share(&key).await;
+            kept = self.dht.forget_share(&Kept::key(path)).await;
         }
         if let Err(error) = kept {
             let path = path.display();
@@ -212,6 +210,16 @@ impl Sharer<'_> {
                 format_args!("{path} is shared, and would be forgotten at a restart: {error}"),
             );
         }
+    }
+
+    /// Keeps a share, and nothing else of its path.
+    async fn keep(&self, path: &Path, listed: bool) -> Result<(), DataError> {
+        let key = Kept::key(path);
+        self.dht.keep_share(&key, Kept { path: path.to_owned(), listed }.value()).await?;
+        for other in Kept::keys(self.dht.kept_shares(), path).filter(|other| **other != key) {
+            self.dht.forget_share(other).await?;
+        }
+        Ok(())
     }
 
     /// A file or a folder; what cannot be shared is named, and the others go on.

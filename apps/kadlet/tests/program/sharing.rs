@@ -4,7 +4,7 @@ use std::fs;
 
 use kadlet::core::content::ContentId;
 
-use crate::common::{Node, ask, network, network_of, run};
+use crate::common::{Node, ask, kill, network, network_of, run};
 use crate::files::{PIECE, assert_holds_only, bare, get, link, noise, text};
 
 #[test]
@@ -159,6 +159,42 @@ fn unlisted_files_are_found_by_their_link_only_and_stay_so() {
     sharer.wait_for("shared");
     ask(&nodes[1], &["search", "secret"]).failed(1, "not_found");
     get(&nodes[1], &link, &dir.path().join("second")).succeeded();
+}
+
+/// A folder whose name is typed with a slash at its end is no other folder: that it is not listed
+/// any more holds for the share that was kept of it before.
+#[test]
+fn a_path_is_shared_once_however_it_is_typed() {
+    let name = network("typed");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("album");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("whisper.txt"), "hush").unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    // Alone: whoever would publish words says that nobody takes them.
+    let share = |arguments: &[&str]| {
+        let mut sharer = Node::start_as("share", &name, &[&data[..], arguments].concat());
+        let mut listed = false;
+        for path in [source.join("whisper.txt"), source.clone()] {
+            loop {
+                let event = sharer.next().unwrap();
+                listed |= event["code"] == "not_published";
+                if event["event"] == "shared" {
+                    assert_eq!(event["path"], text(&path));
+                    break;
+                }
+            }
+        }
+        kill(sharer.pid(), "-TERM");
+        let more = core::iter::from_fn(|| sharer.next()).find(|it| it["event"] == "shared");
+        assert_eq!(more, None);
+        listed
+    };
+    let slash = format!("{}/", text(&source));
+    assert!(share(&[text(&source), &slash]));
+    assert!(!share(&[&slash, "--unlisted"]));
+    assert!(!share(&[]));
 }
 
 #[test]
