@@ -23,6 +23,7 @@ use crate::session;
 use crate::stop::Stop;
 use crate::tree::{Tree, TreeError, TreeFile};
 
+mod forget;
 mod kept;
 
 use kept::Kept;
@@ -32,7 +33,8 @@ use kept::Kept;
 #[command(after_help = "Examples:\n  kadlet share song.flac --bootstrap 192.168.1.5:4000\n  \
                         kadlet share ~/Music --data ~/.kadlet\n\n\
                         A folder gets a link for each file and one for all of it. With --data and \
-                        no file, what was shared before is shared again.")]
+                        no file, what was shared before is shared again, until it is forgotten:\n  \
+                        kadlet share --forget ~/Music --data ~/.kadlet")]
 pub(crate) struct Options {
     /// Files and folders
     #[arg(value_name = "FILE", required_unless_present = "data")]
@@ -40,13 +42,17 @@ pub(crate) struct Options {
     /// Whoever has the link can fetch, and nobody finds it by words
     #[arg(long)]
     unlisted: bool,
+    /// Share these no more at the next start with this --data, and end; no node may work with it
+    #[arg(long, requires = "files", requires = "data")]
+    #[arg(conflicts_with_all = ["unlisted", "http"])]
+    forget: bool,
     /// Where to serve the bytes over HTTP; can be given several times, with one port [default: the
     /// node's own addresses, any free port]
     #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     http: Vec<SocketAddr>,
     /// Serve pages by data channels as well, which reach them through NATs
     #[cfg(feature = "webrtc")]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "forget")]
     webrtc: bool,
     #[command(flatten)]
     common: Common,
@@ -55,6 +61,9 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
     needs_one_port(&options.http)?;
+    if options.forget {
+        return forget::run(&options.files, &options.common, output);
+    }
     let mut stop = Stop::listen();
     let output = output.of_service();
     let common = &options.common;

@@ -217,6 +217,56 @@ fn shares_survive_a_kill() {
     assert_eq!(fs::read(&target).unwrap(), b"first");
 }
 
+#[test]
+fn what_was_kept_is_forgotten_when_asked() {
+    let name = network("forget");
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one.txt"), dir.path().join("two"));
+    fs::write(&one, "first").unwrap();
+    fs::create_dir(&two).unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    let mut sharer =
+        Node::start_as("share", &name, &[&data[..], &[text(&one), text(&two)]].concat());
+    for path in [&one, &two] {
+        assert_eq!(sharer.wait_for("shared")["path"], text(path));
+    }
+    let forget = |files: &[&str], network: &str| {
+        run(&[&["share", "--forget", "--json", "--network", network], &data[..], files].concat())
+    };
+    // The folder is the node's as long as it runs, and its network's for ever.
+    forget(&[text(&two)], &name).failed(2, "data_in_use");
+    assert_eq!(sharer.stop(), Some(0));
+    forget(&[text(&two)], "another").failed(2, "data_other_network");
+    // All or nothing.
+    let three = dir.path().join("three");
+    let unknown = forget(&[text(&two), text(&three)], &name);
+    let message = unknown.failed(2, "usage")["message"].as_str().unwrap();
+    assert!(message.contains(text(&three)) && message.contains(text(&one)), "{message}");
+    assert!(unknown.events("forgotten").is_empty(), "{unknown:?}");
+    // It need not be there any more, nor typed as it was.
+    fs::remove_dir(&two).unwrap();
+    let typed = format!("{}/", text(&two));
+    let forgotten = forget(&[&typed, text(&two)], &name).succeeded();
+    assert_eq!(forgotten.event("forgotten")["path"], text(&two));
+    let mut sharer = Node::start_as("share", &name, &data);
+    let told = core::iter::from_fn(|| sharer.next()).find(|it| {
+        assert_ne!(it["code"], "not_shared", "{it}");
+        it["event"] == "shared"
+    });
+    assert_eq!(told.unwrap()["path"], text(&one));
+    kill(sharer.pid(), "-TERM");
+    assert_eq!(core::iter::from_fn(|| sharer.next()).find(|it| it["event"] == "shared"), None);
+    forget(&[text(&two)], &name).failed(2, "usage");
+    // Neither does it make a folder, nor work without one.
+    let nowhere = dir.path().join("nowhere");
+    let mistyped = ["share", "--forget", "--json", text(&one), "--data", text(&nowhere)];
+    run(&mistyped).failed(2, "io");
+    assert!(!nowhere.exists());
+    run(&mistyped[..4]).failed(2, "usage");
+    run(&["share", "--forget", "--json", "--data", data[1]]).failed(2, "usage");
+}
+
 /// A network of one: there is nobody to announce to, and still the link works.
 #[test]
 fn who_shares_alone_is_fetched_from() {
