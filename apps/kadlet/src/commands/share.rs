@@ -208,16 +208,25 @@ struct Shared {
 impl Sharer<'_> {
     /// Shares it from now on, over restarts: kept before it is said to be shared.
     async fn share_and_keep(&mut self, path: &Path, listed: bool) {
+        let before = Kept::all(self.dht.kept_shares()).remove(path);
         let mut kept = self.keep(path, listed).await;
-        if !self.share(path, listed).await && kept.is_ok() {
-            kept = self.dht.forget_share(&Kept::key(path)).await;
+        let is_shared = self.share(path, listed).await;
+        if !is_shared && kept.is_ok() {
+            kept = match before {
+                // It stays kept: its disk may be back next time. Whether it is unlisted counts
+                // either way, so that nothing comes into the open by a failure.
+                Some(before) => self.keep(path, before && listed).await,
+                None => self.dht.forget_share(&Kept::key(path)).await,
+            };
         }
         if let Err(error) = kept {
             let path = path.display();
-            self.output.warning(
-                Warning::DataUnwritable,
-                format_args!("{path} is shared, and would be forgotten at a restart: {error}"),
-            );
+            let what = if is_shared {
+                "is shared, and would be forgotten at a restart"
+            } else {
+                "is not shared, and what is kept of it could not be changed"
+            };
+            self.output.warning(Warning::DataUnwritable, format_args!("{path} {what}: {error}"));
         }
     }
 

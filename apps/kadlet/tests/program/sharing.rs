@@ -1,6 +1,7 @@
 //! Sharing as users meet it.
 
 use std::fs;
+use std::path::Path;
 
 use kadlet::core::content::ContentId;
 
@@ -215,6 +216,41 @@ fn shares_survive_a_kill() {
     let target = dir.path().join("target");
     get(&nodes[1], &links[0], &target).succeeded();
     assert_eq!(fs::read(&target).unwrap(), b"first");
+}
+
+/// A disk that is away for a day ends nothing that was kept, also if the share on it is asked for
+/// again meanwhile. What was never shared is not kept.
+#[test]
+fn a_share_that_fails_is_as_kept_as_it_was() {
+    let name = network("away");
+    let dir = tempfile::tempdir().unwrap();
+    let [here, disk, never] = ["here.txt", "disk.txt", "never.txt"].map(|it| dir.path().join(it));
+    fs::write(&here, "here").unwrap();
+    fs::write(&disk, "away").unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    let share = |arguments: &[&str]| {
+        let mut sharer = Node::start_as("share", &name, &[&data[..], arguments].concat());
+        let mut said = Vec::new();
+        while !said.contains(&("shared", text(&here).to_owned())) {
+            let event = sharer.next().unwrap();
+            let refused = event["code"] == "not_shared";
+            let path = &event[if refused { "message" } else { "path" }];
+            let path = path.as_str().unwrap_or_default().split(": ").next().unwrap();
+            if refused || event["event"] == "shared" {
+                said.push((if refused { "refused" } else { "shared" }, path.to_owned()));
+            }
+        }
+        assert_eq!(sharer.stop(), Some(0));
+        said
+    };
+    let said = |what, path: &Path| (what, text(path).to_owned());
+    assert_eq!(share(&[text(&disk), text(&here)]), [said("shared", &disk), said("shared", &here)]);
+    fs::remove_file(&disk).unwrap();
+    let again = share(&[text(&disk), text(&never), text(&here)]);
+    assert_eq!(again, [said("refused", &disk), said("refused", &never), said("shared", &here)]);
+    fs::write(&disk, "back").unwrap();
+    assert_eq!(share(&[]), [said("shared", &disk), said("shared", &here)]);
 }
 
 #[test]
