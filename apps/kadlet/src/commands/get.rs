@@ -74,14 +74,21 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     }
     let tree = read_tree(&list, link.id())?;
     let mut missing = None;
-    for file in &tree.files {
-        let path = file.path_in(target);
+    for (file, path) in tree.files.iter().zip(tree.paths_in(target)) {
         // A list that somebody shared along with the rest: this folder's own is there.
         if path == list {
             continue;
         }
         if is_there(&path, file).await {
             continue;
+        }
+        if path != file.path_in(target) {
+            // Escaped: it is a stranger's.
+            output.note(format_args!(
+                "{:?}: another file of the folder has its name here; it becomes {}",
+                file.path,
+                path.display()
+            ));
         }
         let fetched = match path.parent().map_or(Ok(()), std::fs::create_dir_all) {
             Ok(()) => {

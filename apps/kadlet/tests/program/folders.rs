@@ -66,6 +66,45 @@ fn a_folder_is_shared_as_a_whole() {
     assert_eq!(fs::read(target.join("cover art.txt")).unwrap(), [b'x'; 100]);
 }
 
+/// Names that differ where they were shared and are equal where they are fetched.
+#[test]
+fn files_whose_names_become_equal_are_all_fetched() {
+    let nodes = network_of(2, "equal-names");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    let names = [".env", "_env", "a:b.txt", "a_b.txt", "README", "Readme"];
+    for name in names {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let link = loop {
+        let shared = sharer.wait_for("shared");
+        if shared["path"] == text(&source) {
+            break bare(&link(&shared));
+        }
+    };
+    let target = dir.path().join("copy");
+    get(&nodes[1], &link, &target).succeeded();
+    let fetched = || {
+        let entries = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path());
+        let texts = entries.filter(|path| !path.ends_with("kadlet-folder.txt"));
+        let mut texts: Vec<_> = texts.map(|path| fs::read_to_string(path).unwrap()).collect();
+        texts.sort_unstable();
+        texts
+    };
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert_eq!(fetched(), sorted);
+    assert_eq!(fs::read(target.join("_env")).unwrap(), b".env");
+    let digits = &ContentId::of(b"a_b.txt").to_string()[..8];
+    assert_eq!(fs::read(target.join(format!("a_b-{digits}.txt"))).unwrap(), b"a_b.txt");
+    // Nothing is missing a second time.
+    drop(sharer);
+    get(&nodes[1], &link, &target).succeeded();
+    assert_eq!(fetched(), sorted);
+}
+
 #[test]
 fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
     let nodes = network_of(2, "hostile");
