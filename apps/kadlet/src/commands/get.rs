@@ -1,5 +1,6 @@
 //! `kadlet get`: a file by its link, from several providers at once.
 
+use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -74,12 +75,14 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     }
     let tree = read_tree(&list, link.id())?;
     let mut missing = None;
+    let mut whole = Whole::default();
     for (file, path) in tree.files.iter().zip(tree.paths_in(target)) {
         // A list that somebody shared along with the rest: this folder's own is there.
         if path == list {
             continue;
         }
         if is_there(&path, file).await {
+            whole.add(file, None);
             continue;
         }
         if path != file.path_in(target) {
@@ -93,17 +96,70 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
         let fetched = match path.parent().map_or(Ok(()), std::fs::create_dir_all) {
             Ok(()) => {
                 let options = FetchOptions::default();
-                fetch_one(dht, file.id, Some(file.size), &path, options, output).await.map(drop)
+                fetch_one(dht, file.id, Some(file.size), &path, options, output).await
             }
             Err(error) => Err(Failure::io(path.display(), &error)),
         };
-        // One file that nobody has, or that has no place, does not keep the others back.
-        if let Err(failure) = fetched {
-            output.partial_failure(path.display(), &failure);
-            missing = Some(failure);
+        match fetched {
+            Ok(fetched) => whole.add(file, Some(&fetched)),
+            // One file that nobody has, or that has no place, does not keep the others back.
+            Err(failure) => {
+                output.partial_failure(path.display(), &failure);
+                missing = Some(failure);
+            }
         }
     }
-    missing.map_or(Ok(()), Err)
+    if let Some(missing) = missing {
+        return Err(missing);
+    }
+    whole.say(target, output);
+    Ok(())
+}
+
+/// What a folder's files come to, its list not counted.
+#[derive(Default)]
+struct Whole {
+    files: usize,
+    /// Those of them that came now.
+    came: usize,
+    bytes: u64,
+    fetched: u64,
+    from: BTreeSet<SocketAddr>,
+}
+
+impl Whole {
+    /// A file that is there, and how it came if it came now.
+    fn add(&mut self, file: &TreeFile, fetched: Option<&Fetched>) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(file.size);
+        if let Some(fetched) = fetched {
+            self.came += 1;
+            self.fetched = self.fetched.saturating_add(fetched.fetched);
+            self.from.extend(fetched.providers.keys());
+        }
+    }
+
+    /// All of it is there.
+    fn say(&self, folder: &Path, output: Output) {
+        let Self { files, came, bytes, fetched, from } = self;
+        let path = folder.display().to_string();
+        let from: Vec<String> = from.iter().map(SocketAddr::to_string).collect();
+        let now = match came {
+            0 => "all of it was there".to_owned(),
+            _ => format!("{fetched} of them now, from {} providers", from.len()),
+        };
+        output.event(
+            json!({
+                "event": "done",
+                "path": path,
+                "bytes": bytes,
+                "fetched": fetched,
+                "providers": from.len(),
+                "from": from,
+            }),
+            format_args!("{path}: {files} files, {bytes} bytes: {now}"),
+        );
+    }
 }
 
 /// The list in the folder, which an earlier fetch may have left there, of this folder or another.

@@ -4,7 +4,7 @@ use std::fs;
 
 use kadlet::core::content::{ContentId, Link};
 
-use crate::common::{Node, ask, network_of};
+use crate::common::{Ended, Node, ask, network_of};
 use crate::files::{PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
 
 #[test]
@@ -39,7 +39,20 @@ fn a_folder_is_shared_as_a_whole() {
 
     let target = dir.path().join("copy");
     let got = get(&nodes[2], &link, &target).succeeded();
-    assert_eq!(got.events("done").len(), 4);
+    // The list, the files, and at the end the folder.
+    let done = got.events("done");
+    assert_eq!(done.len(), 5);
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let whole = |ended: &Ended| {
+        let last = ended.lines.last().unwrap();
+        assert_eq!((&last["path"], &last["bytes"]), (&text(&target).into(), &bytes.into()));
+        assert_eq!(last["providers"], last["from"].as_array().unwrap().len());
+        (last["fetched"].as_u64().unwrap(), last["providers"].as_u64().unwrap())
+    };
+    assert_eq!(whole(&got), (bytes as u64, 1));
+    // Again: it is all there.
+    let again = get(&nodes[2], &link, &target).succeeded();
+    assert_eq!((again.events("done").len(), whole(&again)), (1, (0, 0)));
     for (name, bytes) in &files {
         let name = name.replace('\n', "_");
         assert!(fs::read(target.join(&name)).unwrap() == *bytes, "{name}");
@@ -101,7 +114,8 @@ fn files_whose_names_become_equal_are_all_fetched() {
     assert_eq!(fs::read(target.join(format!("a_b-{digits}.txt"))).unwrap(), b"a_b.txt");
     // Nothing is missing a second time.
     drop(sharer);
-    get(&nodes[1], &link, &target).succeeded();
+    let again = get(&nodes[1], &link, &target).succeeded();
+    assert_eq!(again.event("done")["fetched"], 0);
     assert_eq!(fetched(), sorted);
 }
 
