@@ -38,6 +38,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
     let mut stop = Stop::listen();
+    let output = output.of_work();
     let link = &options.link;
     let target = target(link, options.output.as_deref())?;
     let contacts: Vec<HostPort> = link.contacts().iter().map(|it| HostPort::from(*it)).collect();

@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         return forget::run(&options.files, &options.common, output);
     }
     let mut stop = Stop::listen();
-    let output = output.of_service();
+    let output = output.of_work();
     let common = &options.common;
     let mut builder = session::builder(common);
     #[cfg(feature = "webrtc")]

@@ -110,7 +110,8 @@ pub(crate) fn ask(node: &Node, arguments: &[&str]) -> Ended {
 /// A node that runs until dropped.
 pub(crate) struct Node {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    /// None when nobody listens any more.
+    lines: Option<BufReader<ChildStdout>>,
     _guard: Sender<()>,
     pub(crate) network: String,
     pub(crate) addr: String,
@@ -145,7 +146,7 @@ impl Node {
     fn of(network: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let guard = guard(&child);
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = child.stdout.take().map(BufReader::new);
         Self {
             child,
             lines,
@@ -231,8 +232,15 @@ impl Node {
     /// The next event, whatever it is; none at the end.
     pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
-        let length = self.lines.read_line(&mut line).expect("a pipe");
+        let lines = self.lines.as_mut().expect("somebody listens");
+        let length = lines.read_line(&mut line).expect("a pipe");
         (length > 0).then(|| serde_json::from_str(&line).expect("an object a line"))
+    }
+
+    /// Closes its standard output and standard error: whatever read them has gone.
+    pub(crate) fn unheard(&mut self) {
+        self.lines = None;
+        self.child.stderr = None;
     }
 
     /// What it has said on standard error.

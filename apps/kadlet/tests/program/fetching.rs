@@ -219,6 +219,33 @@ fn a_fetch_that_was_interrupted_goes_on_where_it_was() {
     assert!(fetched <= 7 * PIECE_LEN, "{fetched} bytes were fetched again");
 }
 
+/// `kadlet get … | head -1`: what was asked for is the file and not the line, and the exit status
+/// says whether it is there.
+#[test]
+fn a_fetch_that_nobody_listens_to_ends_with_its_own_status() {
+    for (lies, status) in [(false, 0), (true, 1)] {
+        let nodes = network_of(1, "unheard-fetch");
+        let bytes = Arc::new(noise(22, 3 * PIECE));
+        let unheard = Gate::default();
+        let (own, after) = (Arc::clone(&bytes), unheard.clone());
+        let _provider = Provider::serve(&nodes[0], &bytes, move |range| {
+            after.wait();
+            let right = part(&own, &range);
+            Ok(if lies { vec![0; right.len()] } else { right })
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let link = Link::new(ContentId::of(&bytes)).to_string();
+        let arguments = ["get", &link, "-o", text(&target), "--json", "--no-lan"];
+        let network = ["--network", &nodes[0].network, "--bootstrap", &nodes[0].addr];
+        let mut getting = Node::spawn("", &[&arguments[..], &network].concat());
+        getting.wait_for("provider");
+        getting.unheard();
+        unheard.open();
+        assert_eq!((getting.ended(), target.exists()), (Some(status), !lies));
+    }
+}
+
 /// What is wrong is said before anything is started: there is nobody to ask here.
 #[test]
 fn what_cannot_be_fetched_says_why() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kadlet::core::content::ContentId;
+use kadlet::core::content::{ContentId, Link};
 
 use crate::common::{Node, ask, kill, network, network_of, run};
 use crate::files::{PIECE, assert_holds_only, bare, get, link, noise, text};
@@ -96,6 +96,29 @@ fn a_file_that_changes_is_never_served_wrong() {
     let warning = sharer.wait_for("warning");
     assert_eq!(warning["code"], "withdrawn");
     assert!(warning["message"].as_str().unwrap().contains(text(&source)), "{warning}");
+}
+
+/// Whatever reads a node's lines may end before it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_that_nobody_listens_to_goes_on() {
+    let nodes = network_of(2, "unheard");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("draft.txt");
+    fs::write(&source, "first").unwrap();
+    let mut sharer = Node::share(&nodes[0], &["-v", text(&source)]);
+    let old = bare(&link(&sharer.wait_for("shared")));
+    sharer.unheard();
+    fs::write(&source, "second").unwrap();
+    // It says that the file has changed, and cannot.
+    get(&nodes[1], &old, &dir.path().join("early")).failed(1, "no_provider_left");
+    let new = Link::new(ContentId::of(b"second")).to_string();
+    let target = dir.path().join("target");
+    while get(&nodes[1], &new, &target).status != Some(0) {
+        assert!(!sharer.has_ended(), "it gave up");
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"second");
+    assert_eq!(sharer.stop(), Some(0));
 }
 
 /// Two files with the same bytes are one content: that one of them changes takes nothing away.
