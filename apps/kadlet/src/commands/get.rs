@@ -278,6 +278,7 @@ fn failure(error: FetchFailure) -> Failure {
         FetchFailure::NoProviders { .. } => Failure::new(Code::NotFound, error),
         FetchFailure::AllDropped(_) => Failure::new(Code::NoProviderLeft, error),
         FetchFailure::TargetExists(_) => Failure::new(Code::TargetExists, error),
+        FetchFailure::LeftOver(_) => Failure::new(Code::TargetExists, format_args!("{error} (-o)")),
         FetchFailure::Io { error: ref system, .. } if kadlet::out_of_descriptors(system) => {
             Failure::new(Code::NoDescriptors, error)
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::common::{Node, kill, network, network_of, run};
 use crate::files::{
-    Gate, PIECE, Provider, assert_holds_only, get, link, noise, part, silent, text,
+    Gate, PIECE, Provider, assert_holds_only, get, link, list_of, noise, part, silent, text,
 };
 
 #[test]
@@ -244,6 +244,32 @@ fn a_fetch_that_nobody_listens_to_ends_with_its_own_status() {
         unheard.open();
         assert_eq!((getting.ended(), target.exists()), (Some(status), !lies));
     }
+}
+
+/// Hours of another fetch lie there, under the name that this one would take.
+#[test]
+fn what_is_left_of_another_fetch_is_not_written_over() {
+    let nodes = network_of(1, "left-over");
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (noise(23, 2 * PIECE), noise(24, 2 * PIECE));
+    let [_one, _two] = [&first, &second].map(|bytes| {
+        let own = bytes.clone();
+        Provider::serve(&nodes[0], bytes, move |range| Ok(part(&own, &range)))
+    });
+    let [first_link, second_link] =
+        [&first, &second].map(|bytes| Link::new(ContentId::of(bytes)).to_string());
+    let target = dir.path().join("file");
+    let left = dir.path().join("file.part");
+    fs::write(&left, &first[..PIECE]).unwrap();
+    fs::write(dir.path().join("file.part.list"), list_of(&first).encode()).unwrap();
+    let refused = get(&nodes[0], &second_link, &target);
+    let message = refused.failed(2, "target_exists")["message"].as_str().unwrap();
+    assert!(message.contains(text(&left)) && message.contains("-o"), "{message}");
+    assert!(refused.events("provider").is_empty(), "{refused:?}");
+    assert!(fs::read(&left).unwrap() == first[..PIECE]);
+    let got = get(&nodes[0], &first_link, &target).succeeded();
+    assert_eq!(got.event("done")["fetched"], PIECE_LEN);
+    assert_holds_only(dir.path(), &["file"]);
 }
 
 /// What is wrong is said before anything is started: there is nobody to ask here.
