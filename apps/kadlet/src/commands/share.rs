@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::cell::RefCell;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,9 @@ use kadlet::core::content::{ContentId, HashListBuilder, Link};
 use kadlet::core::{Announcement, Event, OperationId};
 use kadlet::{DataError, Dht, Error, Publication, ShareError, SharedFile, Shares};
 use serde_json::json;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::node::{join, listening, tell};
 use super::status;
@@ -134,7 +137,7 @@ async fn serve(
     output: Output,
 ) -> Result<(), Failure> {
     // What becomes known while it joins is told below.
-    let mut notices = dht.notices();
+    let notices = dht.notices();
     join(dht, &options.common, output).await?;
     if dht.kept_shares().is_empty() && !options.unlisted {
         output.note(
@@ -148,43 +151,24 @@ async fn serve(
     #[cfg(not(feature = "webrtc"))]
     let by_channel = None;
     let announcements = core::iter::once(http).chain(by_channel).collect();
-    let mut sharer = Sharer { dht, shares, output, announcements, shared: BTreeMap::new() };
-    let mut withdrawn = shares.withdrawn();
-    let mut given = Vec::new();
-    for path in &options.files {
-        match kept::plain(path) {
-            Ok(path) if given.contains(&path) => {}
-            Ok(path) => given.push(path),
-            Err(error) => output.warning(Warning::Io, format_args!("{}: {error}", path.display())),
+    let shared = RefCell::default();
+    let sharer = Sharer { dht, shares, output, announcements, shared };
+    // Hashing can take hours, in which what is shared already changes.
+    let sharing = sharer.share_all(options);
+    let attending = sharer.attend(shares.withdrawn(), notices);
+    tokio::pin!(sharing, attending);
+    tokio::select! {
+        // A publication is remembered before what becomes of it is heard.
+        biased;
+        shared = &mut sharing => {
+            if !shared {
+                return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
+            }
         }
+        () = &mut attending => return Ok(()),
     }
-    for (path, listed) in Kept::all(dht.kept_shares()) {
-        if !given.contains(&path) {
-            // One that cannot be shared stays kept: its disk may be back next time. What was
-            // unlisted does not come into the open by a restart, and nothing does with --unlisted.
-            sharer.share(&path, listed && !options.unlisted).await;
-        }
-    }
-    for path in given {
-        sharer.share_and_keep(&path, !options.unlisted).await;
-    }
-    if sharer.shared.is_empty() {
-        return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
-    }
-    loop {
-        tokio::select! {
-            changed = withdrawn.recv() => match changed {
-                Some(id) => sharer.changed(id).await,
-                None => return Ok(()),
-            },
-            notice = notices.recv() => match notice {
-                Ok(Event::Renewed { operation, stored, .. }) => sharer.renewed(operation, stored),
-                Ok(notice) => tell(&notice, output),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
-        }
-    }
+    attending.await;
+    Ok(())
 }
 
 /// What is shared, and how it is withdrawn.
@@ -194,11 +178,12 @@ struct Sharer<'a> {
     output: Output,
     /// How it is to be had.
     announcements: Vec<Announcement>,
-    /// Files with the same bytes are one content.
-    shared: BTreeMap<ContentId, Vec<Shared>>,
+    /// Files with the same bytes are one content. Borrowed for a moment at a time: one task shares
+    /// the next while it attends to what is shared.
+    shared: RefCell<BTreeMap<ContentId, Vec<Shared>>>,
 }
 
-/// One file or folder that was announced.
+/// One file or folder that is announced, or about to be.
 struct Shared {
     path: PathBuf,
     listed: bool,
@@ -206,8 +191,58 @@ struct Shared {
 }
 
 impl Sharer<'_> {
+    /// Shares what was kept and what is given; whether anything could be.
+    async fn share_all(&self, options: &Options) -> bool {
+        let mut any = false;
+        let mut given = Vec::new();
+        for path in &options.files {
+            match kept::plain(path) {
+                Ok(path) if given.contains(&path) => {}
+                Ok(path) => given.push(path),
+                Err(error) => {
+                    let path = path.display();
+                    self.output.warning(Warning::Io, format_args!("{path}: {error}"));
+                }
+            }
+        }
+        for (path, listed) in Kept::all(self.dht.kept_shares()) {
+            if !given.contains(&path) {
+                // One that cannot be shared stays kept: its disk may be back next time. What was
+                // unlisted does not come into the open by a restart, and nothing does with
+                // --unlisted.
+                any |= self.share(&path, listed && !options.unlisted).await;
+            }
+        }
+        for path in given {
+            any |= self.share_and_keep(&path, !options.unlisted).await;
+        }
+        any
+    }
+
+    /// Sees to what is shared until the node stops.
+    async fn attend(
+        &self,
+        mut withdrawn: UnboundedReceiver<ContentId>,
+        mut notices: Receiver<Event>,
+    ) {
+        loop {
+            tokio::select! {
+                changed = withdrawn.recv() => match changed {
+                    Some(id) => self.changed(id).await,
+                    None => return,
+                },
+                notice = notices.recv() => match notice {
+                    Ok(Event::Renewed { operation, stored, .. }) => self.renewed(operation, stored),
+                    Ok(notice) => tell(&notice, self.output),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
     /// Shares it from now on, over restarts: kept before it is said to be shared.
-    async fn share_and_keep(&mut self, path: &Path, listed: bool) {
+    async fn share_and_keep(&self, path: &Path, listed: bool) -> bool {
         let before = Kept::all(self.dht.kept_shares()).remove(path);
         let mut kept = self.keep(path, listed).await;
         let is_shared = self.share(path, listed).await;
@@ -228,6 +263,7 @@ impl Sharer<'_> {
             };
             self.output.warning(Warning::DataUnwritable, format_args!("{path} {what}: {error}"));
         }
+        is_shared
     }
 
     /// Keeps a share, and nothing else of its path.
@@ -241,7 +277,7 @@ impl Sharer<'_> {
     }
 
     /// A file or a folder; what cannot be shared is named, and the others go on.
-    async fn share(&mut self, path: &Path, listed: bool) -> bool {
+    async fn share(&self, path: &Path, listed: bool) -> bool {
         let result = if path.is_dir() {
             self.share_folder(path, listed).await
         } else {
@@ -250,17 +286,13 @@ impl Sharer<'_> {
         result.map_err(|error| self.output.warning(Warning::NotShared, error)).is_ok()
     }
 
-    async fn share_file(
-        &mut self,
-        path: &Path,
-        listed: bool,
-    ) -> Result<Arc<SharedFile>, ShareError> {
+    async fn share_file(&self, path: &Path, listed: bool) -> Result<Arc<SharedFile>, ShareError> {
         let file = self.hash(path).await?;
         self.offer(path, &file, listed).await;
         Ok(file)
     }
 
-    async fn offer(&mut self, path: &Path, file: &Arc<SharedFile>, listed: bool) {
+    async fn offer(&self, path: &Path, file: &Arc<SharedFile>, listed: bool) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.shares.add(Arc::<SharedFile>::clone(file));
         self.publish(path, file.id(), file.size(), &name, listed).await;
@@ -296,7 +328,7 @@ impl Sharer<'_> {
 
     /// Every file below, in the order of their paths; links are not followed, for they may lead out
     /// of what the person meant to share.
-    async fn share_folder(&mut self, folder: &Path, listed: bool) -> Result<(), String> {
+    async fn share_folder(&self, folder: &Path, listed: bool) -> Result<(), String> {
         let mut tree = Tree::default();
         let mut files = self.list(folder).await;
         // A list that a fetch of the folder left is none of its files: the same files have the same
@@ -343,18 +375,22 @@ impl Sharer<'_> {
     }
 
     /// Announces a content and its words, and says its link.
-    async fn publish(&mut self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
-        let mut operations = Vec::new();
+    async fn publish(&self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
+        let shared = Shared { path: path.to_owned(), listed, operations: Vec::new() };
+        self.shared.borrow_mut().entry(id).or_default().push(shared);
+        // What has changed meanwhile has another link, which is said when it is shared.
         for announcement in &self.announcements {
             let announced = self.dht.keep_announced(id.key(), *announcement).await;
-            self.note(Warning::NotAnnounced, path, announced, &mut operations);
+            if !self.note(Warning::NotAnnounced, path, id, announced) {
+                return;
+            }
         }
         if listed {
             let published = self.dht.keep_published(name, size, *id.as_bytes()).await;
-            self.note(Warning::NotPublished, path, published, &mut operations);
+            if !self.note(Warning::NotPublished, path, id, published) {
+                return;
+            }
         }
-        let shared = Shared { path: path.to_owned(), listed, operations };
-        self.shared.entry(id).or_default().push(shared);
         let mut link = Link::new(id).with_name(name).with_size(size);
         for addr in self.dht.local_addrs() {
             link = link.with_contact(*addr);
@@ -371,30 +407,39 @@ impl Sharer<'_> {
         );
     }
 
-    /// Remembers a publication; that nobody took it is said, and tried again by the node.
+    /// Remembers a publication; that nobody took it is said, and tried again by the node. False if
+    /// the path has another content by now: then the publication ends.
     fn note(
         &self,
         code: Warning,
         path: &Path,
+        id: ContentId,
         published: Result<Publication, Error>,
-        operations: &mut Vec<OperationId>,
-    ) {
-        let failed = match published {
-            Ok(Publication { operation, first }) => {
-                operations.push(operation);
-                first.err()
-            }
-            Err(error) => Some(error),
+    ) -> bool {
+        let (operation, failed) = match published {
+            Ok(Publication { operation, first }) => (Some(operation), first.err()),
+            Err(error) => (None, Some(error)),
         };
+        let mut all = self.shared.borrow_mut();
+        let mut of_id = all.get_mut(&id).into_iter().flatten();
+        let Some(shared) = of_id.find(|shared| shared.path == path) else {
+            if let Some(operation) = operation {
+                self.dht.withdraw(operation);
+            }
+            return false;
+        };
+        shared.operations.extend(operation);
         if let Some(error) = failed {
             self.output.warning(code, format_args!("{}: {error}", path.display()));
         }
+        true
     }
 
     /// A publication goes otherwise than the time before.
     fn renewed(&self, operation: OperationId, stored: u32) {
         let of = |shared: &&Shared| shared.operations.contains(&operation);
-        let Some(shared) = self.shared.values().flatten().find(of) else { return };
+        let all = self.shared.borrow();
+        let Some(shared) = all.values().flatten().find(of) else { return };
         let path = shared.path.display();
         if stored == 0 {
             let message = format_args!("{path}: nobody took it this time; it is tried again");
@@ -406,18 +451,32 @@ impl Sharer<'_> {
         );
     }
 
+    /// Takes a file or folder out of what is shared.
+    fn take(&self, id: ContentId, path: &Path) -> Option<Shared> {
+        let mut all = self.shared.borrow_mut();
+        let of_id = all.get_mut(&id)?;
+        let at = of_id.iter().position(|shared| shared.path == path)?;
+        let taken = of_id.remove(at);
+        if of_id.is_empty() {
+            all.remove(&id);
+        }
+        Some(taken)
+    }
+
     /// A file is not what it was: what it is now is shared instead. Another one with the same bytes
     /// may still be.
-    async fn changed(&mut self, id: ContentId) {
-        for shared in self.shared.remove(&id).unwrap_or_default() {
-            let result = self.hash(&shared.path).await;
+    async fn changed(&self, id: ContentId) {
+        let paths = |shared: &Vec<Shared>| shared.iter().map(|it| it.path.clone()).collect();
+        let paths: Vec<PathBuf> = self.shared.borrow().get(&id).map(paths).unwrap_or_default();
+        for path in paths {
+            let result = self.hash(&path).await;
             if let Ok(file) = &result
                 && file.id() == id
             {
                 self.shares.add(Arc::<SharedFile>::clone(file));
-                self.shared.entry(id).or_default().push(shared);
                 continue;
             }
+            let Some(shared) = self.take(id, &path) else { continue };
             for operation in shared.operations {
                 self.dht.withdraw(operation);
             }

@@ -1,6 +1,8 @@
 //! Sharing as users meet it.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 
 use kadlet::core::content::{ContentId, Link};
@@ -119,6 +121,36 @@ fn a_node_that_nobody_listens_to_goes_on() {
     }
     assert_eq!(fs::read(&target).unwrap(), b"second");
     assert_eq!(sharer.stop(), Some(0));
+}
+
+/// A large folder takes its time; meanwhile what is shared already is seen to.
+#[test]
+fn a_file_that_changes_while_others_are_hashed_is_shared_anew() {
+    /// So many that they are not through before the one that changes has been asked for.
+    const OTHERS: u32 = 3_000;
+    let nodes = network_of(1, "meanwhile");
+    let dir = tempfile::tempdir().unwrap();
+    let (draft, folder) = (dir.path().join("draft.txt"), dir.path().join("folder"));
+    fs::write(&draft, "first").unwrap();
+    fs::create_dir(&folder).unwrap();
+    for number in 0..OTHERS {
+        fs::write(folder.join(number.to_string()), number.to_le_bytes()).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&draft), text(&folder)]);
+    let shared = sharer.wait_for("shared");
+    fs::write(&draft, "second").unwrap();
+    // Whoever asks for it finds out.
+    let mut stream = TcpStream::connect(shared["http"].as_str().unwrap()).unwrap();
+    let id = ContentId::of(b"first");
+    write!(stream, "GET /blake3/{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut said = core::iter::from_fn(|| sharer.next());
+    let changed = said.find(|event| {
+        assert_ne!(event["path"], text(&folder), "it was not seen to");
+        event["event"] == "changed"
+    });
+    assert_eq!(changed.unwrap()["path"], text(&draft));
+    let again = said.find(|event| event["event"] == "shared" && event["path"] == text(&draft));
+    assert!(link(&again.unwrap()).contains(&ContentId::of(b"second").to_string()));
 }
 
 /// Two files with the same bytes are one content: that one of them changes takes nothing away.
