@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use kadlet_core::record::Form;
-use kadlet_core::{BadRecord, Config, Family, Id, Network, Node, Role};
+use kadlet_core::{BadRecord, Config, Id, Network, Node, Role};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::clock::Clock;
@@ -266,12 +266,13 @@ impl Builder {
 
     /// Without the local network a node is merely harder to find: no reason not to start.
     fn join_lan(&self, links: &[Link], node: &Node) -> Result<Option<Lan>, StartError> {
-        let Some(link) = links.iter().find(|link| Family::of(&link.bound) == Family::V4) else {
+        let bound: Vec<_> =
+            links.iter().map(|link| link.bound).filter(SocketAddr::is_ipv4).collect();
+        if bound.is_empty() {
             return Ok(None);
-        };
-        let client = matches!(node.config().role, Role::Client);
-        let port = (!client).then_some(link.bound.port());
-        match Lan::join(&self.network, entropy()?, link.bound, port) {
+        }
+        let is_found = !matches!(node.config().role, Role::Client);
+        match Lan::join(&self.network, entropy()?, &bound, is_found) {
             Ok(lan) => Ok(Some(lan)),
             Err(error) => {
                 tracing::warn!(%error, "nodes of the local network cannot be found by multicast");

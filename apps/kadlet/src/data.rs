@@ -36,9 +36,11 @@ use redb::{
 use crate::error::DataError;
 
 mod journal;
+mod shares;
 mod writer;
 
 pub(crate) use journal::{Committed, Journal, Report, Write};
+pub use shares::KeptShares;
 
 /// Version of the folder's contents. A later one is refused, an earlier one is converted.
 const VERSION: u32 = 1;

@@ -9,6 +9,7 @@
 pub(crate) mod channel;
 mod client;
 mod fetch;
+mod listeners;
 mod partial;
 mod server;
 mod shares;

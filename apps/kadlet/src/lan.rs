@@ -57,12 +57,12 @@ enum Kind {
 #[derive(Debug)]
 pub(crate) struct Lan {
     udp: UdpSocket,
-    /// By which interfaces we speak.
-    interfaces: Vec<Ipv4Addr>,
+    /// By which interfaces we speak, and our port there.
+    interfaces: Vec<(Ipv4Addr, u16)>,
     network: [u8; 8],
     nonce: [u8; 8],
-    /// Our port, if we are somebody to be found.
-    port: Option<u16>,
+    /// Whether we are somebody to be found.
+    is_found: bool,
     last_sent: Option<Instant>,
     /// What should be said as soon as the quiet time is over.
     pending: Option<Kind>,
@@ -73,13 +73,13 @@ pub(crate) struct Lan {
 }
 
 impl Lan {
-    /// Joins the group. `bound` is where the node's IPv4 socket listens; `port` the one to say, if
-    /// the node is to be found.
+    /// Joins the group. `bound` is where the node's IPv4 sockets listen; `is_found` if it is to be
+    /// found there.
     pub(crate) fn join(
         network: &str,
         nonce: [u8; 8],
-        bound: SocketAddr,
-        port: Option<u16>,
+        bound: &[SocketAddr],
+        is_found: bool,
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         // Several nodes of one machine listen to the same group.
@@ -88,17 +88,15 @@ impl Lan {
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;
-        let wanted = match bound.ip() {
-            IpAddr::V4(ip) if ip.is_loopback() => vec![Ipv4Addr::LOCALHOST],
-            IpAddr::V4(ip) if !ip.is_unspecified() => vec![ip],
-            // The system's default interface, and this machine.
-            _ => vec![Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST],
-        };
         let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        let mut interfaces = Vec::new();
-        for interface in wanted {
+        let mut interfaces: Vec<(Ipv4Addr, u16)> = Vec::new();
+        for (interface, port) in bound.iter().flat_map(interfaces_of) {
+            // Of two sockets at one interface the first is enough to find us.
+            if interfaces.iter().any(|(other, _)| *other == interface) {
+                continue;
+            }
             match socket.join_multicast_v4(&GROUP, &interface) {
-                Ok(()) => interfaces.push(interface),
+                Ok(()) => interfaces.push((interface, port)),
                 Err(error) => refusal = error,
             }
         }
@@ -115,9 +113,9 @@ impl Lan {
             interfaces,
             network: network_tag(network),
             nonce,
-            port,
+            is_found,
             last_sent: None,
-            pending: port.map(|_| Kind::Here),
+            pending: is_found.then_some(Kind::Here),
             timer: Box::pin(tokio::time::sleep_until(now)),
             known: VecDeque::new(),
             minute: now,
@@ -137,7 +135,7 @@ impl Lan {
         let due = match (self.pending, self.last_sent) {
             (Some(_), Some(last)) => last + QUIET,
             (Some(_), None) => Instant::now(),
-            (None, Some(last)) if self.port.is_some() => last + REPEAT,
+            (None, Some(last)) if self.is_found => last + REPEAT,
             (None, _) => Instant::now() + REPEAT,
         };
         if self.pending.is_some() || self.timer.is_elapsed() {
@@ -145,7 +143,7 @@ impl Lan {
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             if self.pending.is_none() {
-                self.pending = self.port.map(|_| Kind::Here);
+                self.pending = self.is_found.then_some(Kind::Here);
             }
             return Poll::Ready(None);
         }
@@ -173,8 +171,8 @@ impl Lan {
         }
         self.pending = None;
         self.last_sent = Some(Instant::now());
-        let datagram = self.datagram(kind);
-        for interface in &self.interfaces {
+        for (interface, port) in &self.interfaces {
+            let datagram = self.datagram(kind, *port);
             let socket = socket2::SockRef::from(&self.udp);
             let sent = socket
                 .set_multicast_if_v4(interface)
@@ -185,10 +183,10 @@ impl Lan {
         }
     }
 
-    fn datagram(&self, kind: Kind) -> [u8; LENGTH] {
+    fn datagram(&self, kind: Kind, port: u16) -> [u8; LENGTH] {
         let port = match kind {
             Kind::Ask => 0,
-            Kind::Here => self.port.unwrap_or(0),
+            Kind::Here => port,
         };
         let parts: [&[u8]; 5] =
             [MAGIC, &[VERSION, kind as u8], &self.network, &port.to_be_bytes(), &self.nonce];
@@ -210,7 +208,7 @@ impl Lan {
         }
         if heard.kind == Kind::Ask {
             // Said once the quiet time is over, however many ask meanwhile.
-            self.pending = self.pending.or(self.port.map(|_| Kind::Here));
+            self.pending = self.pending.or(self.is_found.then_some(Kind::Here));
             return None;
         }
         let address = SocketAddr::new(sender.ip(), heard.port);
@@ -258,6 +256,19 @@ impl Heard {
     }
 }
 
+/// By which interfaces a socket that is bound so reaches others, and its port.
+fn interfaces_of(bound: &SocketAddr) -> impl Iterator<Item = (Ipv4Addr, u16)> {
+    let ips = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => [Some(Ipv4Addr::LOCALHOST), None],
+        IpAddr::V4(ip) if !ip.is_unspecified() => [Some(ip), None],
+        // The system's default interface, and this machine.
+        IpAddr::V4(any) => [Some(any), Some(Ipv4Addr::LOCALHOST)],
+        IpAddr::V6(_) => [None, None],
+    };
+    let port = bound.port();
+    ips.into_iter().flatten().map(move |ip| (ip, port))
+}
+
 fn network_tag(network: &str) -> [u8; 8] {
     let hash = blake3::derive_key("kadlet 2026 local network discovery", network.as_bytes());
     let (tag, _) = hash.split_at(8);
@@ -270,8 +281,8 @@ mod tests {
     use core::future::poll_fn;
 
     async fn lan(network: &str, nonce: u8, port: Option<u16>) -> Lan {
-        let bound = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        Lan::join(network, [nonce; 8], bound, port).expect("multicast on loopback")
+        let bound = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(1)));
+        Lan::join(network, [nonce; 8], &[bound], port.is_some()).expect("multicast on loopback")
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -282,7 +293,7 @@ mod tests {
     fn a_datagram_survives_its_way() {
         runtime().block_on(async {
             let lan = lan("there and back", 7, Some(4000)).await;
-            let heard = Heard::parse(&lan.datagram(Kind::Here)).expect("our own");
+            let heard = Heard::parse(&lan.datagram(Kind::Here, 4000)).expect("our own");
             assert_eq!(
                 heard,
                 Heard {
@@ -302,8 +313,8 @@ mod tests {
     fn only_private_senders_of_our_network_count_and_only_once() {
         runtime().block_on(async {
             let mut ours = lan("who counts", 1, None).await;
-            let here = lan("who counts", 2, Some(4000)).await.datagram(Kind::Here);
-            let other = lan("another", 3, Some(4000)).await.datagram(Kind::Here);
+            let here = lan("who counts", 2, Some(4000)).await.datagram(Kind::Here, 4000);
+            let other = lan("another", 3, Some(4000)).await.datagram(Kind::Here, 4000);
             let neighbour: SocketAddr = "192.168.1.7:27468".parse().expect("an address");
             let stranger: SocketAddr = "8.8.8.8:27468".parse().expect("an address");
             assert_eq!(ours.hear(&other, neighbour), None);
@@ -318,24 +329,26 @@ mod tests {
     fn made_up_addresses_are_limited() {
         runtime().block_on(async {
             let mut ours = lan("made up", 1, None).await;
-            let mut other = lan("made up", 2, Some(1)).await;
+            let other = lan("made up", 2, Some(1)).await;
             let neighbour: SocketAddr = "192.168.1.7:27468".parse().expect("an address");
             let heard = (1..1000)
-                .filter(|port| {
-                    other.port = Some(*port);
-                    ours.hear(&other.datagram(Kind::Here), neighbour).is_some()
-                })
+                .filter(|port| ours.hear(&other.datagram(Kind::Here, *port), neighbour).is_some())
                 .count();
             assert_eq!(heard, A_MINUTE as usize);
         });
     }
 
-    /// Real multicast, on the loopback interface of this machine.
+    /// Real multicast, on the loopback interface of this machine, which is not the first where the
+    /// node listens: nobody here has the first.
     #[test]
     fn who_asks_hears_who_is_there() {
         runtime().block_on(async {
             let network = format!("test {}", std::process::id());
-            let mut node = lan(&network, 1, Some(4000)).await;
+            let elsewhere = SocketAddr::from(([198, 51, 100, 7], 4001));
+            let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+            let also_here = SocketAddr::from((Ipv4Addr::LOCALHOST, 4002));
+            let bound = [elsewhere, here, also_here];
+            let mut node = Lan::join(&network, [1; 8], &bound, true).expect("one interface");
             let mut asker = lan(&network, 2, None).await;
             asker.ask();
             let found = poll_fn(|cx| {

@@ -24,6 +24,7 @@ mod sockets;
 mod webrtc;
 
 pub use builder::{Builder, DEFAULT_NETWORK, MAINLINE};
+pub use data::KeptShares;
 pub use dht::{Dht, HostStats, Joined, Publication, Stored};
 pub use error::{BootstrapError, DataError, Error, StartError, out_of_descriptors};
 pub use files::{

@@ -84,6 +84,8 @@ fn log_to_stderr(verbose: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where standard error is closed, saying so there would be a panic.
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .init();

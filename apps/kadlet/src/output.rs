@@ -15,18 +15,18 @@ use crate::failure::Failure;
 pub(crate) struct Output {
     json: bool,
     /// Whether the command goes on when nothing can be written.
-    stays: bool,
+    works: bool,
 }
 
 impl Output {
     pub(crate) const fn new(json: bool) -> Self {
-        Self { json, stays: false }
+        Self { json, works: false }
     }
 
-    /// Of a command that stays until it is stopped: it does more than talk, and on a full disk it
-    /// goes on without.
-    pub(crate) const fn of_service(self) -> Self {
-        Self { stays: true, ..self }
+    /// Of a command that does more than talk, as a node or a fetch does: it goes on when nobody
+    /// listens any more or the disk is full, and its exit status says how it ended.
+    pub(crate) const fn of_work(self) -> Self {
+        Self { works: true, ..self }
     }
 
     pub(crate) const fn is_json(self) -> bool {
@@ -102,7 +102,8 @@ impl Output {
                     fields.insert("seq".to_owned(), seq.into());
                 }
             }
-            self.print(format_args!("{object}"));
+            // Heard or not, it ends with the status of its failure.
+            self.of_work().print(format_args!("{object}"));
         } else {
             let _ = writeln!(io::stderr(), "error: {}", failure.message);
         }
@@ -114,12 +115,13 @@ impl Output {
         self.heed(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
     }
 
-    /// Whoever read us has read enough: `kadlet … | head -1` is no failure.
+    /// Whoever asked has read enough: `kadlet search … | head -1` is no failure.
     fn heed(self, written: io::Result<()>) {
         match written {
+            Err(_) if self.works => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            Err(_) if !self.stays => std::process::exit(2),
-            Ok(()) | Err(_) => {}
+            Err(_) => std::process::exit(2),
+            Ok(()) => {}
         }
     }
 }

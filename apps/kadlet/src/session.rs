@@ -50,7 +50,7 @@ impl Session {
     /// Stops the node; whatever there is to say of its folder is said when this returns.
     pub(crate) async fn stop(self) {
         self.dht.shutdown().await;
-        // It ends with the node, and cannot panic: output that cannot be written ends the process.
+        // It ends with the node, and cannot panic.
         let _ = self.watcher.await;
     }
 }

@@ -4,6 +4,7 @@
 //! 64 hexadecimal digits, a space, the size in bytes, a space, the path inside the folder with `/`
 //! between its parts. It is shared and fetched like any file; its link's name ends with `/`.
 
+use alloc::collections::BTreeSet;
 use core::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Read as _;
@@ -30,12 +31,30 @@ pub(crate) struct TreeFile {
 }
 
 impl TreeFile {
-    /// Where the file belongs below `folder`, and never anywhere else.
+    /// Where the file belongs below `folder`, and never anywhere else, unless another has its name.
     pub(crate) fn path_in(&self, folder: &Path) -> PathBuf {
         let parts = self.path.split('/').filter(|part| !part.is_empty());
         parts.fold(folder.to_owned(), |path, part| path.join(safe_file_name(part, self.id)))
     }
+
+    /// The same with so many digits of its id in the name, before the ending.
+    fn path_apart(&self, path: &Path, digits: usize) -> PathBuf {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (stem, ending) = match name.rfind('.').and_then(|dot| name.split_at_checked(dot)) {
+            Some((stem, ending)) if ending.len() <= MAX_ENDING => (stem, ending),
+            _ => (&*name, ""),
+        };
+        let id = self.id.to_string();
+        path.with_file_name(format!("{stem}-{}{ending}", id.get(..digits).unwrap_or(&id)))
+    }
 }
+
+/// Longest ending that digits are put before, its dot included.
+const MAX_ENDING: usize = 16;
+
+/// Digits of the id in the name of a file whose own is taken, more where those are taken too. The
+/// last leave room in the 255 bytes of a name for the 200 of a safe one and for `.part.list.new`.
+const DIGITS: [usize; 3] = [8, 16, 32];
 
 impl Tree {
     /// What the list is called where a folder was fetched to.
@@ -47,6 +66,27 @@ impl Tree {
     /// Longest list that is fetched, in bytes: room for the most files with paths of 250 bytes. It
     /// is read into memory.
     pub(crate) const MAX_LEN: u64 = 32 << 20;
+
+    /// Where each file belongs below `folder`: in the order of the list, so that it is the same
+    /// every time. Names can be equal once they are safe (`.env` and `_env`), or for a file system
+    /// that does not tell `A` from `a`: the first has it, and the others one with digits of their
+    /// ids. Of files with the same bytes too it may come to the same place, where they are one.
+    pub(crate) fn paths_in(&self, folder: &Path) -> Vec<PathBuf> {
+        let list = folder.join(Self::FILE_NAME);
+        let folded = |path: &Path| path.to_string_lossy().to_lowercase();
+        let mut taken = BTreeSet::from([folded(&list)]);
+        let place = |file: &TreeFile| {
+            let own = file.path_in(folder);
+            // A list that somebody shared along with the rest: this folder's own is there.
+            if own == list || taken.insert(folded(&own)) {
+                return own;
+            }
+            let mut apart = DIGITS.map(|digits| file.path_apart(&own, digits)).into_iter();
+            let free = apart.find(|path| taken.insert(folded(path)));
+            free.unwrap_or_else(|| file.path_apart(&own, DIGITS[DIGITS.len() - 1]))
+        };
+        self.files.iter().map(place).collect()
+    }
 
     /// Whether a link leads to a folder.
     pub(crate) fn is_named_by(link: &Link) -> bool {
@@ -157,10 +197,73 @@ mod tests {
     }
 
     #[test]
+    fn no_two_files_have_one_place() {
+        let names = [
+            ".env",
+            "_env",
+            "a:b.txt",
+            "a_b.txt",
+            "a?b.txt",
+            "Readme",
+            "README",
+            "sub/x",
+            "SUB/X",
+            "sub/y",
+            "kadlet-folder.txt",
+            "Kadlet-Folder.TXT",
+            "_env",
+            "_env",
+            "_env",
+            "_env",
+        ];
+        let id = |index: usize| ContentId::of(&[index.min(12) as u8]);
+        let file = |(index, name): (usize, &&str)| TreeFile {
+            id: id(index),
+            size: 1,
+            path: (*name).to_owned(),
+        };
+        let tree = Tree { files: names.iter().enumerate().map(file).collect() };
+        let apart = |index: usize, stem: &str, ending: &str, digits: usize| {
+            format!("{stem}-{}{ending}", &id(index).to_string()[..digits])
+        };
+        let expected = [
+            "_env".to_owned(),
+            apart(1, "_env", "", 8),
+            "a_b.txt".to_owned(),
+            apart(3, "a_b", ".txt", 8),
+            apart(4, "a_b", ".txt", 8),
+            "Readme".to_owned(),
+            apart(6, "README", "", 8),
+            "sub/x".to_owned(),
+            apart(8, "SUB/X", "", 8),
+            "sub/y".to_owned(),
+            "kadlet-folder.txt".to_owned(),
+            apart(11, "Kadlet-Folder", ".TXT", 8),
+            // The same bytes under the same name, again and again.
+            apart(12, "_env", "", 8),
+            apart(12, "_env", "", 16),
+            apart(12, "_env", "", 32),
+            apart(12, "_env", "", 32),
+        ];
+        let folder = Path::new("/tmp/here");
+        assert_eq!(tree.paths_in(folder), expected.map(|path| folder.join(path)));
+    }
+
+    #[test]
+    fn a_name_with_digits_has_room() {
+        let long = format!("{}.flac", "x".repeat(300));
+        let tree = tree(&long);
+        let own = tree.paths_in(Path::new("/tmp/here")).remove(0);
+        let apart = tree.files[0].path_apart(&own, DIGITS[DIGITS.len() - 1]);
+        let name = apart.file_name().unwrap_or_default().len();
+        assert!(name > 200 && name + ".part.list.new".len() <= 255, "{name}");
+    }
+
+    #[test]
     fn no_path_leaves_the_folder() {
         let folder = Path::new("/tmp/here");
         for bad in ["../../etc/passwd", "/etc/passwd", "a/../../b", "..", "C:\\x"] {
-            let path = tree(bad).files[0].path_in(folder);
+            let path = tree(bad).paths_in(folder).remove(0);
             assert!(path.starts_with(folder), "{}", path.display());
             assert!(!path.components().any(|part| part.as_os_str() == ".."), "{}", path.display());
         }

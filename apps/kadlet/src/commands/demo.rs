@@ -55,6 +55,8 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     let mut stop = Stop::listen();
+    // Its temporary files go whoever listens.
+    let output = output.of_work();
     let wanted = u64::from(options.nodes) * DESCRIPTORS + 256;
     let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(0);
     if limit < wanted {

@@ -1,5 +1,6 @@
 //! `kadlet get`: a file by its link, from several providers at once.
 
+use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
     let mut stop = Stop::listen();
+    let output = output.of_work();
     let link = &options.link;
     let target = target(link, options.output.as_deref())?;
     let contacts: Vec<HostPort> = link.contacts().iter().map(|it| HostPort::from(*it)).collect();
@@ -74,29 +76,91 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     }
     let tree = read_tree(&list, link.id())?;
     let mut missing = None;
-    for file in &tree.files {
-        let path = file.path_in(target);
+    let mut whole = Whole::default();
+    for (file, path) in tree.files.iter().zip(tree.paths_in(target)) {
         // A list that somebody shared along with the rest: this folder's own is there.
         if path == list {
             continue;
         }
         if is_there(&path, file).await {
+            whole.add(file, None);
             continue;
+        }
+        if path != file.path_in(target) {
+            // Escaped: it is a stranger's.
+            output.note(format_args!(
+                "{:?}: another file of the folder has its name here; it becomes {}",
+                file.path,
+                path.display()
+            ));
         }
         let fetched = match path.parent().map_or(Ok(()), std::fs::create_dir_all) {
             Ok(()) => {
                 let options = FetchOptions::default();
-                fetch_one(dht, file.id, Some(file.size), &path, options, output).await.map(drop)
+                fetch_one(dht, file.id, Some(file.size), &path, options, output).await
             }
             Err(error) => Err(Failure::io(path.display(), &error)),
         };
-        // One file that nobody has, or that has no place, does not keep the others back.
-        if let Err(failure) = fetched {
-            output.partial_failure(path.display(), &failure);
-            missing = Some(failure);
+        match fetched {
+            Ok(fetched) => whole.add(file, Some(&fetched)),
+            // One file that nobody has, or that has no place, does not keep the others back.
+            Err(failure) => {
+                output.partial_failure(path.display(), &failure);
+                missing = Some(failure);
+            }
         }
     }
-    missing.map_or(Ok(()), Err)
+    if let Some(missing) = missing {
+        return Err(missing);
+    }
+    whole.say(target, output);
+    Ok(())
+}
+
+/// What a folder's files come to, its list not counted.
+#[derive(Default)]
+struct Whole {
+    files: usize,
+    /// Those of them that came now.
+    came: usize,
+    bytes: u64,
+    fetched: u64,
+    from: BTreeSet<SocketAddr>,
+}
+
+impl Whole {
+    /// A file that is there, and how it came if it came now.
+    fn add(&mut self, file: &TreeFile, fetched: Option<&Fetched>) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(file.size);
+        if let Some(fetched) = fetched {
+            self.came += 1;
+            self.fetched = self.fetched.saturating_add(fetched.fetched);
+            self.from.extend(fetched.providers.keys());
+        }
+    }
+
+    /// All of it is there.
+    fn say(&self, folder: &Path, output: Output) {
+        let Self { files, came, bytes, fetched, from } = self;
+        let path = folder.display().to_string();
+        let from: Vec<String> = from.iter().map(SocketAddr::to_string).collect();
+        let now = match came {
+            0 => "all of it was there".to_owned(),
+            _ => format!("{fetched} of them now, from {} providers", from.len()),
+        };
+        output.event(
+            json!({
+                "event": "done",
+                "path": path,
+                "bytes": bytes,
+                "fetched": fetched,
+                "providers": from.len(),
+                "from": from,
+            }),
+            format_args!("{path}: {files} files, {bytes} bytes: {now}"),
+        );
+    }
 }
 
 /// The list in the folder, which an earlier fetch may have left there, of this folder or another.
@@ -214,6 +278,7 @@ fn failure(error: FetchFailure) -> Failure {
         FetchFailure::NoProviders { .. } => Failure::new(Code::NotFound, error),
         FetchFailure::AllDropped(_) => Failure::new(Code::NoProviderLeft, error),
         FetchFailure::TargetExists(_) => Failure::new(Code::TargetExists, error),
+        FetchFailure::LeftOver(_) => Failure::new(Code::TargetExists, format_args!("{error} (-o)")),
         FetchFailure::Io { error: ref system, .. } if kadlet::out_of_descriptors(system) => {
             Failure::new(Code::NoDescriptors, error)
         }

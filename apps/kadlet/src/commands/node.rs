@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     let mut stop = Stop::listen();
-    let output = output.of_service();
+    let output = output.of_work();
     let common = &options.common;
     #[cfg(feature = "webrtc")]
     if options.webrtc {

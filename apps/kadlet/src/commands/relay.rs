@@ -107,7 +107,7 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     let mut stop = Stop::listen();
-    let output = output.of_service();
+    let output = output.of_work();
     let settings = settings(options, output)?;
     let relay = Relay::start(settings).await?;
     listening(&relay, output);

@@ -1,38 +1,35 @@
 //! `kadlet share`: files and folders, served and announced until stopped.
 
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use core::cell::RefCell;
 use core::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use kadlet::core::content::{ContentId, HashListBuilder, Link};
-use kadlet::core::{Announcement, Event, OperationId};
-use kadlet::{Dht, Error, Publication, ShareError, SharedFile, Shares};
-use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
+use kadlet::core::Announcement;
+use kadlet::{Dht, Shares};
 
-use super::node::{join, listening, tell};
+use super::node::{join, listening};
 use super::status;
 use crate::cli::{Common, listen_address};
 use crate::codes::{Code, Warning};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::progress::Bar;
 use crate::session;
 use crate::stop::Stop;
-use crate::tree::{Tree, TreeError, TreeFile};
 
+mod forget;
 mod kept;
+mod sharer;
 
-use kept::Kept;
+use sharer::Sharer;
 
 /// Share files and folders until stopped
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kadlet share song.flac --bootstrap 192.168.1.5:4000\n  \
                         kadlet share ~/Music --data ~/.kadlet\n\n\
                         A folder gets a link for each file and one for all of it. With --data and \
-                        no file, what was shared before is shared again.")]
+                        no file, what was shared before is shared again, until it is forgotten:\n  \
+                        kadlet share --forget ~/Music --data ~/.kadlet")]
 pub(crate) struct Options {
     /// Files and folders
     #[arg(value_name = "FILE", required_unless_present = "data")]
@@ -40,12 +37,17 @@ pub(crate) struct Options {
     /// Whoever has the link can fetch, and nobody finds it by words
     #[arg(long)]
     unlisted: bool,
-    /// Where to serve the bytes over HTTP [default: the node's own address, any free port]
+    /// Share these no more at the next start with this --data, and end; no node may work with it
+    #[arg(long, requires = "files", requires = "data")]
+    #[arg(conflicts_with_all = ["unlisted", "http"])]
+    forget: bool,
+    /// Where to serve the bytes over HTTP; can be given several times, with one port [default: the
+    /// node's own addresses, any free port]
     #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
-    http: Option<SocketAddr>,
+    http: Vec<SocketAddr>,
     /// Serve pages by data channels as well, which reach them through NATs
     #[cfg(feature = "webrtc")]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "forget")]
     webrtc: bool,
     #[command(flatten)]
     common: Common,
@@ -53,8 +55,12 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure> {
     session::needs_own_network(&options.common, "files, it is for torrents")?;
+    needs_one_port(&options.http)?;
+    if options.forget {
+        return forget::run(&options.files, &options.common, output);
+    }
     let mut stop = Stop::listen();
-    let output = output.of_service();
+    let output = output.of_work();
     let common = &options.common;
     let mut builder = session::builder(common);
     #[cfg(feature = "webrtc")]
@@ -65,12 +71,13 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         builder = builder.data(dir);
     }
     let dht = session::start(builder, output).await?;
-    let here = options.http.unwrap_or_else(|| {
-        // Beside the node: what reaches the one mostly reaches the other.
-        let bound = dht.bound_addrs().first().map_or(dht.local_addr(), |addr| *addr);
-        SocketAddr::new(bound.ip(), 0)
-    });
-    let shares = Shares::listen(here).await?;
+    let mut here = options.http.clone();
+    if here.is_empty() {
+        // Beside each of the node's sockets: they announce one port, whoever hears it from which.
+        here.extend_from_slice(dht.bound_addrs());
+        here.iter_mut().for_each(|address| address.set_port(0));
+    }
+    let shares = Shares::listen_all(&here).await?;
     #[cfg(feature = "webrtc")]
     if options.webrtc {
         shares.serve_by_channel(&dht);
@@ -88,6 +95,18 @@ pub(crate) async fn run(options: Options, output: Output) -> Result<(), Failure>
         status::remove(dir);
     }
     result
+}
+
+/// Refuses what no announcement could say.
+fn needs_one_port(http: &[SocketAddr]) -> Result<(), Failure> {
+    let mut ports = http.iter().map(SocketAddr::port).filter(|port| *port != 0);
+    let port = ports.next();
+    if ports.all(|other| Some(other) == port) {
+        return Ok(());
+    }
+    let text =
+        "two ports with --http: announcements name one for all addresses, give each the same";
+    Err(Failure::new(Code::Usage, text))
 }
 
 /// Says when others have to wait for a lack of ours.
@@ -110,7 +129,7 @@ async fn serve(
     output: Output,
 ) -> Result<(), Failure> {
     // What becomes known while it joins is told below.
-    let mut notices = dht.notices();
+    let notices = dht.notices();
     join(dht, &options.common, output).await?;
     if dht.kept_shares().is_empty() && !options.unlisted {
         output.note(
@@ -124,321 +143,22 @@ async fn serve(
     #[cfg(not(feature = "webrtc"))]
     let by_channel = None;
     let announcements = core::iter::once(http).chain(by_channel).collect();
-    let mut sharer = Sharer { dht, shares, output, announcements, shared: BTreeMap::new() };
-    let mut withdrawn = shares.withdrawn();
-    let mut given = Vec::new();
-    for path in &options.files {
-        match std::path::absolute(path) {
-            Ok(path) => given.push(path),
-            Err(error) => output.warning(Warning::Io, format_args!("{}: {error}", path.display())),
-        }
-    }
-    for (key, value) in dht.kept_shares() {
-        let Kept { path, listed } = Kept::read(key, value);
-        if !given.contains(&path) {
-            // One that cannot be shared stays kept: its disk may be back next time. What was
-            // unlisted does not come into the open by a restart, and nothing does with --unlisted.
-            sharer.share(&path, listed && !options.unlisted).await;
-        }
-    }
-    for path in given {
-        sharer.share_and_keep(&path, !options.unlisted).await;
-    }
-    if sharer.shared.is_empty() {
-        return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
-    }
-    loop {
-        tokio::select! {
-            changed = withdrawn.recv() => match changed {
-                Some(id) => sharer.changed(id).await,
-                None => return Ok(()),
-            },
-            notice = notices.recv() => match notice {
-                Ok(Event::Renewed { operation, stored, .. }) => sharer.renewed(operation, stored),
-                Ok(notice) => tell(&notice, output),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
-        }
-    }
-}
-
-/// What is shared, and how it is withdrawn.
-struct Sharer<'a> {
-    dht: &'a Dht,
-    shares: &'a Shares,
-    output: Output,
-    /// How it is to be had.
-    announcements: Vec<Announcement>,
-    /// Files with the same bytes are one content.
-    shared: BTreeMap<ContentId, Vec<Shared>>,
-}
-
-/// One file or folder that was announced.
-struct Shared {
-    path: PathBuf,
-    listed: bool,
-    operations: Vec<OperationId>,
-}
-
-impl Sharer<'_> {
-    /// Shares it from now on, over restarts: kept before it is said to be shared.
-    async fn share_and_keep(&mut self, path: &Path, listed: bool) {
-        let key = Kept::key(path);
-        let value = Kept { path: path.to_owned(), listed }.value();
-        let mut kept = self.dht.keep_share(&key, value).await;
-        if !self.share(path, listed).await && kept.is_ok() {
-            kept = self.dht.forget_share(&key).await;
-        }
-        if let Err(error) = kept {
-            let path = path.display();
-            self.output.warning(
-                Warning::DataUnwritable,
-                format_args!("{path} is shared, and would be forgotten at a restart: {error}"),
-            );
-        }
-    }
-
-    /// A file or a folder; what cannot be shared is named, and the others go on.
-    async fn share(&mut self, path: &Path, listed: bool) -> bool {
-        let result = if path.is_dir() {
-            self.share_folder(path, listed).await
-        } else {
-            self.share_file(path, listed).await.map(drop).map_err(|error| error.to_string())
-        };
-        result.map_err(|error| self.output.warning(Warning::NotShared, error)).is_ok()
-    }
-
-    async fn share_file(
-        &mut self,
-        path: &Path,
-        listed: bool,
-    ) -> Result<Arc<SharedFile>, ShareError> {
-        let file = self.hash(path).await?;
-        self.offer(path, &file, listed).await;
-        Ok(file)
-    }
-
-    async fn offer(&mut self, path: &Path, file: &Arc<SharedFile>, listed: bool) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.shares.add(Arc::<SharedFile>::clone(file));
-        self.publish(path, file.id(), file.size(), &name, listed).await;
-    }
-
-    async fn hash(&self, path: &Path) -> Result<Arc<SharedFile>, ShareError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bar = Bar::bytes(self.output, &name);
-        bar.begin(path.metadata().map_or(0, |metadata| metadata.len()), 0);
-        let path = path.to_owned();
-        let task = tokio::task::spawn_blocking(move || {
-            SharedFile::hash(&path, |bytes| bar.advance(bytes)).map(Arc::new)
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-
-    /// A large tree, or a disk at a distance, takes its time.
-    async fn list(&self, folder: &Path) -> Vec<PathBuf> {
-        let (folder, output) = (folder.to_owned(), self.output);
-        let task = tokio::task::spawn_blocking(move || {
-            let mut files = Vec::new();
-            list_files(&folder, &mut files, output);
-            files
-        });
-        match task.await {
-            Ok(files) => files,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-
-    /// Every file below, in the order of their paths; links are not followed, for they may lead out
-    /// of what the person meant to share.
-    async fn share_folder(&mut self, folder: &Path, listed: bool) -> Result<(), String> {
-        let mut tree = Tree::default();
-        let mut files = self.list(folder).await;
-        // A list that a fetch of the folder left is none of its files: the same files have the same
-        // link, whoever shares them.
-        files.retain(|path| *path != folder.join(Tree::FILE_NAME) || !Tree::is_at(path));
-        let refused =
-            |why| format!("{}: {why}: share parts of it by their own names", folder.display());
-        if files.len() > Tree::MAX_FILES {
-            return Err(refused(TreeError::TooMany));
-        }
-        // A line has a hash, a size of at most 20 digits, and a path.
-        let inside =
-            |path: &PathBuf| path.strip_prefix(folder).map_or(0, |it| it.as_os_str().len());
-        let line = |path: &PathBuf| inside(path) as u64 + 88;
-        if files.iter().map(line).sum::<u64>() > Tree::MAX_LEN {
-            return Err(refused(TreeError::TooLong));
-        }
-        files.sort();
-        for path in files {
-            match self.share_file(&path, listed).await {
-                Ok(file) => {
-                    let inside = path.strip_prefix(folder).unwrap_or(&path);
-                    let parts: Vec<_> =
-                        inside.components().map(|it| it.as_os_str().to_string_lossy()).collect();
-                    tree.files.push(TreeFile {
-                        id: file.id(),
-                        size: file.size(),
-                        path: parts.join("/"),
-                    });
-                }
-                Err(error) => self.output.warning(Warning::NotShared, error),
+    let shared = RefCell::default();
+    let sharer = Sharer { dht, shares, output, announcements, shared };
+    // Hashing can take hours, in which what is shared already changes.
+    let sharing = sharer.share_all(options);
+    let attending = sharer.attend(shares.withdrawn(), notices);
+    tokio::pin!(sharing, attending);
+    tokio::select! {
+        // A publication is remembered before what becomes of it is heard.
+        biased;
+        shared = &mut sharing => {
+            if !shared {
+                return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
             }
         }
-        let text = tree.to_text().into_bytes();
-        let mut builder = HashListBuilder::new();
-        builder.update(&text);
-        let list = builder.finish();
-        let (id, size) = (list.id(), list.size());
-        self.shares.add(Arc::new(InMemory { list, text }));
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // The files have their own search words; the folder is reached by its link.
-        self.publish(folder, id, size, &format!("{name}/"), false).await;
-        Ok(())
+        () = &mut attending => return Ok(()),
     }
-
-    /// Announces a content and its words, and says its link.
-    async fn publish(&mut self, path: &Path, id: ContentId, size: u64, name: &str, listed: bool) {
-        let mut operations = Vec::new();
-        for announcement in &self.announcements {
-            let announced = self.dht.keep_announced(id.key(), *announcement).await;
-            self.note(Warning::NotAnnounced, path, announced, &mut operations);
-        }
-        if listed {
-            let published = self.dht.keep_published(name, size, *id.as_bytes()).await;
-            self.note(Warning::NotPublished, path, published, &mut operations);
-        }
-        let shared = Shared { path: path.to_owned(), listed, operations };
-        self.shared.entry(id).or_default().push(shared);
-        let mut link = Link::new(id).with_name(name).with_size(size);
-        for addr in self.dht.local_addrs() {
-            link = link.with_contact(*addr);
-        }
-        self.output.event(
-            json!({
-                "event": "shared",
-                "path": path.display().to_string(),
-                "link": link.to_string(),
-                "size": size,
-                "http": self.shares.addr().to_string(),
-            }),
-            format_args!("{}\n  {link}", path.display()),
-        );
-    }
-
-    /// Remembers a publication; that nobody took it is said, and tried again by the node.
-    fn note(
-        &self,
-        code: Warning,
-        path: &Path,
-        published: Result<Publication, Error>,
-        operations: &mut Vec<OperationId>,
-    ) {
-        let failed = match published {
-            Ok(Publication { operation, first }) => {
-                operations.push(operation);
-                first.err()
-            }
-            Err(error) => Some(error),
-        };
-        if let Some(error) = failed {
-            self.output.warning(code, format_args!("{}: {error}", path.display()));
-        }
-    }
-
-    /// A publication goes otherwise than the time before.
-    fn renewed(&self, operation: OperationId, stored: u32) {
-        let of = |shared: &&Shared| shared.operations.contains(&operation);
-        let Some(shared) = self.shared.values().flatten().find(of) else { return };
-        let path = shared.path.display();
-        if stored == 0 {
-            let message = format_args!("{path}: nobody took it this time; it is tried again");
-            return self.output.warning(Warning::NotAnnounced, message);
-        }
-        self.output.event(
-            json!({"event": "announced", "path": path.to_string(), "nodes": stored}),
-            format_args!("{path}: known to others now"),
-        );
-    }
-
-    /// A file is not what it was: what it is now is shared instead. Another one with the same bytes
-    /// may still be.
-    async fn changed(&mut self, id: ContentId) {
-        for shared in self.shared.remove(&id).unwrap_or_default() {
-            let result = self.hash(&shared.path).await;
-            if let Ok(file) = &result
-                && file.id() == id
-            {
-                self.shares.add(Arc::<SharedFile>::clone(file));
-                self.shared.entry(id).or_default().push(shared);
-                continue;
-            }
-            for operation in shared.operations {
-                self.dht.withdraw(operation);
-            }
-            let said = shared.path.display().to_string();
-            self.output.event(
-                json!({"event": "changed", "path": said}),
-                format_args!("{said} has changed: what it is now is shared"),
-            );
-            match result {
-                Ok(file) => self.offer(&shared.path, &file, shared.listed).await,
-                Err(error) => self.output.warning(Warning::Withdrawn, error),
-            }
-        }
-    }
-}
-
-/// A content that is no file: the list of a folder.
-struct InMemory {
-    list: kadlet::core::content::HashList,
-    text: Vec<u8>,
-}
-
-impl kadlet::Content for InMemory {
-    fn list(&self) -> &kadlet::core::content::HashList {
-        &self.list
-    }
-
-    fn read(&self, range: core::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
-        let outside = || std::io::Error::other("outside of the list");
-        let start = usize::try_from(range.start).map_err(std::io::Error::other)?;
-        let end = usize::try_from(range.end).map_err(std::io::Error::other)?;
-        self.text.get(start..end).map(<[u8]>::to_vec).ok_or_else(outside)
-    }
-}
-
-fn list_files(folder: &Path, files: &mut Vec<PathBuf>, output: Output) {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            return output
-                .warning(Warning::NotShared, format_args!("{}: {error}", folder.display()));
-        }
-    };
-    for entry in entries {
-        let (path, kind) = match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
-            Ok(entry) => entry,
-            Err(error) => {
-                output.warning(Warning::NotShared, format_args!("{}: {error}", folder.display()));
-                continue;
-            }
-        };
-        if kind.is_dir() {
-            list_files(&path, files, output);
-        } else if kind.is_file() {
-            files.push(path);
-        } else {
-            let problem = if kind.is_symlink() {
-                "a link, which could lead anywhere: share what it leads to by its own name"
-            } else {
-                "neither a file nor a folder"
-            };
-            output.warning(Warning::NotShared, format_args!("{}: {problem}", path.display()));
-        }
-    }
+    attending.await;
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! `kadlet status`: how a running node is.
 //!
 //! A node with a folder writes `status.json` there every second, by renaming, so that a reader sees
-//! one whole state or another; whether the node still runs is told by its lock on the folder. Of a
-//! node elsewhere one can only see what it answers to everybody.
+//! one whole state or another; whether the node still runs is told by its lock on the folder. When
+//! the disk is full, what it could write last is not how it is: it goes to `status.json.old`, where
+//! clients find the addresses, which do not change. Of a node elsewhere one can only see what it
+//! answers to everybody.
 
 use core::time::Duration;
 use std::fs;
@@ -22,6 +24,9 @@ use crate::session;
 
 /// The file.
 const FILE: &str = "status.json";
+
+/// What it becomes when there is no room for the next.
+const OLD: &str = "status.json.old";
 
 /// How often it is written.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -88,10 +93,11 @@ fn show(dir: &Path, output: Output) -> Result<(), Failure> {
             ),
         ));
     };
-    let status = read(dir, holder).ok_or_else(|| {
+    let status = read(dir, FILE, holder).ok_or_else(|| {
+        let text = "has not said how it is yet, or cannot write it there";
         Failure::new(
             Code::NoNode,
-            format_args!("the node that works with {} has not said how it is yet", dir.display()),
+            format_args!("the node that works with {} {text}", dir.display()),
         )
     })?;
     let field = |name: &str| match status.get(name) {
@@ -126,14 +132,15 @@ fn show(dir: &Path, output: Output) -> Result<(), Failure> {
 
 /// The addresses of the node that works with the folder, which is the process `holder`.
 pub(crate) fn addresses_in(dir: &Path, holder: Option<u32>) -> Vec<HostPort> {
-    let Some(status) = read(dir, holder) else { return Vec::new() };
+    let status = read(dir, FILE, holder).or_else(|| read(dir, OLD, holder));
+    let Some(status) = status else { return Vec::new() };
     let addresses = status.get("addrs").and_then(Value::as_array);
     addresses.into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok()).collect()
 }
 
 /// What `holder` has written there, and not a node before it that was killed.
-fn read(dir: &Path, holder: Option<u32>) -> Option<Value> {
-    let status: Value = serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()?;
+fn read(dir: &Path, file: &str, holder: Option<u32>) -> Option<Value> {
+    let status: Value = serde_json::from_slice(&fs::read(dir.join(file)).ok()?).ok()?;
     let is_its = holder.is_none_or(|holder| status["pid"] == holder);
     is_its.then_some(status)
 }
@@ -210,11 +217,20 @@ async fn write(dht: &Dht, network: &str, dir: &Path) -> io::Result<()> {
         "unwritable": *dht.unwritable().borrow(),
     });
     let draft = dir.join(format!("{FILE}.new"));
-    fs::write(&draft, status.to_string()).and_then(|()| fs::rename(&draft, dir.join(FILE)))
+    let file = dir.join(FILE);
+    let written = fs::write(&draft, status.to_string()).and_then(|()| fs::rename(&draft, &file));
+    if written.is_err() {
+        // Neither has to be there.
+        let _ = fs::remove_file(&draft);
+        let _ = fs::rename(&file, dir.join(OLD));
+    }
+    written
 }
 
 /// Of a node that has stopped nothing is shown.
 pub(crate) fn remove(dir: &Path) {
     // It says the same to everybody without the lock.
-    let _ = fs::remove_file(dir.join(FILE));
+    for file in [FILE, OLD] {
+        let _ = fs::remove_file(dir.join(file));
+    }
 }

@@ -171,7 +171,7 @@ impl Writer {
 
 impl Data {
     /// Durable when it returns: the store syncs the file with every commit.
-    fn commit(&self, writes: &[Write]) -> Result<(), String> {
+    pub(super) fn commit(&self, writes: &[Write]) -> Result<(), String> {
         self.is_still_there()?;
         self.guarded(|db| {
             let transaction = db.begin_write()?;

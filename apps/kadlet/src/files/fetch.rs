@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::client::{Client, Failed};
-use super::partial::Partial;
+use super::partial::{self, Partial};
 use crate::dht::Dht;
 use crate::error::{Error, StartError, out_of_descriptors};
 
@@ -98,6 +98,8 @@ pub enum FetchFailure {
     AllDropped(Vec<(SocketAddr, Rejection)>),
     /// The target is there already.
     TargetExists(PathBuf),
+    /// Where the parts would be put lies what is left of another fetch, which could go on with it.
+    LeftOver(PathBuf),
     /// The disk refuses.
     Io {
         /// Which file.
@@ -126,6 +128,11 @@ impl fmt::Display for FetchFailure {
             Self::TargetExists(path) => {
                 write!(f, "{} is there already: move it away or name another", path.display())
             }
+            Self::LeftOver(path) => write!(
+                f,
+                "{} is what is left of another fetch: remove it, or name another target",
+                path.display()
+            ),
             Self::Io { path, error } if out_of_descriptors(error) => {
                 write!(f, "{}: {}", path.display(), StartError::NoDescriptors)
             }
@@ -136,6 +143,14 @@ impl fmt::Display for FetchFailure {
 }
 
 impl core::error::Error for FetchFailure {}
+
+impl FetchFailure {
+    /// What the partial file says.
+    fn of_partial(partial: &Partial, error: io::Error) -> Self {
+        let path = partial.data_path().to_owned();
+        if partial::is_of_another(&error) { Self::LeftOver(path) } else { Self::Io { path, error } }
+    }
+}
 
 /// What a request's task reports.
 enum Report {
@@ -277,8 +292,7 @@ impl Driver {
             Ok(read) => read,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let left =
-            left.map_err(|error| FetchFailure::Io { path: partial.data_path().to_owned(), error })?;
+        let left = left.map_err(|error| FetchFailure::of_partial(&partial, error))?;
         let (machine, resumed) = match left {
             Some((list, have)) => {
                 let bytes = have.iter().filter_map(|index| list.range(index));
@@ -404,20 +418,25 @@ impl Driver {
     /// Writes what is certain. The last piece can come before the list is: it proves the list.
     fn write_held(&mut self) -> Result<(), FetchFailure> {
         let Some(list) = self.machine.list() else { return Ok(()) };
-        let data = self.partial.data_path().to_owned();
-        let refused = |error| FetchFailure::Io { path: data.clone(), error };
-        if !self.partial.is_started() {
-            self.partial.start(list).map_err(refused)?;
+        let partial = &mut self.partial;
+        if !partial.is_started()
+            && let Err(error) = partial.start(list)
+        {
+            return Err(FetchFailure::of_partial(partial, error));
         }
         for (range, bytes) in self.held.drain(..) {
-            self.partial.write(&range, &bytes).map_err(refused)?;
+            if let Err(error) = partial.write(&range, &bytes) {
+                return Err(FetchFailure::of_partial(partial, error));
+            }
             self.since_note += 1;
         }
         if self.since_note >= NOTE_EVERY
             && let Some(note) = self.machine.resume_note()
         {
             self.since_note = 0;
-            self.partial.note(&note).map_err(refused)?;
+            if let Err(error) = partial.note(&note) {
+                return Err(FetchFailure::of_partial(partial, error));
+            }
         }
         Ok(())
     }

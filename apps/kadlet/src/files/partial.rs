@@ -4,14 +4,18 @@
 //! Beside the target lie `.part` with the bytes, `.part.list` with their hashes and `.part.note`
 //! with what is known to be there. One process works with them at a time: it holds a lock on
 //! `.part`. Other programs call their files `.part` too: what lies there without a list of hashes is
-//! not ours, for the list is written first, and it is not touched.
+//! not ours, for the list is written first, and it is not touched. Nor is what lies there with the
+//! list of another content: somebody may want to go on with that. A list that is damaged helps
+//! nobody to go on, and keeps nobody from beginning anew.
 
+use core::error::Error;
+use core::fmt;
 use core::ops::Range;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use kadlet_core::content::{Bitmap, ContentId, HashList, Resume};
+use kadlet_core::content::{Bitmap, ContentId, HashList, ListError, Resume};
 
 /// The partial file of one target, and what lies beside it.
 #[derive(Debug)]
@@ -44,8 +48,8 @@ impl Partial {
     /// longer `wanted`, which is asked before each piece: all of them are read and hashed.
     ///
     /// # Errors
-    /// Another process fetches into the same file, what is there is none of a fetch, or the disk
-    /// refuses.
+    /// Another process fetches into the same file, what is there is none of a fetch or of another
+    /// one ([`is_of_another`]), or the disk refuses.
     pub(super) fn resume(
         &mut self,
         id: ContentId,
@@ -53,7 +57,6 @@ impl Partial {
         wanted: impl Fn() -> bool,
     ) -> io::Result<Option<(HashList, Bitmap)>> {
         self.refuse_foreign()?;
-        let Some(list) = read_list(&self.list, id, max_size) else { return Ok(None) };
         let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&self.data) else {
             return Ok(None);
         };
@@ -61,6 +64,8 @@ impl Partial {
         if has_another_name(&file)? {
             return Ok(None);
         }
+        self.refuse_of_another(&file, id)?;
+        let Some(list) = read_list(&self.list, id, max_size) else { return Ok(None) };
         // The list is written before the bytes of an earlier, longer content are cut off.
         file.set_len(list.size())?;
         let note = fs::read(&self.note).ok().and_then(|bytes| Resume::decode(&bytes).ok());
@@ -92,7 +97,7 @@ impl Partial {
     ///
     /// # Errors
     /// Another process fetches into the same file or has just done so, what is there is none of a
-    /// fetch, or the disk refuses.
+    /// fetch or of another one ([`is_of_another`]), or the disk refuses.
     pub(super) fn start(&mut self, list: &HashList) -> io::Result<()> {
         self.refuse_foreign()?;
         // What is in it goes when the lock is ours, not before.
@@ -108,6 +113,8 @@ impl Partial {
             fs::remove_file(&self.data)?;
             file = options.open(&self.data)?;
             lock(&file)?;
+        } else {
+            self.refuse_of_another(&file, list.id())?;
         }
         write_whole(&self.list, &list.encode())?;
         // The note is of what lay here before. It may not be there.
@@ -127,6 +134,18 @@ impl Partial {
         Err(io::Error::other(
             "this is not what a fetch of ours left: move it away, or name another target",
         ))
+    }
+
+    /// Bytes at `.part` beside a list that is one, and of another content.
+    fn refuse_of_another(&self, file: &File, id: ContentId) -> io::Result<()> {
+        if file.metadata()?.len() == 0 {
+            return Ok(());
+        }
+        let list = fs::read(&self.list).unwrap_or_default();
+        match HashList::decode(&list, id, u64::MAX) {
+            Err(ListError::NotOfThisId) => Err(io::Error::other(OfAnother)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) const fn is_started(&self) -> bool {
@@ -170,6 +189,23 @@ impl Partial {
     pub(super) fn data_path(&self) -> &Path {
         &self.data
     }
+}
+
+/// What is there is what is left of another fetch.
+#[derive(Debug)]
+struct OfAnother;
+
+impl fmt::Display for OfAnother {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this is what is left of another fetch")
+    }
+}
+
+impl Error for OfAnother {}
+
+/// Whether an error says that what is there is what is left of another fetch.
+pub(super) fn is_of_another(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<OfAnother>())
 }
 
 /// Keeps other processes from the partial file for as long as it is open.
@@ -352,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_another_content_is_not_used() {
+    fn what_is_left_of_another_content_is_left_to_it() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("file");
         let (bytes, list) = content();
@@ -364,12 +400,37 @@ mod tests {
         let mut builder = HashListBuilder::new();
         builder.update(&bytes[..2 * PIECE]);
         let other = builder.finish();
+        let refused = || {
+            let mut partial = Partial::of(&target);
+            let resumed = partial.resume(other.id(), MAX, || true).unwrap_err();
+            let started = partial.start(&other).unwrap_err();
+            assert!(is_of_another(&resumed) && is_of_another(&started), "{resumed}; {started}");
+        };
+        refused();
+        // Without its note, too: a process that was killed early left none.
+        fs::remove_file(dir.path().join("file.part.note")).unwrap();
+        refused();
+        assert_eq!(resumed(&target, &list), Some(vec![0]));
+        // Whoever works with it is another matter.
+        let mut first = Partial::of(&target);
+        first.resume(list.id(), MAX, || true).unwrap().unwrap();
+        let busy = Partial::of(&target).resume(other.id(), MAX, || true).unwrap_err();
+        assert!(!is_of_another(&busy) && busy.to_string().contains("another process"), "{busy}");
+        drop(first);
+        // Nobody goes on with a list that is damaged.
+        fs::write(dir.path().join("file.part.list"), &list.encode()[..50]).unwrap();
         assert_eq!(resumed(&target, &other), None);
         let mut partial = Partial::of(&target);
         partial.start(&other).unwrap();
+        partial.note(&note(&other, &[])).unwrap();
         drop(partial);
-        // Its old bytes and its old note are gone.
+        // The old bytes are gone.
         assert_eq!(resumed(&target, &other), Some(vec![]));
+        // Nor is there anything to lose where there are no bytes.
+        fs::write(dir.path().join("file.part"), "").unwrap();
+        assert_eq!(resumed(&target, &list), None);
+        Partial::of(&target).start(&list).unwrap();
+        // The note was of what lay there.
         assert_eq!(names(dir.path()), ["file.part", "file.part.list"]);
     }
 

@@ -4,7 +4,10 @@
 
 use alloc::sync::Arc;
 use core::convert::Infallible;
+use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::ops::Range;
+use core::task::Poll;
 use core::time::Duration;
 
 use http_body_util::channel::{Channel, Sender};
@@ -15,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kadlet_core::content::{ContentId, PIECE_LEN};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -50,14 +53,16 @@ pub(super) const STALLED: Duration = Duration::from_secs(30);
 type Body = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 
 /// Serves until it is dropped, which cuts every connection; `stalled` is [`STALLED`].
-pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>, stalled: Duration) {
+pub(super) async fn serve(listeners: Vec<TcpListener>, shelf: Arc<Shelf>, stalled: Duration) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let sources = BySource::default();
     let mut connections = JoinSet::new();
     let mut pause = PAUSE;
+    let mut turn = 0;
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let (stream, ip) = match listener.accept().await {
+        turn += 1;
+        let (stream, ip) = match accept(&listeners, turn).await {
             Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 if out_of_descriptors(&error) {
@@ -93,6 +98,24 @@ pub(super) async fn serve(listener: TcpListener, shelf: Arc<Shelf>, stalled: Dur
             let _ = http.serve_connection(stream, service).await;
         });
     }
+}
+
+/// The next connection at any address; each is looked at first in its turn, so that a crowd at one
+/// keeps nobody out at another.
+async fn accept(
+    listeners: &[TcpListener],
+    turn: usize,
+) -> std::io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let (later, first) = listeners.split_at(turn % listeners.len().max(1));
+        let mut all = first.iter().chain(later);
+        all.find_map(|listener| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Some(Poll::Ready(accepted)),
+            Poll::Pending => None,
+        })
+        .unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 fn answer(shelf: &Arc<Shelf>, request: &Request<Incoming>) -> Response<Body> {
@@ -318,8 +341,8 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let shelf = Arc::new(Shelf::new());
         shelf.add(content);
-        tokio::spawn(serve(listener, Arc::clone(&shelf), Duration::from_millis(50)));
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        tokio::spawn(serve(vec![listener], Arc::clone(&shelf), Duration::from_millis(50)));
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
         let request = format!("GET /blake3/{id} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         // Whoever waits for something to read has it.

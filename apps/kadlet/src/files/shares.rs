@@ -14,10 +14,11 @@ use std::time::{Instant, SystemTime};
 
 use hyper::body::Bytes;
 use kadlet_core::content::{ContentId, HashList, HashListBuilder};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::server;
+use super::{listeners, server};
 use crate::error::{StartError, out_of_descriptors};
 
 /// Read at once while hashing.
@@ -203,6 +204,7 @@ impl core::error::Error for ShareError {}
 pub struct Shares {
     shelf: Arc<Shelf>,
     addr: SocketAddr,
+    addrs: Arc<[SocketAddr]>,
     _server: Arc<Server>,
 }
 
@@ -230,7 +232,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shares").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Shares").field("addrs", &self.addrs).finish_non_exhaustive()
     }
 }
 
@@ -240,18 +242,37 @@ impl Shares {
     /// # Errors
     /// The address is taken, not of this machine, or no descriptors are left.
     pub async fn listen(listen: SocketAddr) -> Result<Self, StartError> {
-        let named = |error| StartError::socket(listen, error);
-        let listener = tokio::net::TcpListener::bind(listen).await.map_err(named)?;
-        let addr = listener.local_addr().map_err(named)?;
-        let shelf = Arc::new(Shelf::new());
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shelf), server::STALLED));
-        Ok(Self { shelf, addr, _server: Arc::new(Server(task.abort_handle())) })
+        Self::listen_all(&[listen]).await
     }
 
-    /// Where it is served.
+    /// Serves over HTTP at several addresses and one port, which an announcement names for all of
+    /// a node's sockets: the one that the addresses have, or any that is free at each of them.
+    ///
+    /// # Errors
+    /// There are two ports or no address among them, one is taken, not of this machine, or no
+    /// descriptors are left.
+    pub async fn listen_all(listen: &[SocketAddr]) -> Result<Self, StartError> {
+        let listeners = listeners::at_one_port(listen, listeners::bind)?;
+        let addr = |listener: &TcpListener| {
+            listener.local_addr().map_err(|error| StartError::socket(listeners::NOWHERE, error))
+        };
+        let addrs = listeners.iter().map(addr).collect::<Result<Arc<[_]>, _>>()?;
+        let shelf = Arc::new(Shelf::new());
+        let task = tokio::spawn(server::serve(listeners, Arc::clone(&shelf), server::STALLED));
+        let addr = addrs.first().copied().unwrap_or(listeners::NOWHERE);
+        Ok(Self { shelf, addr, addrs, _server: Arc::new(Server(task.abort_handle())) })
+    }
+
+    /// Where it is served: the first of the addresses.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it is served: all of the addresses, which have one port.
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
     }
 
     /// Serves by the data channels of this node as well: what is added is to be had from its address.

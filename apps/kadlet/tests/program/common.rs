@@ -110,10 +110,13 @@ pub(crate) fn ask(node: &Node, arguments: &[&str]) -> Ended {
 /// A node that runs until dropped.
 pub(crate) struct Node {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    /// None when nobody listens any more.
+    lines: Option<BufReader<ChildStdout>>,
     _guard: Sender<()>,
     pub(crate) network: String,
     pub(crate) addr: String,
+    /// One for each socket.
+    pub(crate) addrs: Vec<String>,
     pub(crate) id: String,
 }
 
@@ -143,13 +146,14 @@ impl Node {
     fn of(network: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let guard = guard(&child);
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = child.stdout.take().map(BufReader::new);
         Self {
             child,
             lines,
             _guard: guard,
             network: network.to_owned(),
             addr: String::new(),
+            addrs: Vec::new(),
             id: String::new(),
         }
     }
@@ -185,6 +189,8 @@ impl Node {
     pub(crate) fn listens(mut self) -> Self {
         let listening = self.wait_for("listening");
         self.addr = listening["addr"].as_str().expect("an address").to_owned();
+        let addrs = listening["addrs"].as_array().into_iter().flatten();
+        self.addrs = addrs.filter_map(|addr| addr.as_str().map(str::to_owned)).collect();
         self.id = listening["id"].as_str().expect("an id").to_owned();
         self
     }
@@ -226,8 +232,15 @@ impl Node {
     /// The next event, whatever it is; none at the end.
     pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
-        let length = self.lines.read_line(&mut line).expect("a pipe");
+        let lines = self.lines.as_mut().expect("somebody listens");
+        let length = lines.read_line(&mut line).expect("a pipe");
         (length > 0).then(|| serde_json::from_str(&line).expect("an object a line"))
+    }
+
+    /// Closes its standard output and standard error: whatever read them has gone.
+    pub(crate) fn unheard(&mut self) {
+        self.lines = None;
+        self.child.stderr = None;
     }
 
     /// What it has said on standard error.

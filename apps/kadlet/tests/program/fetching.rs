@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::common::{Node, kill, network, network_of, run};
 use crate::files::{
-    Gate, PIECE, Provider, assert_holds_only, get, link, noise, part, silent, text,
+    Gate, PIECE, Provider, assert_holds_only, get, link, list_of, noise, part, silent, text,
 };
 
 #[test]
@@ -217,6 +217,59 @@ fn a_fetch_that_was_interrupted_goes_on_where_it_was() {
     let bytes = Arc::new(noise(8, 12 * PIECE));
     let fetched = interrupt("interrupted", "-INT", &bytes);
     assert!(fetched <= 7 * PIECE_LEN, "{fetched} bytes were fetched again");
+}
+
+/// `kadlet get … | head -1`: what was asked for is the file and not the line, and the exit status
+/// says whether it is there.
+#[test]
+fn a_fetch_that_nobody_listens_to_ends_with_its_own_status() {
+    for (lies, status) in [(false, 0), (true, 1)] {
+        let nodes = network_of(1, "unheard-fetch");
+        let bytes = Arc::new(noise(22, 3 * PIECE));
+        let unheard = Gate::default();
+        let (own, after) = (Arc::clone(&bytes), unheard.clone());
+        let _provider = Provider::serve(&nodes[0], &bytes, move |range| {
+            after.wait();
+            let right = part(&own, &range);
+            Ok(if lies { vec![0; right.len()] } else { right })
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let link = Link::new(ContentId::of(&bytes)).to_string();
+        let arguments = ["get", &link, "-o", text(&target), "--json", "--no-lan"];
+        let network = ["--network", &nodes[0].network, "--bootstrap", &nodes[0].addr];
+        let mut getting = Node::spawn("", &[&arguments[..], &network].concat());
+        getting.wait_for("provider");
+        getting.unheard();
+        unheard.open();
+        assert_eq!((getting.ended(), target.exists()), (Some(status), !lies));
+    }
+}
+
+/// Hours of another fetch lie there, under the name that this one would take.
+#[test]
+fn what_is_left_of_another_fetch_is_not_written_over() {
+    let nodes = network_of(1, "left-over");
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (noise(23, 2 * PIECE), noise(24, 2 * PIECE));
+    let [_one, _two] = [&first, &second].map(|bytes| {
+        let own = bytes.clone();
+        Provider::serve(&nodes[0], bytes, move |range| Ok(part(&own, &range)))
+    });
+    let [first_link, second_link] =
+        [&first, &second].map(|bytes| Link::new(ContentId::of(bytes)).to_string());
+    let target = dir.path().join("file");
+    let left = dir.path().join("file.part");
+    fs::write(&left, &first[..PIECE]).unwrap();
+    fs::write(dir.path().join("file.part.list"), list_of(&first).encode()).unwrap();
+    let refused = get(&nodes[0], &second_link, &target);
+    let message = refused.failed(2, "target_exists")["message"].as_str().unwrap();
+    assert!(message.contains(text(&left)) && message.contains("-o"), "{message}");
+    assert!(refused.events("provider").is_empty(), "{refused:?}");
+    assert!(fs::read(&left).unwrap() == first[..PIECE]);
+    let got = get(&nodes[0], &first_link, &target).succeeded();
+    assert_eq!(got.event("done")["fetched"], PIECE_LEN);
+    assert_holds_only(dir.path(), &["file"]);
 }
 
 /// What is wrong is said before anything is started: there is nobody to ask here.

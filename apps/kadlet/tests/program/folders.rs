@@ -4,7 +4,7 @@ use std::fs;
 
 use kadlet::core::content::{ContentId, Link};
 
-use crate::common::{Node, ask, network_of};
+use crate::common::{Ended, Node, ask, network_of};
 use crate::files::{PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
 
 #[test]
@@ -39,7 +39,20 @@ fn a_folder_is_shared_as_a_whole() {
 
     let target = dir.path().join("copy");
     let got = get(&nodes[2], &link, &target).succeeded();
-    assert_eq!(got.events("done").len(), 4);
+    // The list, the files, and at the end the folder.
+    let done = got.events("done");
+    assert_eq!(done.len(), 5);
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let whole = |ended: &Ended| {
+        let last = ended.lines.last().unwrap();
+        assert_eq!((&last["path"], &last["bytes"]), (&text(&target).into(), &bytes.into()));
+        assert_eq!(last["providers"], last["from"].as_array().unwrap().len());
+        (last["fetched"].as_u64().unwrap(), last["providers"].as_u64().unwrap())
+    };
+    assert_eq!(whole(&got), (bytes as u64, 1));
+    // Again: it is all there.
+    let again = get(&nodes[2], &link, &target).succeeded();
+    assert_eq!((again.events("done").len(), whole(&again)), (1, (0, 0)));
     for (name, bytes) in &files {
         let name = name.replace('\n', "_");
         assert!(fs::read(target.join(&name)).unwrap() == *bytes, "{name}");
@@ -64,6 +77,46 @@ fn a_folder_is_shared_as_a_whole() {
     assert_eq!(again.event("done")["path"], text(&target.join("disc 1/first song.txt")));
     assert!(again.event("warning")["message"].as_str().unwrap().contains("cover art.txt"));
     assert_eq!(fs::read(target.join("cover art.txt")).unwrap(), [b'x'; 100]);
+}
+
+/// Names that differ where they were shared and are equal where they are fetched.
+#[test]
+fn files_whose_names_become_equal_are_all_fetched() {
+    let nodes = network_of(2, "equal-names");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    let names = [".env", "_env", "a:b.txt", "a_b.txt", "README", "Readme"];
+    for name in names {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &[text(&source)]);
+    let link = loop {
+        let shared = sharer.wait_for("shared");
+        if shared["path"] == text(&source) {
+            break bare(&link(&shared));
+        }
+    };
+    let target = dir.path().join("copy");
+    get(&nodes[1], &link, &target).succeeded();
+    let fetched = || {
+        let entries = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path());
+        let texts = entries.filter(|path| !path.ends_with("kadlet-folder.txt"));
+        let mut texts: Vec<_> = texts.map(|path| fs::read_to_string(path).unwrap()).collect();
+        texts.sort_unstable();
+        texts
+    };
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert_eq!(fetched(), sorted);
+    assert_eq!(fs::read(target.join("_env")).unwrap(), b".env");
+    let digits = &ContentId::of(b"a_b.txt").to_string()[..8];
+    assert_eq!(fs::read(target.join(format!("a_b-{digits}.txt"))).unwrap(), b"a_b.txt");
+    // Nothing is missing a second time.
+    drop(sharer);
+    let again = get(&nodes[1], &link, &target).succeeded();
+    assert_eq!(again.event("done")["fetched"], 0);
+    assert_eq!(fetched(), sorted);
 }
 
 #[test]

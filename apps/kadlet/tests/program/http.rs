@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use kadlet::core::content::ContentId;
+use kadlet::core::content::{ContentId, Link};
 
-use crate::common::{Node, network_of};
+use crate::common::{Node, ask, network_of, run};
 use crate::files::{PIECE, list_of, noise, text};
 
 /// One request and its answer, by hand: status, head in lower case, body.
@@ -19,6 +19,49 @@ pub(crate) fn http(addr: &str, request: &str) -> (u16, String, Vec<u8>) {
     let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, head, answer[end + 4..].to_vec())
+}
+
+/// What is announced is one port, to everybody who reaches one of the node's sockets.
+#[test]
+fn the_bytes_are_served_wherever_the_node_listens() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        // A machine without IPv6 has one address to serve at.
+        return;
+    }
+    let nodes = network_of(1, "everywhere");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("file");
+    fs::write(&source, "the same everywhere").unwrap();
+    let at = |address: &str, id: ContentId| {
+        let (status, _, body) = http(address, &format!("GET /blake3/{id} HTTP/1.1"));
+        assert_eq!((status, body.as_slice()), (200, &b"the same everywhere"[..]), "{address}");
+    };
+    let id = ContentId::of(b"the same everywhere");
+    let mut sharer = Node::share(&nodes[0], &["--listen", "[::1]:0", text(&source)]);
+    let shared = sharer.wait_for("shared")["http"].as_str().unwrap().to_owned();
+    let port = shared.strip_prefix("127.0.0.1:").unwrap();
+    for address in [&shared, &format!("[::1]:{port}")] {
+        at(address, id);
+    }
+    // Who speaks IPv6 alone finds it there.
+    let target = dir.path().join("target");
+    let by_v6 = ["get", &Link::new(id).to_string(), "-o", text(&target), "--json", "--no-lan"];
+    let v6 = sharer.addrs[1].as_str();
+    let from = ["--listen", "[::1]:0", "--bootstrap", v6, "--network", &nodes[0].network];
+    let got = run(&[&by_v6[..], &from].concat()).succeeded();
+    assert_eq!(got.event("done")["from"], serde_json::json!([format!("[::1]:{port}")]));
+    drop(sharer);
+    // Where it is told to, at one port too.
+    let (first, second) = (format!("127.0.0.1:{port}"), "[::1]:0".to_owned());
+    let mut sharer = Node::share(&nodes[0], &["--http", &second, "--http", &first, text(&source)]);
+    let shared = sharer.wait_for("shared")["http"].as_str().unwrap().to_owned();
+    assert_eq!(shared, format!("[::1]:{port}"));
+    for address in [&first, &shared] {
+        at(address, id);
+    }
+    let two = ["share", text(&source), "--http", "127.0.0.1:4000", "--http", "[::1]:4001"];
+    let message = ask(&nodes[0], &two);
+    assert!(message.failed(2, "usage")["message"].as_str().unwrap().contains("two ports"));
 }
 
 /// docs/content.md, section HTTP.

@@ -1,10 +1,13 @@
 //! Sharing as users meet it.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
 
-use kadlet::core::content::ContentId;
+use kadlet::core::content::{ContentId, Link};
 
-use crate::common::{Node, ask, network, network_of, run};
+use crate::common::{Node, ask, kill, network, network_of, run};
 use crate::files::{PIECE, assert_holds_only, bare, get, link, noise, text};
 
 #[test]
@@ -97,6 +100,59 @@ fn a_file_that_changes_is_never_served_wrong() {
     assert!(warning["message"].as_str().unwrap().contains(text(&source)), "{warning}");
 }
 
+/// Whatever reads a node's lines may end before it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_that_nobody_listens_to_goes_on() {
+    let nodes = network_of(2, "unheard");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("draft.txt");
+    fs::write(&source, "first").unwrap();
+    let mut sharer = Node::share(&nodes[0], &["-v", text(&source)]);
+    let old = bare(&link(&sharer.wait_for("shared")));
+    sharer.unheard();
+    fs::write(&source, "second").unwrap();
+    // It says that the file has changed, and cannot.
+    get(&nodes[1], &old, &dir.path().join("early")).failed(1, "no_provider_left");
+    let new = Link::new(ContentId::of(b"second")).to_string();
+    let target = dir.path().join("target");
+    while get(&nodes[1], &new, &target).status != Some(0) {
+        assert!(!sharer.has_ended(), "it gave up");
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"second");
+    assert_eq!(sharer.stop(), Some(0));
+}
+
+/// A large folder takes its time; meanwhile what is shared already is seen to.
+#[test]
+fn a_file_that_changes_while_others_are_hashed_is_shared_anew() {
+    /// So many that they are not through before the one that changes has been asked for.
+    const OTHERS: u32 = 3_000;
+    let nodes = network_of(1, "meanwhile");
+    let dir = tempfile::tempdir().unwrap();
+    let (draft, folder) = (dir.path().join("draft.txt"), dir.path().join("folder"));
+    fs::write(&draft, "first").unwrap();
+    fs::create_dir(&folder).unwrap();
+    for number in 0..OTHERS {
+        fs::write(folder.join(number.to_string()), number.to_le_bytes()).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&draft), text(&folder)]);
+    let shared = sharer.wait_for("shared");
+    fs::write(&draft, "second").unwrap();
+    // Whoever asks for it finds out.
+    let mut stream = TcpStream::connect(shared["http"].as_str().unwrap()).unwrap();
+    let id = ContentId::of(b"first");
+    write!(stream, "GET /blake3/{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut said = core::iter::from_fn(|| sharer.next());
+    let changed = said.find(|event| {
+        assert_ne!(event["path"], text(&folder), "it was not seen to");
+        event["event"] == "changed"
+    });
+    assert_eq!(changed.unwrap()["path"], text(&draft));
+    let again = said.find(|event| event["event"] == "shared" && event["path"] == text(&draft));
+    assert!(link(&again.unwrap()).contains(&ContentId::of(b"second").to_string()));
+}
+
 /// Two files with the same bytes are one content: that one of them changes takes nothing away.
 #[test]
 fn the_twin_of_a_changed_file_is_still_shared() {
@@ -161,6 +217,42 @@ fn unlisted_files_are_found_by_their_link_only_and_stay_so() {
     get(&nodes[1], &link, &dir.path().join("second")).succeeded();
 }
 
+/// A folder whose name is typed with a slash at its end is no other folder: that it is not listed
+/// any more holds for the share that was kept of it before.
+#[test]
+fn a_path_is_shared_once_however_it_is_typed() {
+    let name = network("typed");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("album");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("whisper.txt"), "hush").unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    // Alone: whoever would publish words says that nobody takes them.
+    let share = |arguments: &[&str]| {
+        let mut sharer = Node::start_as("share", &name, &[&data[..], arguments].concat());
+        let mut listed = false;
+        for path in [source.join("whisper.txt"), source.clone()] {
+            loop {
+                let event = sharer.next().unwrap();
+                listed |= event["code"] == "not_published";
+                if event["event"] == "shared" {
+                    assert_eq!(event["path"], text(&path));
+                    break;
+                }
+            }
+        }
+        kill(sharer.pid(), "-TERM");
+        let more = core::iter::from_fn(|| sharer.next()).find(|it| it["event"] == "shared");
+        assert_eq!(more, None);
+        listed
+    };
+    let slash = format!("{}/", text(&source));
+    assert!(share(&[text(&source), &slash]));
+    assert!(!share(&[&slash, "--unlisted"]));
+    assert!(!share(&[]));
+}
+
 #[test]
 fn shares_survive_a_kill() {
     let nodes = network_of(2, "restart");
@@ -179,6 +271,91 @@ fn shares_survive_a_kill() {
     let target = dir.path().join("target");
     get(&nodes[1], &links[0], &target).succeeded();
     assert_eq!(fs::read(&target).unwrap(), b"first");
+}
+
+/// A disk that is away for a day ends nothing that was kept, also if the share on it is asked for
+/// again meanwhile. What was never shared is not kept.
+#[test]
+fn a_share_that_fails_is_as_kept_as_it_was() {
+    let name = network("away");
+    let dir = tempfile::tempdir().unwrap();
+    let [here, disk, never] = ["here.txt", "disk.txt", "never.txt"].map(|it| dir.path().join(it));
+    fs::write(&here, "here").unwrap();
+    fs::write(&disk, "away").unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    let share = |arguments: &[&str]| {
+        let mut sharer = Node::start_as("share", &name, &[&data[..], arguments].concat());
+        let mut said = Vec::new();
+        while !said.contains(&("shared", text(&here).to_owned())) {
+            let event = sharer.next().unwrap();
+            let refused = event["code"] == "not_shared";
+            let path = &event[if refused { "message" } else { "path" }];
+            let path = path.as_str().unwrap_or_default().split(": ").next().unwrap();
+            if refused || event["event"] == "shared" {
+                said.push((if refused { "refused" } else { "shared" }, path.to_owned()));
+            }
+        }
+        assert_eq!(sharer.stop(), Some(0));
+        said
+    };
+    let said = |what, path: &Path| (what, text(path).to_owned());
+    assert_eq!(share(&[text(&disk), text(&here)]), [said("shared", &disk), said("shared", &here)]);
+    fs::remove_file(&disk).unwrap();
+    let again = share(&[text(&disk), text(&never), text(&here)]);
+    assert_eq!(again, [said("refused", &disk), said("refused", &never), said("shared", &here)]);
+    fs::write(&disk, "back").unwrap();
+    assert_eq!(share(&[]), [said("shared", &disk), said("shared", &here)]);
+}
+
+#[test]
+fn what_was_kept_is_forgotten_when_asked() {
+    let name = network("forget");
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one.txt"), dir.path().join("two"));
+    fs::write(&one, "first").unwrap();
+    fs::create_dir(&two).unwrap();
+    let data = dir.path().join("data");
+    let data = ["--data", text(&data)];
+    let mut sharer =
+        Node::start_as("share", &name, &[&data[..], &[text(&one), text(&two)]].concat());
+    for path in [&one, &two] {
+        assert_eq!(sharer.wait_for("shared")["path"], text(path));
+    }
+    let forget = |files: &[&str], network: &str| {
+        run(&[&["share", "--forget", "--json", "--network", network], &data[..], files].concat())
+    };
+    // The folder is the node's as long as it runs, and its network's for ever.
+    forget(&[text(&two)], &name).failed(2, "data_in_use");
+    assert_eq!(sharer.stop(), Some(0));
+    forget(&[text(&two)], "another").failed(2, "data_other_network");
+    // All or nothing.
+    let three = dir.path().join("three");
+    let unknown = forget(&[text(&two), text(&three)], &name);
+    let message = unknown.failed(2, "usage")["message"].as_str().unwrap();
+    assert!(message.contains(text(&three)) && message.contains(text(&one)), "{message}");
+    assert!(unknown.events("forgotten").is_empty(), "{unknown:?}");
+    // It need not be there any more, nor typed as it was.
+    fs::remove_dir(&two).unwrap();
+    let typed = format!("{}/", text(&two));
+    let forgotten = forget(&[&typed, text(&two)], &name).succeeded();
+    assert_eq!(forgotten.event("forgotten")["path"], text(&two));
+    let mut sharer = Node::start_as("share", &name, &data);
+    let told = core::iter::from_fn(|| sharer.next()).find(|it| {
+        assert_ne!(it["code"], "not_shared", "{it}");
+        it["event"] == "shared"
+    });
+    assert_eq!(told.unwrap()["path"], text(&one));
+    kill(sharer.pid(), "-TERM");
+    assert_eq!(core::iter::from_fn(|| sharer.next()).find(|it| it["event"] == "shared"), None);
+    forget(&[text(&two)], &name).failed(2, "usage");
+    // Neither does it make a folder, nor work without one.
+    let nowhere = dir.path().join("nowhere");
+    let mistyped = ["share", "--forget", "--json", text(&one), "--data", text(&nowhere)];
+    run(&mistyped).failed(2, "io");
+    assert!(!nowhere.exists());
+    run(&mistyped[..4]).failed(2, "usage");
+    run(&["share", "--forget", "--json", "--data", data[1]]).failed(2, "usage");
 }
 
 /// A network of one: there is nobody to announce to, and still the link works.

@@ -54,6 +54,41 @@ fn what_cannot_be_kept_is_not_acknowledged_until_there_is_room() {
     }
 }
 
+/// What was so before the disk was full is not shown as what is so now; and whoever asks by the
+/// folder still finds the node.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_status_that_cannot_be_written_is_not_shown() {
+    use rlimit::{INFINITY, Resource};
+    let name = network("old-status");
+    let dir = tempfile::tempdir().unwrap();
+    let listen = ["node", "--json", "--no-lan", "--listen", "127.0.0.1:0", "--network", &name];
+    let all = [&listen[..], &data(dir.path())].concat();
+    let mut node = Node::spawn_limited(&name, "-S -f unlimited", &all).listens();
+    let status = || run(&[&["status", "--json"][..], &data(dir.path())].concat());
+    status().succeeded();
+    node.limit(Resource::FSIZE, 0);
+    let wait_for = |wanted: bool, node: &mut Node| {
+        while dir.path().join("status.json").exists() != wanted {
+            assert!(!node.has_ended(), "it is as it was");
+            std::thread::sleep(core::time::Duration::from_millis(10));
+        }
+    };
+    wait_for(false, &mut node);
+    let message = status();
+    assert!(message.failed(3, "no_node")["message"].as_str().unwrap().contains("cannot write it"));
+    let lookup = ["lookup", &node.id, "--json", "--no-lan", "--network", &name];
+    let found = run(&[&lookup[..], &data(dir.path())].concat()).succeeded();
+    assert_eq!(found.event("done")["answered"], 1);
+    node.limit(Resource::FSIZE, INFINITY);
+    wait_for(true, &mut node);
+    status().succeeded();
+    assert_eq!(node.stop(), Some(0));
+    for gone in ["status.json", "status.json.old", "status.json.new"] {
+        assert!(!dir.path().join(gone).exists(), "{gone}");
+    }
+}
+
 /// A log that cannot be written is no reason to leave those who rely on the node.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,8 +1,10 @@
 //! What the state folder keeps of a share: its path, and whether it has search words.
 //!
-//! The key is the path. One that is no UTF-8, which Unix allows, has its bytes in the value too, after
-//! a zero byte that no path contains.
+//! The key is the path, written as [`plain`] has it. One that is no UTF-8, which Unix allows, has
+//! its bytes in the value too, after a zero byte that no path contains.
 
+use alloc::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is kept of a share that has no search words; of others nothing.
@@ -10,6 +12,12 @@ const UNLISTED: &[u8] = b"unlisted";
 
 /// How the key of a path begins that is no UTF-8; no absolute path begins so.
 const BYTES: &str = "bytes:";
+
+/// A path as it is kept and shared: absolute, and the same however it is typed. `Music/` is
+/// `Music`; what `..` means is the system's to say, which may follow links there.
+pub(super) fn plain(path: &Path) -> io::Result<PathBuf> {
+    Ok(std::path::absolute(path)?.components().collect())
+}
 
 /// A share that outlives a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +32,26 @@ impl Kept {
             || format!("{BYTES}{}", path.as_os_str().as_encoded_bytes().escape_ascii()),
             str::to_owned,
         )
+    }
+
+    /// What is kept, each path once. Earlier versions kept `Music` and `Music/` side by side: what
+    /// was unlisted once stays so.
+    pub(super) fn all(kept: &[(String, Vec<u8>)]) -> BTreeMap<PathBuf, bool> {
+        let mut all = BTreeMap::new();
+        for (key, value) in kept {
+            let Self { path, listed } = Self::read(key, value);
+            *all.entry(path.components().collect()).or_insert(true) &= listed;
+        }
+        all
+    }
+
+    /// The keys under which a path is kept.
+    pub(super) fn keys<'a>(
+        kept: &'a [(String, Vec<u8>)],
+        path: &Path,
+    ) -> impl Iterator<Item = &'a str> {
+        let is_its = move |(key, value): &&(String, Vec<u8>)| Self::read(key, value).path == path;
+        kept.iter().filter(is_its).map(|(key, _)| key.as_str())
     }
 
     pub(super) fn value(&self) -> Vec<u8> {
@@ -69,6 +97,26 @@ mod tests {
         for listed in [true, false] {
             survives(Path::new("/music/a song.flac"), listed);
         }
+    }
+
+    #[test]
+    fn a_path_is_kept_once_however_it_is_typed() {
+        let typed = ["/music/album", "/music/album/", "/music//album/.", "/music/./album"];
+        for path in typed {
+            let plain = plain(Path::new(path)).expect("it is absolute");
+            assert_eq!(plain.as_os_str(), "/music/album", "{path}");
+        }
+        let kept = |path: &str, listed| {
+            let path = PathBuf::from(path);
+            (Kept::key(&path), Kept { path, listed }.value())
+        };
+        // As earlier versions kept them.
+        let all = [kept(typed[0], true), kept("/music/other", true), kept(typed[1], false)];
+        let once = [("/music/album", false), ("/music/other", true)];
+        let once = once.map(|(path, listed)| (PathBuf::from(path), listed));
+        assert_eq!(Kept::all(&all), BTreeMap::from(once));
+        let keys: Vec<_> = Kept::keys(&all, Path::new(typed[0])).collect();
+        assert_eq!(keys, typed[..2]);
     }
 
     #[cfg(unix)]
