@@ -327,6 +327,30 @@ def test_what_others_call_part_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"hello"
 
 
+def test_what_is_left_of_another_content_is_left_to_it(tmp_path: Path) -> None:
+    lists = []
+    for data in (b"hello", b"other"):
+        hashes = content.HashListBuilder()
+        hashes.update(data)
+        lists.append(hashes.finish())
+    mine, other = lists
+    partial = Partial(tmp_path / "file")
+    partial.start(mine)
+    partial.write(0, b"hello")
+    partial.close()
+    with pytest.raises(OSError, match="left of another fetch"):
+        Partial(tmp_path / "file").resume(other.id(), 1 << 40, GOES_ON)
+    with pytest.raises(OSError, match="left of another fetch"):
+        Partial(tmp_path / "file").start(other)
+    assert (tmp_path / "file.part").read_bytes() == b"hello"
+    # Nobody goes on with a list that is damaged.
+    (tmp_path / "file.part.list").write_bytes(mine.encode()[:-1])
+    partial = Partial(tmp_path / "file")
+    assert partial.resume(other.id(), 1 << 40, GOES_ON) is None
+    partial.start(other)
+    partial.close()
+
+
 def test_a_progress_that_raises_at_once_ends_the_fetch(tmp_path: Path) -> None:
     async def test() -> None:
         async with network(2) as (a, b):

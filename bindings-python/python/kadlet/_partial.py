@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from ._shares import unless_stopped
-from .content import HashList, Resume, decode_resume, encode_resume
+from .content import PIECE_LEN, HashList, Resume, decode_resume, encode_resume
 
 try:
     import fcntl
@@ -48,10 +48,11 @@ class Partial:
         """What an earlier fetch of the same content left: its list, and the pieces that are on the
         disk and right. None if there is nothing usable; it is overwritten then.
 
-        Raises OSError if another process fetches into the same file, if it is none of a fetch, or
-        if `stop` is set meanwhile.
+        Raises OSError if another process fetches into the same file, if it is none of a fetch or of
+        another one, or if `stop` is set meanwhile.
         """
         self._refuse_foreign()
+        self._refuse_another(content)
         try:
             hashes = HashList.decode(self._list.read_bytes(), content, max_size)
             file = open(self._data, "r+b")
@@ -111,6 +112,7 @@ class Partial:
                 file.close()
                 file = self._opened()
                 _lock(file)
+            self._refuse_another(hashes.id())
             _write_whole(self._list, hashes.encode())
             # The note is of what lay here before.
             self._note.unlink(missing_ok=True)
@@ -137,6 +139,24 @@ class Partial:
                 "this is not what a fetch of ours left: move it away, or name another target",
                 str(self._data),
             )
+
+    def _refuse_another(self, content: bytes) -> None:
+        """Nor are bytes overwritten that lie beside the list of another content: somebody may want
+        to go on with that. A list that is damaged helps nobody to go on."""
+        try:
+            if not self._data.stat().st_size:
+                return
+            data = self._list.read_bytes()
+        except OSError:
+            return
+        pieces = -(-int.from_bytes(data[:8], "little") // PIECE_LEN)
+        if len(data) != 8 + 32 * pieces:
+            return
+        try:
+            HashList.decode(data, content, int.from_bytes(data[:8], "little"))
+        except ValueError:
+            text = "this is what is left of another fetch: remove it, or name another target"
+            raise OSError(errno.EEXIST, text, str(self._data)) from None
 
     def write(self, start: int, data: bytes) -> None:
         """Writes one verified piece."""

@@ -197,8 +197,7 @@ fn one_owner_of_addresses_does_not_fill_the_list() {
     let named = (200..220).map(honest);
     lookup.answered(id(504), honest(504).addr(), Capabilities::NONE, named);
     let mut reached = 0;
-    loop {
-        let Step::Ask(contact) = lookup.next() else { break };
+    while let Step::Ask(contact) = lookup.next() {
         if network::number(contact.id) < 200 {
             lookup.silent(contact.id, contact.addr());
             lookup.failed(contact.id, contact.addr());
