@@ -152,7 +152,7 @@ def test_a_changed_file_is_withdrawn_and_its_owner_told(tmp_path: Path) -> None:
             # What it is now is another content.
             again = await a.share(source)
             a.withdraw(share)
-            fetched = await b.fetch(again.link, tmp_path / "copy")
+            fetched = await b.fetch(again.link, tmp_path / "now")
             assert fetched.path.read_bytes() == source.read_bytes()
             # Nobody waits, and it is not lost.
             source.unlink()

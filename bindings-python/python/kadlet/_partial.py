@@ -144,7 +144,9 @@ class Partial:
         """Nor are bytes overwritten that lie beside the list of another content: somebody may want
         to go on with that. A list that is damaged helps nobody to go on."""
         try:
-            if not self._data.stat().st_size:
+            status = self._data.stat()
+            # Of a fetch that had the list and no piece nothing is lost: the file is a hole.
+            if not status.st_size or not getattr(status, "st_blocks", 1):
                 return
             data = self._list.read_bytes()
         except OSError:

@@ -138,7 +138,8 @@ impl Partial {
 
     /// Bytes at `.part` beside a list that is one, and of another content.
     fn refuse_of_another(&self, file: &File, id: ContentId) -> io::Result<()> {
-        if file.metadata()?.len() == 0 {
+        let metadata = file.metadata()?;
+        if metadata.len() == 0 || is_hole(&metadata) {
             return Ok(());
         }
         let list = fs::read(&self.list).unwrap_or_default();
@@ -189,6 +190,17 @@ impl Partial {
     pub(super) fn data_path(&self) -> &Path {
         &self.data
     }
+}
+
+/// Whether nothing was ever written: of a fetch that had the list and no piece nothing is lost.
+#[cfg(unix)]
+fn is_hole(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::blocks(metadata) == 0
+}
+
+#[cfg(not(unix))]
+const fn is_hole(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// What is there is what is left of another fetch.
@@ -426,7 +438,10 @@ mod tests {
         drop(partial);
         // The old bytes are gone.
         assert_eq!(resumed(&target, &other), Some(vec![]));
-        // Nor is there anything to lose where there are no bytes.
+        // Nor is there anything to lose of a fetch that had its list and no piece.
+        #[cfg(unix)]
+        assert_eq!(resumed(&target, &list), None);
+        // Or where there are no bytes.
         fs::write(dir.path().join("file.part"), "").unwrap();
         assert_eq!(resumed(&target, &list), None);
         Partial::of(&target).start(&list).unwrap();
