@@ -20,6 +20,7 @@ mod patient;
 pub mod relay;
 mod resolve;
 mod sockets;
+mod tcp;
 #[cfg(feature = "webrtc")]
 mod webrtc;
 

@@ -104,7 +104,7 @@ impl Addresses {
         let (prefix, host) = (number % count.max(1), number / count.max(1));
         // 150.0.0.0/8 is in nobody's plan.
         let ip = Ipv4Addr::from_bits((150 << 24) + (prefix << 8) + 1 + host % HOSTS);
-        // Some thousand members at most: far below the ports there are.
+        // A million members at most, as scenarios have them: far below the ports there are.
         Some(SocketAddr::new(IpAddr::V4(ip), 4_000 + (host / HOSTS) as u16))
     }
 }

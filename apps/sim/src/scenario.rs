@@ -37,7 +37,8 @@ const STRATEGIES: &[&str] = &[
     "forgetful",
 ];
 
-/// Hostile nodes altogether: as many as have ports in one prefix of addresses.
+/// Hostile nodes altogether: fewer than there are addresses for them, or ports where all have one
+/// prefix.
 const MOST_HOSTILE: u64 = 1_000_000;
 
 /// Shares that are counted in whole percents.

@@ -6,7 +6,6 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::io;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::error::StartError;
@@ -16,9 +15,6 @@ pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSP
 
 /// So often a port is looked for that is free at each address.
 const ATTEMPTS: usize = 5;
-
-/// Connections that wait to be taken, as for tokio's own listeners.
-const BACKLOG: i32 = 1024;
 
 /// A listener for each address, by `bind`, which is told whether an IPv6 wildcard is to leave IPv4
 /// alone.
@@ -80,27 +76,10 @@ fn refused(address: SocketAddr, why: &str) -> StartError {
     StartError::socket(address, io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
-/// Listens at one address.
-pub(super) fn bind(address: SocketAddr, v6_only: bool) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() && v6_only {
-            socket.set_only_v6(true)?;
-        }
-        // What is left of the connections of a process before us does not keep the port.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    listen().map_err(|error| StartError::socket(address, error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::listen as bind;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().expect("an address")).collect()

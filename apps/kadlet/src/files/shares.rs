@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 
 use super::{listeners, server};
 use crate::error::{StartError, out_of_descriptors};
+use crate::tcp;
 
 /// Read at once while hashing.
 const BLOCK: usize = 256 << 10;
@@ -252,7 +253,7 @@ impl Shares {
     /// There are two ports or no address among them, one is taken, not of this machine, or no
     /// descriptors are left.
     pub async fn listen_all(listen: &[SocketAddr]) -> Result<Self, StartError> {
-        let listeners = listeners::at_one_port(listen, listeners::bind)?;
+        let listeners = listeners::at_one_port(listen, tcp::listen)?;
         let addr = |listener: &TcpListener| {
             listener.local_addr().map_err(|error| StartError::socket(listeners::NOWHERE, error))
         };

@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kadlet_core::{Family, Scope};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -35,12 +34,10 @@ use crate::by_source::Counted;
 use crate::error::StartError;
 use crate::patient::Patient;
 use crate::sockets::outward_ip;
+use crate::tcp;
 
 /// Connections beyond those of clients: pages being loaded, fetches, refusals.
 const BESIDES: usize = 512;
-
-/// Connections that wait to be taken, in the system's queue.
-const BACKLOG: i32 = 1_024;
 
 /// Whoever has sent no whole request head for so long, or is not done with TLS, is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -233,7 +230,7 @@ fn open(listen: &[SocketAddr], locals: &[Local]) -> Result<Opened, RelayError> {
     loop {
         tries += 1;
         let listeners: Result<Vec<_>, StartError> =
-            listen.iter().map(|address| listener(*address)).collect();
+            listen.iter().map(|address| tcp::listen(*address, true)).collect();
         let listeners = listeners?;
         let first = listeners.first().and_then(|first| first.local_addr().ok());
         let port = first.map_or(0, |first| first.port());
@@ -252,24 +249,6 @@ fn open(listen: &[SocketAddr], locals: &[Local]) -> Result<Opened, RelayError> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn listener(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let open = || {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // A relay that is started again finds its port held by connections of the last one.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().map_err(|error| StartError::socket(address, error))
 }
 
 /// Ends what is over, once a second.
