@@ -390,6 +390,19 @@ mod tests {
 
     /// Mistake 28: limits that are constants. Private networks and tests have them off, and what is
     /// dropped is counted.
+    /// Whoever forges an address uses up nothing of what its owner may ask, and the owner no more
+    /// than is its due.
+    #[test]
+    fn forged_queries_leave_their_owner_its_own() {
+        let mut limits = limits(|_| ());
+        let owner = public(1);
+        let mut answered =
+            |cost| (0..1_000).filter(|_| limits.allow(Instant::EPOCH, cost, owner)).count();
+        assert_eq!([Cost::Query, Cost::ShownQuery].map(&mut answered), [100, 100]);
+        assert_eq!([Cost::ShownQuery, Cost::Query].map(answered), [0, 0]);
+        assert_eq!(limits.dropped().queries, 3_800);
+    }
+
     #[test]
     fn local_addresses_are_spared_unless_told_otherwise() {
         let asked = |enforce, source| {

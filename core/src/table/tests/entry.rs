@@ -70,6 +70,29 @@ fn strangers_cost_a_full_bucket_no_ping() {
     assert_eq!(heard.count(), TableConfig::default().candidates);
 }
 
+/// Questions with forged addresses, as many as may wait, keep nobody out whose address is not.
+#[test]
+fn who_has_shown_its_address_takes_the_place_of_who_may_be_forged() {
+    let mut table = RoutingTable::new(Id::ZERO, config());
+    let most = TableConfig::default().candidates as u16;
+    let stranger = |n: u16| local(id(n as u8, 1), 600 + n);
+    for n in 0..most {
+        let forged = stranger(n);
+        assert_eq!(table.heard(at(0), forged.id, forged.path), Heard::Candidate);
+    }
+    let [unshown, shown] = [most, most + 1].map(stranger);
+    assert_eq!(table.heard(at(0), unshown.id, unshown.path), Heard::Ignored);
+    assert_eq!(table.heard_from(at(0), shown.id, shown.path, true), Heard::Candidate);
+    assert_eq!(table.candidates.len(), usize::from(most));
+    // Those who have shown theirs do not drive out each other.
+    for n in most + 2..3 * most {
+        let next = stranger(n);
+        table.heard_from(at(0), next.id, next.path, true);
+    }
+    assert!(table.candidates.iter().all(|it| it.shown));
+    assert!(table.candidates.iter().any(|it| it.contact.id == shown.id));
+}
+
 /// Mistake 10: two pings racing for one bucket.
 #[test]
 fn one_ping_a_bucket_at_a_time() {
