@@ -19,6 +19,10 @@ use crate::time::Instant;
 const LIVED: u32 = 256;
 const DIED: u32 = 2;
 
+/// Rows of a table's only bucket that are looked up after joining, at most. Whoever was met on the way
+/// lies in the first few; only those who invent contacts next to us leave more of them empty.
+const ROWS_OF_ONE_BUCKET: usize = 8;
+
 /// When nobody is there to be doubted.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -155,10 +159,21 @@ impl RoutingTable {
     /// The ids to look up after joining: one for every bucket farther away than `closest`, our
     /// closest neighbour, so that those there learn of us (mistake 23). They count as refreshed
     /// from now.
+    ///
+    /// A full table of one bucket has nobody beyond it, and there may be more than the k that joining
+    /// found: then it is one id for each row that is as far away as the farthest of them, or farther.
     pub fn refresh_beyond(&mut self, now: Instant, closest: Id, rng: &mut Rng) -> Vec<Id> {
         let (own, distance) = (self.own, self.own.distance(closest).high_bits());
         let farther = self.buckets.iter_mut().filter(|bucket| bucket.start > distance);
-        farther.map(|bucket| refresh(bucket, own, now, rng)).collect()
+        let mut ids: Vec<Id> = farther.map(|bucket| refresh(bucket, own, now, rng)).collect();
+        if let [only] = self.buckets.as_slice()
+            && only.contacts.len() >= self.config.k
+        {
+            let farthest = only.contacts.iter().map(|it| own.common_prefix(it.id)).min();
+            let rows = (0..=farthest.unwrap_or(0)).take(ROWS_OF_ONE_BUCKET);
+            ids.extend(rows.map(|row| own.random_beside(row, rng)));
+        }
+        ids
     }
 
     /// A lookup for `target` goes on, which refreshes the bucket it falls into.

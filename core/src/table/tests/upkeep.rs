@@ -17,6 +17,22 @@ fn joining_refreshes_every_bucket_beyond_the_closest_neighbour() {
     assert!(ids.iter().all(|id| own.distance(*id) > own.distance(closest)));
 }
 
+/// Where exactly k answer a newcomer, its one bucket is full and has not split: whoever is farther than
+/// the farthest of them is in no bucket of its own, and would not learn of us.
+#[test]
+fn joining_refreshes_the_rows_that_k_neighbours_left_out() {
+    let mut table = RoutingTable::new(Id::ZERO, config());
+    for (n, first) in [0x10, 0x20, 0x21, 0x3f].into_iter().enumerate() {
+        let ids = table.refresh_beyond(at(4), id(0x10, 0), &mut rng(1));
+        assert_eq!(ids.len(), 0, "with fewer than k, all there are");
+        let contact = local(id(first, 0), n as u16);
+        assert_eq!(table.verified(at(5), contact, None), Admission::Inserted);
+    }
+    let ids = table.refresh_beyond(at(5), id(0x10, 0), &mut rng(1));
+    let rows = ids.iter().map(|id| table.own().common_prefix(*id));
+    assert!(rows.eq([0, 1, 2]), "two that are empty, and the one of the farthest");
+}
+
 /// Traffic counts as refreshing, and refreshes are spread.
 #[test]
 fn a_bucket_in_use_is_not_refreshed_and_refreshes_are_apart() {
