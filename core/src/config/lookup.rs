@@ -40,11 +40,11 @@ pub struct LookupConfig {
     /// honest answer whose first four contacts are dead is rare, and each that answers makes up for
     /// three.
     pub credit: u32,
-    /// Where more than a quarter of the k closest are silent or failed: so many of those that answered
-    /// are asked besides about each subtree of which the dead have crowded somebody out of the answers,
-    /// and half as many again once the lookup is over; 0 for none. 16: with half of all contacts dead
-    /// 599 of 600 lookups end with exactly the k closest, 587 with 8, and 349 without. Mainline: 8, as
-    /// answers there have eight places, and more help no more.
+    /// Where more than one in eight of the k closest is silent or failed: so many of those that answered,
+    /// fewer where less than half is dead, are asked besides about each subtree of which the dead have
+    /// crowded somebody out of the answers, and half as many again once the lookup is over; 0 for none.
+    /// 16: with half of all contacts dead 599 of 600 lookups end with exactly the k closest, 587 with
+    /// 8, and 349 without. Mainline: 8, as answers there have eight places, and more help no more.
     pub beside: usize,
 }
 

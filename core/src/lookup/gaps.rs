@@ -23,7 +23,10 @@ const SUBTREES: u32 = 4;
 impl Lookup {
     /// The points beside the target that are to be asked about, of a family: one for each subtree
     /// that may hold contacts nobody had room for. None, where none of the k closest failed.
-    pub(crate) fn gaps(&self, family: Family) -> impl Iterator<Item = Id> {
+    ///
+    /// And how many to ask about each: `most` where half of the contacts are dead, fewer where fewer
+    /// are, for an answer leaves out as many living ones as it names dead ones.
+    pub(crate) fn gaps(&self, family: Family, most: usize) -> impl Iterator<Item = (Id, usize)> {
         // Who was asked and is not overdue counts for the share of contacts that answer.
         let (mut all, mut living, asked) = (0, 0, self.living());
         // How many bits the k-th of all has in common with the target, and the k-th of the living.
@@ -46,13 +49,14 @@ impl Lookup {
                 break;
             }
         }
-        // With fewer than k in all there was room for everybody. And where few are dead, hardly
-        // anybody is missing, while whoever is asked besides may be dead as well.
+        // With fewer than k in all there was room for everybody. And where hardly anybody is dead,
+        // nobody is missing, while the lookup would take one more round trip.
         let dead = all - answers(living).min(all);
-        let is_crowded = all >= self.config.k && 4 * dead > self.config.k;
+        let is_crowded = all >= self.config.k && 8 * dead > self.config.k;
         let levels = if is_crowded { SUBTREES } else { 0 };
         let levels = (outer..=inner).take(levels as usize);
-        levels.map(|level| self.target.with_flipped(level))
+        let count = (2 * most * dead).div_ceil(all.max(1)).min(most);
+        levels.map(move |level| (self.target.with_flipped(level), count))
     }
 
     /// Of those that answered, the ones closest to another point.

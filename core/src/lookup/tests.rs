@@ -23,11 +23,15 @@ fn lookup(config: LookupConfig, start: impl IntoIterator<Item = Contact>) -> Loo
 
 /// All that may be asked now, by the number of their id.
 fn asked(lookup: &mut Lookup) -> Vec<u16> {
-    core::iter::from_fn(|| match lookup.next() {
+    core::iter::from_fn(|| asked_next(lookup)).collect()
+}
+
+/// The one to be asked now, of several the nearest.
+fn asked_next(lookup: &mut Lookup) -> Option<u16> {
+    match lookup.next() {
         Step::Ask(contact) => Some(network::number(contact.id)),
         Step::Wait | Step::Done => None,
-    })
-    .collect()
+    }
 }
 
 fn answer(lookup: &mut Lookup, n: u16, closer: impl IntoIterator<Item = u16>) -> bool {
@@ -464,7 +468,8 @@ fn without_contacts_it_is_done_at_once() {
 /// In every answer a dead contact has the place of a living one.
 #[test]
 fn what_the_dead_crowded_out_is_asked_for() {
-    let points = |lookup: &Lookup| lookup.gaps(Family::V4).collect::<Vec<_>>();
+    let points =
+        |lookup: &Lookup| lookup.gaps(Family::V4, 8).map(|(point, _)| point).collect::<Vec<_>>();
     let mut lookup = lookup(config(2, 4), [1, 2, 4, 8].map(contact));
     assert_eq!(asked(&mut lookup), [1, 2]);
     lookup.failed(id(1), addr(1));
@@ -495,10 +500,33 @@ fn without_a_dead_contact_among_the_closest_nothing_is_asked_besides() {
     assert_eq!(asked(&mut lookup), [1, 2]);
     answer(&mut lookup, 1, []);
     answer(&mut lookup, 2, []);
-    assert_eq!(lookup.gaps(Family::V4).count(), 0);
+    assert_eq!(lookup.gaps(Family::V4, 8).count(), 0);
     let mut few = self::lookup(config(8, 4), [1, 2].map(contact));
     assert_eq!(asked(&mut few), [1, 2]);
     few.failed(id(1), addr(1));
     answer(&mut few, 2, []);
-    assert_eq!(few.gaps(Family::V4).count(), 0);
+    assert_eq!(few.gaps(Family::V4, 8).count(), 0);
+}
+
+/// The fewer are dead, the fewer are asked besides: nobody is, while it may be one in eight.
+#[test]
+fn few_dead_are_asked_about_in_few_questions() {
+    let counts = |dead: u16| {
+        let mut lookup = lookup(config(16, 64), (0..64).map(contact));
+        while let Some(n) = asked_next(&mut lookup) {
+            if n < dead {
+                lookup.failed(id(n), addr(n));
+            } else {
+                answer(&mut lookup, n, []);
+            }
+        }
+        let mut counts: Vec<_> = lookup.gaps(Family::V4, 16).map(|(_, count)| count).collect();
+        counts.dedup();
+        counts
+    };
+    assert_eq!(counts(2), []);
+    assert_eq!(counts(3), [6], "twice 3 of 19, of 16");
+    assert_eq!(counts(8), [11], "twice 8 of 24");
+    assert_eq!(counts(16), [16]);
+    assert_eq!(counts(32), [16], "and no more");
 }

@@ -94,7 +94,7 @@ impl Operation {
 fn to_ask(operation: &Operation, count: usize) -> Vec<(Id, Contact)> {
     let mut wanted = Vec::new();
     for family in Family::ALL {
-        for point in operation.lookup.gaps(family) {
+        for (point, count) in operation.lookup.gaps(family, count) {
             let about = || operation.beside.iter().filter(move |aside| aside.point == point);
             let room = count.saturating_sub(about().count());
             let near = operation.lookup.closest_to(point, family, count).into_iter();
