@@ -93,7 +93,7 @@ fn poison() {
     snapshot::check("hostile-poison.txt", &format!("{harm:#?}\n"));
 }
 
-/// A third of the nodes names contacts that are none. With the defences off lookups end without a third
+/// A third of the nodes names contacts that are none. With the defences off lookups end without a quarter
 /// of the closest; and where whoever names such contacts is believed whatever becomes of them, stores
 /// and whole lookups chase more of them.
 #[test]
@@ -116,7 +116,7 @@ fn inventors_are_judged() {
     judged.config.lookup.paths = 1;
     run("judged, d = 1", &judged);
     snapshot::check("hostile-inventors.txt", &table);
-    assert!(off.closest.value() <= 0.7 && 4 * slow >= 5 * fast, "the attack is broken");
+    assert!(off.closest.value() <= 0.75 && 4 * slow >= 5 * fast, "the attack is broken");
     assert!(on.closest.value() >= 0.95 && on.found.value() == 1.0, "{on:?}");
 }
 
