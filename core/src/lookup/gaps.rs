@@ -50,7 +50,9 @@ impl Lookup {
             }
         }
         // With fewer than k in all there was room for everybody. And where hardly anybody is dead,
-        // nobody is missing, while the lookup would take one more round trip.
+        // nobody is missing, while the lookup would take one more round trip. With a fifth of the nodes
+        // just dead 84 of 4,000 lookups missed somebody while it began with a quarter of the k, and 1
+        // with an eighth.
         let dead = all - answers(living).min(all);
         let is_crowded = all >= self.config.k && 8 * dead > self.config.k;
         let levels = if is_crowded { SUBTREES } else { 0 };

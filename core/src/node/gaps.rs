@@ -14,7 +14,7 @@ use crate::wire::{Method, Query, Response};
 
 impl Node {
     /// Asks those close to each subtree that may hold somebody whom nobody had room to name, once
-    /// each and `count` about one subtree. True if no answer is waited for.
+    /// each and at most `count` about one subtree. True if no answer is waited for.
     pub(super) fn ask_about_gaps(
         &mut self,
         now: Instant,
