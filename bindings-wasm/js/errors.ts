@@ -118,7 +118,7 @@ export function errorOf(outcome: Outcome, partial?: unknown): DhtError | undefin
     case "deadline_exceeded":
       return new QueryTimeout("the time was up", partial);
     case "overloaded":
-      return new OverloadedError("this node is doing as much at once as it may");
+      return new OverloadedError("this node does as much at once, or renews as many records, as it may");
     case "cancelled":
       return new ClosedError("the node is closed");
   }

@@ -103,7 +103,8 @@ pub struct Config {
     /// Our own records are renewed this often. Default: 5 h, less a random quarter: well below the
     /// 13 h that holders keep them, so that one missed renewal loses nothing (design: 6 h at most).
     pub renew_after: Duration,
-    /// Records a node renews for itself; one more is published once. Default: 100,000.
+    /// Records a node renews for itself; one more is refused as [`Overloaded`](crate::Outcome). As
+    /// many as default can be renewed within the hour. Default: 100,000.
     pub max_publications: usize,
     /// Addresses remembered for having shown that they receive our datagrams. Default: 4,096, at
     /// 40 B; the longest unheard of gives way.

@@ -262,9 +262,11 @@ pub enum Outcome {
     /// Ended by its deadline; partial results came before. What a holder had stored by then under the
     /// last of its keys is a [`Success`](Self::Success).
     DeadlineExceeded,
-    /// Not begun: as many operations as allowed are running ([`Config::max_operations`]).
+    /// Not begun: as many operations as allowed are running ([`Config::max_operations`]), or as many
+    /// records are renewed ([`Config::max_publications`]).
     ///
     /// [`Config::max_operations`]: crate::Config::max_operations
+    /// [`Config::max_publications`]: crate::Config::max_publications
     Overloaded,
 }
 

@@ -267,7 +267,8 @@ impl fmt::Display for Error {
             Self::Refused { code, .. } => write!(f, "every holder refused: {}", reason(*code)),
             Self::TimedOut => f.write_str("the time was up"),
             Self::Overloaded => f.write_str(
-                "this node is doing as much at once as it may: ask again when some of it has ended",
+                "this node does as much at once, or renews as many records, as it may: ask again when \
+                 some of it has ended",
             ),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Closed => f.write_str("the node is shut down"),

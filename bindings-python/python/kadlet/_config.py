@@ -405,7 +405,7 @@ class Config:
     """Our own records are renewed this often, less a random quarter: well below the 13 h that
     holders keep them, so that one missed renewal loses nothing."""
     max_publications: int = 100_000
-    """Records a node renews for itself; one more is published once."""
+    """Records a node renews for itself; one more is refused with `OverloadedError`."""
     max_proven: int = 4_096
     """Addresses remembered for having shown that they receive our datagrams, at 40 B; the longest
     unheard of gives way."""

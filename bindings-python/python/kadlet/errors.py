@@ -116,7 +116,9 @@ def of_outcome(outcome: Outcome, partial: Any = None) -> DhtError | None:
         case "deadline_exceeded":
             return QueryTimeout("the time was up", partial)
         case "overloaded":
-            return OverloadedError("this node is doing as much at once as it may")
+            return OverloadedError(
+                "this node does as much at once, or renews as many records, as it may"
+            )
         case "cancelled":
             return ClosedError("the node is closed")
         case Refused(code="stale_sequence", seq=seq):

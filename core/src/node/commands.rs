@@ -341,6 +341,12 @@ impl Node {
         let now = self.advance(now);
         let all = keys.clone();
         let first = keys.pop_front().unwrap_or(Id::ZERO);
+        // Stored once and not again, it would be gone by tomorrow, and its owner would not know.
+        if renewed.is_some() && self.publications.len() >= self.config.max_publications {
+            let refused = self.next_id();
+            self.end_at_once(refused, Outcome::Overloaded);
+            return refused;
+        }
         let families = self.families();
         let id = self.begin(now, kind, Whose::Callers, first, keys, families);
         // Before its first step, which may be its last.
@@ -361,15 +367,14 @@ impl Node {
         targets: VecDeque<Id>,
         families: Families,
     ) -> u64 {
-        let id = self.next_operation;
-        self.next_operation += 1;
-        self.stats.operations += 1;
+        let next = self.next_id();
+        let id = next.0;
         if self.closed {
-            self.end_at_once(OperationId(id), Outcome::Cancelled);
+            self.end_at_once(next, Outcome::Cancelled);
             return id;
         }
         if self.operations.len() >= self.config.max_operations && !self.end_a_refresh(now) {
-            self.end_at_once(OperationId(id), Outcome::Overloaded);
+            self.end_at_once(next, Outcome::Overloaded);
             return id;
         }
         let region = self.region(&kind);
@@ -409,6 +414,13 @@ impl Node {
     }
 
     /// An operation that cannot begin says so and is over.
+    const fn next_id(&mut self) -> OperationId {
+        let id = self.next_operation;
+        self.next_operation += 1;
+        self.stats.operations += 1;
+        OperationId(id)
+    }
+
     fn end_at_once(&mut self, operation: OperationId, outcome: Outcome) {
         let (closest, totals) = (Vec::new(), Totals::default());
         self.push_event(Event::Started { operation });

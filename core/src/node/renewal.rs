@@ -52,9 +52,7 @@ impl Node {
         kind: Kind,
         targets: VecDeque<Id>,
     ) {
-        if !self.operations.contains_key(&operation)
-            || self.publications.len() >= self.config.max_publications
-        {
+        if !self.operations.contains_key(&operation) {
             return;
         }
         let running = Some(operation);

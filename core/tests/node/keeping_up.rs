@@ -457,6 +457,26 @@ fn too_many_operations_are_refused() {
     assert_eq!(done, (refused, Outcome::Overloaded));
 }
 
+/// More records to renew than allowed: refused as well. Published once, they would be gone tomorrow.
+#[test]
+fn too_many_records_to_renew_are_refused() {
+    let mut config = Config::default();
+    config.max_publications = 2;
+    let mut node = Node::new(config, Id::new([1; 20]), [1; 32], Instant::EPOCH);
+    let mut announce = |file: u8| {
+        node.announce(Instant::EPOCH, Id::new([file; 20]), Announcement::http(80));
+        let events: Vec<_> = core::iter::from_fn(|| node.poll_event()).collect();
+        let outcome = events.into_iter().find_map(|event| match event {
+            Event::Done { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        (outcome, node.health().publications)
+    };
+    let nobody = Some(Outcome::NoPeers);
+    assert_eq!([announce(1), announce(2)], [(nobody, 1), (nobody, 2)]);
+    assert_eq!(announce(3), (Some(Outcome::Overloaded), 2));
+}
+
 /// Somebody dead holds a lookup up for longer than there is time: the living keep the record all the
 /// same.
 #[test]
