@@ -270,6 +270,17 @@ pub(crate) struct PackedAddr {
 
 const _: () = assert!(size_of::<PackedAddr>() == 18);
 
+impl PackedAddr {
+    /// What all ports of one machine or household have in common: its address in IPv4, its /64 in IPv6.
+    pub(crate) fn machine(self) -> [u8; 16] {
+        let mut machine = self.ip;
+        if SocketAddr::from(self).is_ipv6() {
+            machine[8..].fill(0);
+        }
+        machine
+    }
+}
+
 impl From<SocketAddr> for PackedAddr {
     fn from(addr: SocketAddr) -> Self {
         let ip = match addr.ip() {

@@ -77,7 +77,8 @@ pub enum Event {
         /// Why.
         reason: PeerFailure,
     },
-    /// Somebody has the content; each address once in an operation.
+    /// Somebody has the content; each address once in an operation, and again if another holder knows of
+    /// further ways to reach it: then with all of them.
     Provider {
         /// Of which operation.
         operation: OperationId,
@@ -97,7 +98,7 @@ pub enum Event {
         /// Who held it.
         holder: Id,
     },
-    /// A file whose name carries all the words; each content and name once in an operation.
+    /// A file whose name carries all the words; each content, size and name once in an operation.
     Hit {
         /// Of which operation.
         operation: OperationId,

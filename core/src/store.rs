@@ -245,6 +245,7 @@ impl Store {
         }
         let Provider { addr, transports } = provider;
         let record = Record::Provider { addr: addr.into(), transports };
+        self.make_place(now, key, &record);
         self.admit(now, key, record, Origin::publisher(from))
     }
 

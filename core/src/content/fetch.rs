@@ -205,7 +205,7 @@ impl Fetch {
     /// of it.
     pub fn provider_found(&mut self, now: Instant, addr: SocketAddr, namer: Id) -> bool {
         self.advance(now);
-        if self.over || self.dropped.contains_key(&addr) {
+        if self.over || self.dropped.contains_key(&addr) || self.is_liars(addr) {
             return false;
         }
         let at = self.named.iter().position(|(known, _)| *known == namer);
@@ -230,7 +230,7 @@ impl Fetch {
             turn.rank = rank;
         } else {
             let known = self.providers.len() + self.waiting.len() + self.dropped.len();
-            if known >= self.config.known && !self.forget_somebody() {
+            if known >= self.config.known && !self.forget_somebody() && !self.forget_last(rank) {
                 return false;
             }
             self.waiting.push((addr, Turn { rank, order: self.found }));
@@ -249,6 +249,16 @@ impl Fetch {
         let useless = self.dropped.iter().find(|(_, reason)| !reason.is_lie());
         let Some(addr) = useless.map(|(addr, _)| *addr) else { return false };
         self.dropped.remove(&addr).is_some()
+    }
+
+    /// Whoever waits behind `rank` and was not asked yet makes room: the longest list does not keep
+    /// out whom others name.
+    fn forget_last(&mut self, rank: u32) -> bool {
+        let new = self.waiting.iter().enumerate().filter(|(_, (_, turn))| turn.rank < Turn::LAST);
+        let last = new.max_by_key(|(_, (_, turn))| *turn).filter(|(_, (_, turn))| turn.rank > rank);
+        let Some(at) = last.map(|(at, _)| at) else { return false };
+        self.waiting.swap_remove(at);
+        true
     }
 
     /// No further provider will be found: with none left, the fetch fails.

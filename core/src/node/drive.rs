@@ -519,6 +519,7 @@ impl Node {
         message.client = self.is_client();
         message.capabilities = Some(self.config.capabilities);
         message.cookie = self.proofs.cookie(&path.remote);
+        self.reach.wrote(self.now, path.remote);
         self.send(path, &message)
     }
 

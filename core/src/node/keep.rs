@@ -90,6 +90,10 @@ impl Node {
             // A copy on a lookup's path would outlive the truth of what its owner may replace.
             (Item::Signed(_), Some(_)) => return Err(Failure::new(ErrorCode::Protocol)),
             (Item::Signed(signed), None) => {
+                // The same question once more, whose answer was lost, is answered like the first.
+                let repeated =
+                    self.wire.repeats() && self.store.recognise(now, key, &signed).is_some();
+                let cas = cas.filter(|_| !repeated);
                 let judged = self.store.judge_signed(now, key, &signed, cas).map_err(refusal);
                 if !self.wire.judges_signatures_first() {
                     // What the store would refuse anyway gets no signature check.

@@ -279,7 +279,7 @@ pub(super) struct Operation {
     pub(super) namer: Option<Contact>,
     /// Whether the target itself was asked and is silent (signals).
     pub(super) target_silent: bool,
-    pub(super) providers: Set<SocketAddr>,
+    pub(super) providers: Map<SocketAddr, u8>,
     pub(super) hits: Set<[u8; 32]>,
     /// Further pages asked for, of the one list that is read to its end and of all others.
     pub(super) pages: [u32; 2],
@@ -329,7 +329,7 @@ impl Operation {
             region: None,
             namer: None,
             target_silent: false,
-            providers: Set::new(),
+            providers: Map::new(),
             hits: Set::new(),
             pages: [0; 2],
             reader: None,
@@ -355,9 +355,22 @@ impl Operation {
         self.refused_seq = self.refused_seq.max(seq);
     }
 
-    /// Whether this provider is told for the first time; of more than `most` none is told.
-    pub(super) fn is_new_provider(&mut self, address: SocketAddr, most: usize) -> bool {
-        self.providers.len() < most && self.providers.insert(address)
+    /// What is to be told of this provider, if it is news: that it is one, or how else it is reached, which
+    /// one holder may leave out and another know. Of more than `most` none is told.
+    pub(super) fn note_provider(
+        &mut self,
+        address: SocketAddr,
+        transports: u8,
+        most: usize,
+    ) -> Option<u8> {
+        if let Some(known) = self.providers.get_mut(&address) {
+            let all = *known | transports;
+            return (core::mem::replace(known, all) != all).then_some(all);
+        }
+        (self.providers.len() < most).then(|| {
+            self.providers.insert(address, transports);
+            transports
+        })
     }
 
     /// Whether the next page of this holder's list is worth asking for: one list is read to its

@@ -424,6 +424,11 @@ impl Node {
         if origin.is_some() || !self.limits.allow(now, Cost::Query, asker.path.remote) {
             return;
         }
+        // Whom it goes to may say nothing to it, and each is waited for: strangers must not take the
+        // room that our own questions need.
+        if self.requests.len() >= self.config.requests.outstanding / 8 {
+            return;
+        }
         let contact = self.tables.iter().find_map(|table| table.get(target)).map(|it| it.contact);
         if let Some(contact) = contact {
             let origin = NodeInfo {

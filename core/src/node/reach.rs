@@ -5,6 +5,7 @@
 //! asks the contact itself, which shows less). A node on a public network is a client until that
 //! ping comes; on loopback and private networks it is a server from the start.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -36,6 +37,13 @@ const TRIES: u32 = 3;
 /// How often it is looked into again: NAT mappings and firewalls change.
 const AGAIN: Duration = Duration::from_secs(15 * 60);
 
+/// Seconds for which a NAT lets in whom we wrote to, at most (RFC 4787, section 4.3: two minutes at
+/// least, and five by default).
+const MAPPING: u32 = 300;
+
+/// So many of those are remembered: what a few lookups and pings write to. 4 kB.
+const WRITTEN: usize = 512;
+
 /// What is known of our own reachability.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reach {
@@ -55,6 +63,9 @@ pub(super) struct Reach {
     stranger: Option<Instant>,
     tries: u32,
     due: Option<Instant>,
+    /// Machines that we wrote to of late, oldest first, with the second: a NAT lets them in, whether or
+    /// not they answered.
+    written: VecDeque<(u32, u32)>,
 }
 
 /// What one owner of addresses says, or in local networks one host: its latest word counts.
@@ -131,6 +142,24 @@ impl Reach {
         Some(observed)
     }
 
+    /// We write to `to`.
+    pub(super) fn wrote(&mut self, now: Instant, to: SocketAddr) {
+        if !self.advises_client() {
+            return;
+        }
+        if self.written.len() >= WRITTEN {
+            self.written.pop_front();
+        }
+        self.written.push_back((now.as_secs(), shortened(to)));
+    }
+
+    /// Whether a NAT may let it in because we wrote to it.
+    fn has_written(&self, now: Instant, to: SocketAddr) -> bool {
+        let machine = shortened(to);
+        let late = now.as_secs().saturating_sub(MAPPING);
+        self.written.iter().any(|(at, it)| *it == machine && *at >= late)
+    }
+
     /// When something is to be done here.
     pub(super) const fn poll_timeout(&self) -> Option<Instant> {
         self.due
@@ -188,7 +217,10 @@ impl Node {
 
     /// A ping with a nonce came: from a stranger, and with our nonce, it shows that we are reached.
     pub(super) fn handle_reach_ping(&mut self, now: Instant, nonce: u64, from: Path) {
-        if self.reach.waiting == Some(nonce) && !self.proofs.is_proven(now, &from.remote) {
+        if self.reach.waiting == Some(nonce)
+            && !self.proofs.is_proven(now, &from.remote)
+            && !self.reach.has_written(now, from.remote)
+        {
             self.reach.waiting = None;
             self.set_reachable(now, true);
         }
@@ -203,6 +235,7 @@ impl Node {
             || self.reach.reachable == Some(true) && (lately || !self.wire.dials_back())
             || self.proofs.is_proven(now, &from.remote)
             || self.requests.paths().any(|asked| asked.remote == from.remote)
+            || self.reach.has_written(now, from.remote)
         {
             return;
         }
@@ -220,6 +253,10 @@ impl Node {
         }
         self.reach.reachable = Some(reachable);
         self.reach.told = false;
+        if reachable {
+            // It is not asked for until this is taken back, and an idle node is to be small.
+            self.reach.written = VecDeque::new();
+        }
         if let Some(address) = self.reach.seen.into_iter().flatten().next() {
             self.tell_reachable(address);
         }
@@ -283,5 +320,17 @@ impl Node {
         let path =
             Path { link: self.link_for(asker.path.link, Family::of(&address)), remote: address };
         self.ask(now, path, None, Query::new(Method::Ping { nonce: Some(nonce) }), Purpose::Probe);
+    }
+}
+
+/// A machine in 32 bits: the address of IPv4, and the two halves of an IPv6 network laid on one another.
+/// One that is taken for another is no stranger for five minutes, and the next one is.
+fn shortened(addr: SocketAddr) -> u32 {
+    match addr.ip() {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            u32::from(a ^ c) << 16 | u32::from(b ^ d)
+        }
     }
 }

@@ -85,14 +85,14 @@ impl Node {
         holder: Id,
         peer: Peer,
     ) {
-        if !operation.is_new_provider(peer.address, self.config.max_found) {
-            return;
-        }
-        operation.totals.found += 1;
+        let known = operation.providers.len();
+        let told = operation.note_provider(peer.address, peer.transports, self.config.max_found);
+        let Some(transports) = told else { return };
+        operation.totals.found += u32::from(operation.providers.len() > known);
         self.push_event(Event::Provider {
             operation: OperationId(id),
             address: peer.address,
-            transports: Transports(peer.transports),
+            transports: Transports(transports),
             holder,
         });
     }
@@ -110,7 +110,8 @@ impl Node {
             return;
         }
         let mut fingerprint = blake3::Hasher::new();
-        fingerprint.update(entry.content()).update(entry.name().as_bytes());
+        fingerprint.update(entry.content()).update(&entry.size().to_be_bytes());
+        fingerprint.update(entry.name().as_bytes());
         if !operation.hits.insert(*fingerprint.finalize().as_bytes()) {
             return;
         }

@@ -1,6 +1,7 @@
 //! Letting a record in: where it goes, how long it stays, who is charged, and who has to give way.
 
 use alloc::boxed::Box;
+use core::hash::Hasher;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -60,6 +61,7 @@ impl Store {
         let lifetime = self.lifetime(&record);
         let left = lifetime.checked_sub(age).filter(|left| !left.is_zero());
         let mut expires = now + left.ok_or(Refused::Expired)?;
+        let said = expires;
         let kind = record.kind();
         let place = self.place(now, key, &record).ok_or(Refused::KeyFull)?;
         if self.shelves.get(place).is_some_and(|held| held.expires <= now) {
@@ -92,6 +94,15 @@ impl Store {
             return Err(Refused::SourceQuota);
         }
         let before = self.shelves.remove(place);
+        let renewed = before.as_ref().filter(|_| stored == Stored::Renewed);
+        // Charged to another than whoever brought it first.
+        let taken_over = renewed.is_some_and(|held| {
+            held.taken_over || self.shelves.source(held.from()) != self.shelves.source(payer)
+        });
+        // Whoever brings it from before its last publication handed it on to nobody since: a stranger who
+        // does so now and then would else keep us from ever doing it.
+        let kept = renewed.filter(|held| said + self.config.republish < held.expires);
+        let due = kept.and_then(Held::due);
         let newcomer = before.is_none().then_some(place);
         let record = match (stored, before) {
             // Of two signatures over the same the first stays: its holders recognise it.
@@ -102,8 +113,10 @@ impl Store {
         // again there (BEP 44).
         let is_handed_on =
             kind.certifies_itself() && !record.is_copy() && self.form == Form::Native;
-        let due = is_handed_on.then(|| self.next_turn(now));
-        self.shelves.insert(place, Held::new(record, payer, expires, due));
+        let due = is_handed_on.then(|| due.unwrap_or_else(|| self.next_turn(now)));
+        let mut held = Held::new(record, payer, expires, due);
+        held.taken_over = taken_over;
+        self.shelves.insert(place, held);
         self.make_room(key, kind, newcomer);
         if self.shelves.get(place).is_some() {
             return Ok((stored, place));
@@ -116,30 +129,62 @@ impl Store {
     /// Where the record lies, or a free place for it. None where strangers' records fill all places
     /// that it may have.
     pub(super) fn place(&self, now: Instant, key: Id, record: &Record) -> Option<Place> {
+        let is_same = |place: &Place| {
+            let held = self.shelves.get(*place);
+            held.is_some_and(|held| held.record.has_identity_of(record))
+        };
+        let mut places = self.places(key, record);
+        let free = || self.places(key, record).find(|place| self.alive(now, *place).is_none());
+        if record.kind().certifies_itself() {
+            places.next()
+        } else {
+            places.find(is_same).or_else(free)
+        }
+    }
+
+    /// Where the record may lie.
+    fn places(&self, key: Id, record: &Record) -> impl Iterator<Item = Place> + use<> {
         let kind = record.kind();
-        let at = |slot| Place::new(key, kind, slot);
         let hash = match record {
-            Record::Value { .. } | Record::Signed(_) => return Some(Place::only(key, kind)),
-            Record::Provider { addr, .. } => {
-                let mut bytes = [0; 18];
-                let parts = addr.ip.into_iter().chain(addr.port.to_be_bytes());
-                bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
-                self.hash(&bytes)
+            Record::Value { .. } | Record::Signed(_) => None,
+            // All ports of a machine have the same few places: nobody fills a list with his own.
+            Record::Provider { addr, .. } if self.shelves.source((*addr).into()).has_quota() => {
+                Some(self.hash([&addr.machine()]))
             }
+            Record::Provider { addr, .. } => Some(self.hash([&addr.ip, &addr.port.to_be_bytes()])),
+            // All that tells two entries apart: anybody can say other sizes of a known name and
+            // content, and as many as there are places would keep the true one out.
             Record::Entry(indexed) => {
                 let entry = &indexed.entry;
-                self.hash(entry.content()) ^ self.hash(entry.name().as_bytes())
+                let (size, name) = (entry.size().to_be_bytes(), entry.name().as_bytes());
+                // The name's length, at most 255, keeps what follows it apart from it.
+                let len = [name.len() as u8];
+                Some(self.hash([entry.content(), &size, &len, name, entry.extra()]))
             }
         };
         // Cursor 0 means the start, and the last slot what is behind the end.
-        let first = 1 + hash % (Place::LAST_SLOT - PROBES);
-        let probes = || (first..first + PROBES).map(at);
-        probes()
-            .find(|place| {
-                let held = self.shelves.get(*place);
-                held.is_some_and(|held| held.record.has_identity_of(record))
-            })
-            .or_else(|| probes().find(|place| self.alive(now, *place).is_none()))
+        let first = hash.map(|hash| 1 + hash % (Place::LAST_SLOT - PROBES));
+        let probes = first.map_or(0..0, |first| first..first + PROBES);
+        let only = hash.is_none().then(|| Place::only(key, kind));
+        only.into_iter().chain(probes.map(move |slot| Place::new(key, kind, slot)))
+    }
+
+    /// Lets the port that a machine named first make room for the one it names now, if it has taken up
+    /// all of its places.
+    pub(super) fn make_place(&mut self, now: Instant, key: Id, provider: &Record) {
+        if self.place(now, key, provider).is_some() {
+            return;
+        }
+        let machine = |record: &Record| match record {
+            Record::Provider { addr, .. } => Some(addr.machine()),
+            _ => None,
+        };
+        let held = self.places(key, provider).filter_map(|at| Some((at, self.shelves.get(at)?)));
+        let own = held.filter(|(_, held)| machine(&held.record) == machine(provider));
+        if let Some((oldest, _)) = own.min_by_key(|(_, held)| held.expires) {
+            self.stats.evicted += 1;
+            self.take_out(oldest);
+        }
     }
 
     /// A search entry, with its words ready to be searched for.
@@ -149,12 +194,14 @@ impl Store {
     }
 
     pub(super) fn marks(&self, words: impl Iterator<Item = Word>) -> Marks {
-        Marks::of(words, |word| self.hash(word))
+        Marks::of(words, |word| self.hash([word]))
     }
 
-    fn hash(&self, bytes: &[u8]) -> u32 {
+    fn hash<const N: usize>(&self, parts: [&[u8]; N]) -> u32 {
+        let mut hasher = SipHasher24::new_with_key(&self.order);
+        parts.iter().for_each(|part| hasher.write(part));
         // The high half of 64 bits fits 32.
-        (SipHasher24::new_with_key(&self.order).hash(bytes) >> 32) as u32
+        (hasher.finish() >> 32) as u32
     }
 
     fn is_lighter(&self, one: SocketAddr, other: SocketAddr) -> bool {

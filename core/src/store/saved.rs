@@ -284,7 +284,16 @@ impl Store {
         }
         let (saved, rest): (Saved<'_>, _) =
             postcard::take_from_bytes(body).map_err(|_| BadRecord::Damaged)?;
-        let record = saved.body.into_record(self).filter(|_| rest.is_empty());
+        let key = Id::new(saved.key);
+        let record = saved.body.into_record(self).filter(|record| {
+            rest.is_empty()
+                && match record {
+                    Record::Value { value, .. } => value.key() == key,
+                    Record::Signed(signed) => signed.key() == key,
+                    Record::Entry(it) => it.entry.words().any(|word| word.key() == key),
+                    Record::Provider { .. } => true,
+                }
+        });
         let origin = Origin {
             from: PackedAddr { ip: saved.from_ip, port: saved.from_port }.into(),
             age: Duration::from_micros(saved.age),

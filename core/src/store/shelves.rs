@@ -169,6 +169,9 @@ pub(super) struct Held {
     pub(super) expires: Instant,
     /// [`NEVER`] if it is not handed on.
     due: Instant,
+    /// Whether another than who is charged had brought it before. He loses what he brought himself
+    /// first: else whoever takes over a record and then floods would drive it out.
+    pub(super) taken_over: bool,
 }
 
 const _: () = assert!(size_of::<(Place, Held)>() <= 96);
@@ -183,7 +186,12 @@ impl Held {
         expires: Instant,
         due: Option<Instant>,
     ) -> Self {
-        Self { record, from: from.into(), expires, due: due.unwrap_or(NEVER) }
+        Self { record, from: from.into(), expires, due: due.unwrap_or(NEVER), taken_over: false }
+    }
+
+    /// Its place among the records of the source with this number.
+    const fn rank(&self, source: u64) -> u64 {
+        rank(source, self.taken_over)
     }
 
     /// Who is charged for it.
@@ -195,6 +203,12 @@ impl Held {
     pub(super) fn due(&self) -> Option<Instant> {
         (self.due < NEVER).then_some(self.due)
     }
+}
+
+/// See [`Held::rank`].
+const fn rank(source: u64, taken_over: bool) -> u64 {
+    // Sources are counted from 0.
+    source << 1 | !taken_over as u64
 }
 
 /// Whom records are charged to: an owner of addresses where quotas hold against him, and one node
@@ -265,7 +279,8 @@ pub(super) struct Shelves {
     held: Map<Place, Held>,
     expiries: Set<(Instant, Place)>,
     dues: Set<(Instant, Place)>,
-    /// Each source's records, the one farthest from our own id last.
+    /// Each source's records, by [`Held::rank`]: those it brought itself last, and of them the one
+    /// farthest from our own id.
     by_source: Set<(u64, Distance, u32)>,
     accounts: Map<Source, Account>,
     by_load: Set<(u64, Reverse<u64>, u64)>,
@@ -301,7 +316,7 @@ impl Shelves {
         self.own = own;
         let of = |(place, held): (&Place, &Held)| {
             let number = self.number(held.from())?;
-            Some((number, own.distance(place.key), place.shelf))
+            Some((held.rank(number), own.distance(place.key), place.shelf))
         };
         self.by_source = self.held.iter().filter_map(of).collect();
     }
@@ -389,8 +404,8 @@ impl Shelves {
     /// The record of a source whose key is farthest from our own id: the one that others are
     /// likeliest to hold too.
     pub(super) fn farthest_of(&self, number: u64) -> Option<Place> {
-        let first = (number, Distance::ZERO, 0);
-        let last = (number, Distance::MAX, u32::MAX);
+        let first = (rank(number, true), Distance::ZERO, 0);
+        let last = (rank(number, false), Distance::MAX, u32::MAX);
         let (_, distance, shelf) = *self.by_source.range(first..=last).next_back()?;
         let key = self.own.distance(Id::new(*distance.as_bytes()));
         Some(Place { key: Id::new(*key.as_bytes()), shelf })
@@ -413,11 +428,16 @@ impl Shelves {
     pub(super) fn heaviest_in_crowd(&self, key: Id, kind: Kind) -> Option<Place> {
         let members = &self.crowds.get(&(key, kind))?.members;
         let heaviest = members.iter().max_by_key(|m| (m.records, Reverse(m.touched)))?.number;
-        let at = |slot| (heaviest, self.own.distance(key), Place::new(key, kind, slot).shelf);
-        self.by_source
-            .range(at(0)..=at(Place::LAST_SLOT))
-            .map(|(.., shelf)| Place { key, shelf: *shelf })
-            .max_by_key(|place| self.held.get(place).map(|held| held.expires))
+        let distance = self.own.distance(key);
+        let of = |taken_over| {
+            let rank = rank(heaviest, taken_over);
+            let at = |slot| (rank, distance, Place::new(key, kind, slot).shelf);
+            self.by_source
+                .range(at(0)..=at(Place::LAST_SLOT))
+                .map(|(.., shelf)| Place { key, shelf: *shelf })
+                .max_by_key(|place| self.held.get(place).map(|held| held.expires))
+        };
+        of(false).or_else(|| of(true))
     }
 
     fn number(&self, addr: SocketAddr) -> Option<u64> {
@@ -452,7 +472,7 @@ impl Shelves {
             self.accounts.remove(&source);
         }
         change(&mut self.total);
-        let in_source = (number, self.own.distance(place.key), place.shelf);
+        let in_source = (held.rank(number), self.own.distance(place.key), place.shelf);
         if enters {
             self.expiries.insert((held.expires, place));
             self.dues.extend(held.due().map(|due| (due, place)));
@@ -534,7 +554,7 @@ impl Shelves {
             }
             indexes.0.insert((held.expires, *place));
             indexes.1.extend(held.due().map(|due| (due, *place)));
-            indexes.2.insert((number, self.own.distance(place.key), place.shelf));
+            indexes.2.insert((held.rank(number), self.own.distance(place.key), place.shelf));
         }
         assert!(indexes.0.iter().eq(self.expiries.iter()));
         assert!(indexes.1.iter().eq(self.dues.iter()));

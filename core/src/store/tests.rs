@@ -442,3 +442,80 @@ fn sweeping_is_bounded_and_what_expired_is_gone_before_it() {
     }
     assert_eq!(store.stats().expired, 25);
 }
+
+/// Of a known name and content anybody can say other sizes.
+#[test]
+fn four_sizes_of_a_name_do_not_keep_the_true_entry_out() {
+    let mut store = store(|_| ());
+    let key = Word::parse("whale").expect("a word").key();
+    let entry = |size| SearchEntry::new("Blue Whale.ogg", size, [9; 32]).expect("a name");
+    for size in 1..=4 {
+        assert_eq!(store.put_entry(START, key, entry(size), public(1, 1)), Ok(Stored::New));
+    }
+    assert_eq!(store.put_entry(START, key, entry(1_234), public(2, 1)), Ok(Stored::New));
+}
+
+/// Ports cost nothing: a machine has a few places in a list, and its latest ports have them.
+#[test]
+fn a_machine_has_a_few_ports_in_a_list() {
+    for (machine, kept) in [("20.1.1.1", 4), ("2a00:1:2:3::4", 4), ("127.0.0.1", 50)] {
+        let mut store = store(|_| ());
+        let ip: core::net::IpAddr = machine.parse().expect("an address");
+        for port in 1..=50 {
+            let (now, addr) = (START + Duration::from_secs(port), SocketAddr::new(ip, port as u16));
+            assert_eq!(store.put_provider(now, key(1), provider(addr), addr), Ok(Stored::New));
+        }
+        let honest = public(2, 1);
+        assert_eq!(store.put_provider(START, key(1), provider(honest), honest), Ok(Stored::New));
+        let mut ports: Vec<_> = store
+            .providers(START, key(1), 0)
+            .filter(|(_, it)| it.addr.ip() == ip)
+            .map(|(_, it)| it.addr.port())
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports, Vec::from_iter(51 - kept..=50), "{machine}");
+        assert!(store.providers(START, key(1), 0).any(|(_, it)| it.addr == honest));
+        store.shelves.assert_consistent();
+    }
+}
+
+/// Whoever stores somebody else's record again while little of his is held is charged for it, and by a
+/// flood of his own he would be the heaviest.
+#[test]
+fn who_takes_a_record_over_and_floods_loses_its_own_first() {
+    let mut store = store(|config| config.max_records = 100);
+    // The farthest from our own id goes first.
+    let far = (0..).map(value).find(|it| it.key().as_bytes()[0] >= 0xf8).expect("one in 32");
+    let (key, put) = (far.key(), |store: &mut Store, value: Value, from| {
+        store.put_value(START, value.key(), value, Origin::publisher(from))
+    });
+    assert_eq!(put(&mut store, far.clone(), public(1, 1)), Ok(Stored::New));
+    assert_eq!(put(&mut store, far, public(2, 1)), Ok(Stored::Renewed));
+    for n in 0..110 {
+        let _ = put(&mut store, value(1_000_000 + n), public(2, 1));
+    }
+    assert!(store.value(START, key).is_some());
+    store.shelves.assert_consistent();
+}
+
+/// The same under one word, where what expires last goes first.
+#[test]
+fn who_takes_an_entry_over_and_floods_its_word_loses_its_own_first() {
+    let mut store = store(|config| config.max_entries = 100);
+    let key = Word::parse("whale").expect("a word").key();
+    let named = |n: u32| entry(&alloc::format!("whale {n}"));
+    let mut now = START;
+    let mut put = |store: &mut Store, n, from| {
+        now = now + Duration::from_secs(1);
+        store.put_entry(now, key, named(n), from)
+    };
+    assert_eq!(put(&mut store, 0, public(1, 1)), Ok(Stored::New));
+    assert_eq!(put(&mut store, 0, public(2, 1)), Ok(Stored::Renewed));
+    for n in 1..100 {
+        assert_eq!(put(&mut store, n, public(2, 1)), Ok(Stored::New));
+    }
+    assert_eq!(put(&mut store, 0, public(2, 1)), Ok(Stored::Renewed));
+    assert_eq!(put(&mut store, 1_000, public(3, 1)), Ok(Stored::New));
+    let all = SearchFilter::default();
+    assert!(store.search(now, key, &all, 0).any(|(_, it)| *it == named(0)));
+}

@@ -5,6 +5,7 @@
 //! moves them; what makes it due later does not, and the next call finds out and sets them right.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{LEAST_PATIENCE, RoutingTable, pause_secs};
 use crate::bucket::{Bucket, Packed};
@@ -50,7 +51,9 @@ impl RoutingTable {
                 return Some(contact);
             }
         }
-        self.ping_at = next;
+        // Stamps end after 136 years, and lie behind us from then on: the host is not to be woken in
+        // vain for ever.
+        self.ping_at = next.map(|at| if at <= now { now + Duration::from_secs(1) } else { at });
         None
     }
 

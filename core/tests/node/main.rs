@@ -16,6 +16,8 @@ mod net;
 #[cfg(feature = "mainline")]
 mod old;
 #[cfg(feature = "mainline")]
+mod outsiders;
+#[cfg(feature = "mainline")]
 mod refusals;
 #[cfg(feature = "mainline")]
 mod strangers;

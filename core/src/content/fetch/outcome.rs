@@ -1,17 +1,22 @@
 //! What follows from right bytes, wrong bytes and no bytes: for the list, the file, and whoever sent
 //! them.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::super::{Bitmap, HashList};
 use super::schedule::TRIAL;
 use super::{Fetch, FetchEvent, Rejection, RequestFailure, Task};
+use crate::contact::{PackedAddr, Scope};
 
 /// Whoever gave a right piece so short a time ago is not dropped because it is not reached: a line that
 /// is gone for a moment, ours above all, makes everybody fail at once and would leave nobody. Who is
 /// reached and breaks off, again and again, has the piece no more.
 const OUTAGE: Duration = Duration::from_secs(60);
+
+/// After so many wrong answers from ports of one machine none of its others is asked: ports cost nothing.
+const LIES: usize = 3;
 
 impl Fetch {
     /// Takes `list` for the true one.
@@ -91,10 +96,32 @@ impl Fetch {
         }
     }
 
+    /// Whether a machine on the internet lied at as many of its ports as may.
+    pub(super) fn is_liars(&self, addr: SocketAddr) -> bool {
+        let lies =
+            self.dropped.iter().filter(|(it, why)| why.is_lie() && is_one_machine(**it, addr));
+        lies.take(LIES).count() == LIES
+    }
+
     pub(super) fn drop_provider(&mut self, provider: SocketAddr, reason: Rejection) {
         self.cancel_where(|flight| flight.provider == provider);
         self.providers.remove(&provider);
         self.dropped.insert(provider, reason);
+        if reason.is_lie() && self.is_liars(provider) {
+            self.waiting.retain(|(it, _)| !is_one_machine(*it, provider));
+            let shown = self.providers.iter().filter(|(_, of)| of.verified > 0);
+            let shown: Vec<_> = shown.map(|(it, _)| *it).collect();
+            let goes = |it| is_one_machine(it, provider) && !shown.contains(&it);
+            self.cancel_where(|flight| goes(flight.provider));
+            self.providers.retain(|it, _| !goes(*it));
+        }
         self.events.push_back(FetchEvent::ProviderRejected { provider, reason });
     }
+}
+
+/// Whether both are ports of one machine on the internet. In an office or at home many share an address
+/// and its owner is no stranger.
+fn is_one_machine(one: SocketAddr, other: SocketAddr) -> bool {
+    let machine = |addr| PackedAddr::from(addr).machine();
+    Scope::of(one.ip()) == Some(Scope::Public) && machine(one) == machine(other)
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use world::{MIB, Manners, Peer, World, addr, file, list_of};
 
+mod crowds;
 mod world;
 
 const FAST: u64 = 20 << 20;

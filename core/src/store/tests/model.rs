@@ -64,6 +64,7 @@ struct Listed {
     record: Record,
     from: SocketAddr,
     expires: Instant,
+    taken_over: bool,
 }
 
 struct Model {
@@ -96,7 +97,8 @@ impl Model {
             return Err(Refused::Expired);
         }
         self.list.retain(|listed| listed.place != place || listed.expires > now);
-        let mut new = Listed { place, record, from, expires: now + (lifetime - age) };
+        let mut new =
+            Listed { place, record, from, expires: now + (lifetime - age), taken_over: false };
         let mut stored = Stored::New;
         let at = self.list.iter().position(|listed| listed.place == place);
         let before = at.map(|at| self.list.remove(at));
@@ -128,6 +130,7 @@ impl Model {
                 if !(lighter && self.fits(other, &new.record)) {
                     new.from = before.from;
                 }
+                new.taken_over = before.taken_over || charged != self.source(new.from);
             }
             if !self.fits(self.source(new.from), &new.record) {
                 self.list.push(before);
@@ -182,7 +185,8 @@ impl Model {
                     .iter()
                     .filter(beside)
                     .filter(|listed| Some(self.source(listed.from)) == heaviest);
-                let newest = of.max_by_key(|it| (it.expires, it.place.slot())).map(|it| it.place);
+                let newest = of.max_by_key(|it| (!it.taken_over, it.expires, it.place.slot()));
+                let newest = newest.map(|it| it.place);
                 (newest, Refused::KeyFull)
             } else if self.list.len() as u32 > self.config.max_records
                 || self.list.iter().map(|listed| listed.record.cost()).sum::<u64>()
@@ -197,6 +201,7 @@ impl Model {
                     self.list.iter().filter(|listed| Some(self.source(listed.from)) == heaviest);
                 let farthest = of.max_by_key(|listed| {
                     (
+                        !listed.taken_over,
                         Id::ZERO.distance(listed.place.key()),
                         listed.place.kind(),
                         listed.place.slot(),

@@ -146,3 +146,20 @@ proptest! {
         store.shelves.assert_consistent();
     }
 }
+
+/// A file that somebody else wrote must not make us tell a value under a key that is not its own.
+#[test]
+fn a_record_under_a_foreign_key_is_damaged() {
+    let mut store = store(|config| config.max_changes = 8);
+    let from = public(1, 1);
+    put_at(&mut store, key(1), 1, from).expect("room");
+    let signed = signed(1, b"signed");
+    store.put_signed(START, key(2), signed, None, Origin::publisher(from)).expect("room");
+    let mut other = super::store(|_| ());
+    while let Some(change) = store.poll_change() {
+        let StoreChange::Stored { record, .. } = change else { panic!("{change:?}") };
+        let read = other.import_record(START, Duration::ZERO, &record);
+        assert_eq!(read, Err(BadRecord::Damaged));
+    }
+    assert_eq!(other.stats().values + other.stats().signed, 0);
+}

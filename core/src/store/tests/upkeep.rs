@@ -174,3 +174,20 @@ fn foreign_ranges_fall_away_at_the_first_look() {
     }
     assert!(looks < 40, "{looks}");
 }
+
+/// Whoever brings a value from before its last publication has handed it on to nobody since.
+#[test]
+fn a_stranger_does_not_keep_a_holder_from_handing_on() {
+    let mut store = store(|_| ());
+    let (it, minute, mut turns) = (value(1), Duration::from_secs(60), 0);
+    put_at(&mut store, it.key(), 1, public(1, 1)).expect("room");
+    for minutes in 1..46 * 60 {
+        let now = START + minute * minutes;
+        if minutes % 50 == 0 {
+            let origin = Origin { from: public(2, 1), age: HOUR * 47 };
+            assert_eq!(store.put_value(now, it.key(), it.clone(), origin), Ok(Stored::Renewed));
+        }
+        turns += core::iter::from_fn(|| store.next_republish(now)).count();
+    }
+    assert!(turns > 30, "{turns} turns in 46 hours");
+}
