@@ -28,7 +28,7 @@ fn one_namer_does_not_fill_a_fetch() {
 fn a_machine_lies_a_few_times_only() {
     let content = file(3 * MIB);
     let mut builder = HashListBuilder::new();
-    builder.update(&content);
+    builder.update(content);
     let list = builder.finish();
     let mut now = Instant::from_secs(1);
     let mut fetch = Fetch::new(FetchConfig::default(), list.id(), None).expect("fair");
