@@ -6,8 +6,11 @@
 //! is bytes, whatever the other end calls them: it must not become a part of our page.
 
 use alloc::sync::Arc;
+use core::convert::Infallible;
 use core::net::SocketAddr;
+use core::pin::Pin;
 use core::sync::atomic::Ordering;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -15,14 +18,14 @@ use std::time::Instant;
 
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt as _, Either, Empty, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kadlet_core::content::ContentId;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use super::counters::{Reason, add};
@@ -237,6 +240,25 @@ struct Passing {
     _driver: Driver,
 }
 
+/// A body that is passed on: whoever fills it learns when nobody takes it any more.
+#[derive(Debug)]
+pub(super) struct Passed {
+    channel: Channel<Bytes, io::Error>,
+    _taken: oneshot::Sender<Infallible>,
+}
+
+impl hyper::body::Body for Passed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.channel).poll_frame(cx)
+    }
+}
+
 /// The provider's answer as ours.
 fn pass_on(
     passing: Passing,
@@ -266,9 +288,17 @@ fn pass_on(
     let body = if head {
         Either::Left(Full::default())
     } else {
-        let (sender, body) = Channel::new(1);
-        tokio::spawn(pump(passing, incoming, length, sender));
-        Either::Right(body)
+        let (sender, channel) = Channel::new(1);
+        let (taken, left) = oneshot::channel();
+        let pump = pump(passing, incoming, length, sender);
+        tokio::spawn(async move {
+            // A page that leaves gives its place back, whatever its provider does.
+            tokio::select! {
+                () = pump => {}
+                _ = left => {}
+            }
+        });
+        Either::Right(Passed { channel, _taken: taken })
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -3,12 +3,12 @@
 use core::net::SocketAddr;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use kadlet::core::content::ContentId;
 
-use super::client::{Client, Door};
+use super::client::{Client, Door, GUARD};
 use super::{program, relay};
 use crate::common::{Node, network_of};
 use crate::files::{PIECE, list_of, noise, text};
@@ -221,4 +221,29 @@ fn fetches_are_counted_by_source_and_by_provider() {
     assert_eq!(ask(&two, there).0, 502);
     let (status, words) = ask(&two, there);
     assert!(status == 429 && words.contains("not answered"), "{status} {words}");
+}
+
+#[test]
+fn a_page_that_leaves_gives_its_place_back() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, relay) = runtime.block_on(relay(|settings| settings.limits.fetches = 1));
+    let client = client(&runtime, relay);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = silent.local_addr().unwrap();
+    let (id, session) = (ContentId::of(b""), client.session());
+    for _ in 0..2 {
+        let mut page = TcpStream::connect(relay).unwrap();
+        let path = format!("/fetch/{there}/blake3/{id}/hashes?session={session}");
+        write!(page, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let (mut provider, _) = silent.accept().unwrap();
+        assert!(provider.read(&mut [0; 4_096]).unwrap() > 0);
+        provider.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbegun").unwrap();
+        let mut head = [0; 12];
+        page.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        drop(page);
+        // Long before the provider is given up for its silence.
+        provider.set_read_timeout(Some(GUARD / 2)).unwrap();
+        assert_eq!(provider.read(&mut [0; 1]).expect("the relay hangs up"), 0);
+    }
 }
