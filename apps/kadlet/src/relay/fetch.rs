@@ -20,7 +20,7 @@ use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt as _, Either, Empty, Full};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kadlet_core::content::ContentId;
@@ -57,6 +57,15 @@ const MOST_HASHES: u64 = 32 << 20;
 /// What may be held of an answer at once.
 const BUFFER: usize = 64 << 10;
 
+/// Says why, in answers that are the relay's own words and not the provider's.
+const REASON: HeaderName = HeaderName::from_static("kadlet-relay");
+
+/// One of the relay's limits.
+const BUSY: &str = "busy";
+
+/// What a page may read of an answer.
+const EXPOSED: &str = "content-range, content-length, kadlet-relay, retry-after";
+
 /// What is asked of whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Wanted {
@@ -70,7 +79,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => match fetch(shared, request).await {
             Ok(response) => response,
-            Err((status, words)) => plain(status, words).map(Either::Left),
+            Err(refused) => refused.answer(),
         },
         Method::OPTIONS => {
             let mut response = Response::new(Either::Left(Full::default()));
@@ -86,6 +95,11 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
         }
     };
     open_to_pages(response.headers_mut());
+    let mut say =
+        |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    // Nobody has looked yet whether the bytes are right: a lie must not be kept.
+    say(header::CACHE_CONTROL, "no-store");
     let policy = HeaderValue::from_static("default-src 'none'; sandbox");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     if request.method() == Method::HEAD {
@@ -94,40 +108,80 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     response
 }
 
-type Refused = (StatusCode, &'static str);
+/// Why there is no file; no `reason` where the provider says so.
+#[derive(Clone, Copy)]
+struct Refused {
+    status: StatusCode,
+    reason: Option<&'static str>,
+    words: &'static str,
+}
+
+impl Refused {
+    const fn ours(status: StatusCode, reason: &'static str, words: &'static str) -> Self {
+        Self { status, reason: Some(reason), words }
+    }
+
+    /// The relay has too much to do for this page just now.
+    const fn busy(words: &'static str) -> Self {
+        Self::ours(StatusCode::TOO_MANY_REQUESTS, BUSY, words)
+    }
+
+    const fn theirs(status: StatusCode, words: &'static str) -> Self {
+        Self { status, reason: None, words }
+    }
+
+    fn answer(self) -> Response<Body> {
+        let mut response = plain(self.status, self.words).map(Either::Left);
+        let Some(reason) = self.reason else { return response };
+        let headers = response.headers_mut();
+        headers.insert(REASON, HeaderValue::from_static(reason));
+        if reason == BUSY {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
 
 async fn fetch(
     shared: &Arc<Shared>,
     request: &Request<Incoming>,
 ) -> Result<Response<Body>, Refused> {
-    let wanted = parse(request.uri().path())
-        .ok_or((StatusCode::NOT_FOUND, "expected /fetch/IP:PORT/blake3/<hex> or …/hashes\n"))?;
+    use StatusCode as S;
+    let words = "expected /fetch/IP:PORT/blake3/<hex> or …/hashes\n";
+    let malformed = Refused::ours(S::NOT_FOUND, "path", words);
+    let wanted = parse(request.uri().path()).ok_or(malformed)?;
+    let words = "expected session= of a client that is connected\n";
+    let stranger = Refused::ours(S::FORBIDDEN, "session", words);
     let session = text::parameter(request.uri().query().unwrap_or_default(), "session")
         .and_then(|id| text::from_hex(&id))
         .and_then(|id| shared.sessions.find(id))
-        .ok_or((StatusCode::FORBIDDEN, "expected session= of a client that is connected\n"))?;
-    destinations::permitted(wanted.provider, shared.allow_private)
-        .map_err(|_| (StatusCode::FORBIDDEN, "the relay does not connect to this address\n"))?;
+        .ok_or(stranger)?;
+    let elsewhere =
+        Refused::ours(S::FORBIDDEN, "address", "the relay does not connect to this address\n");
+    destinations::permitted(wanted.provider, shared.allow_private).map_err(|_| elsewhere)?;
     let range = request.headers().get(header::RANGE);
     let most = match range.and_then(length) {
         _ if wanted.hashes => MOST_HASHES,
         Some(length) if length <= MOST => length,
-        _ => return Err((StatusCode::BAD_REQUEST, "expected a range of at most 16 MiB\n")),
+        _ => {
+            let words = "expected a range of at most 16 MiB\n";
+            return Err(Refused::ours(S::BAD_REQUEST, "range", words));
+        }
     };
-    let busy = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once\n");
+    let busy = Refused::busy("too many fetches at once\n");
     let ours = Arc::clone(&session.fetches).try_acquire_owned().map_err(|_| busy)?;
     let source = session.source.as_ref().map(|it| Arc::clone(&it.fetches).try_acquire_owned());
-    let crowded = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once from your address\n");
+    let crowded = Refused::busy("too many fetches at once from your address\n");
     let source = source.transpose().map_err(|_| crowded)?;
     let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
     let now = Instant::now();
     let asked = [Some(&session.asked), session.source.as_ref().map(|it| &it.asked)];
     if !begins(asked.into_iter().flatten(), now) {
-        return Err((StatusCode::TOO_MANY_REQUESTS, "too many fetches a second\n"));
+        return Err(Refused::busy("too many fetches a second\n"));
     }
     // Nobody scans networks by fetching, either.
     let counted = session.destinations().send(wanted.provider, &shared.limits, now);
-    counted.map_err(|reason| (StatusCode::TOO_MANY_REQUESTS, too_much(reason)))?;
+    counted.map_err(too_much)?;
     session.sent.store(true, Ordering::Relaxed);
     add(&shared.tally.fetches, 1);
     let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
@@ -151,11 +205,14 @@ fn begins<'a>(rates: impl Iterator<Item = &'a Mutex<Rate>>, now: Instant) -> boo
     has
 }
 
-/// A destination's limit, in words.
-const fn too_much(reason: Reason) -> &'static str {
+/// A destination's limit.
+fn too_much(reason: Reason) -> Refused {
     match reason {
-        Reason::Unanswered => "this provider has not answered: wait 10 seconds\n",
-        _ => "you write to too many addresses: wait a minute\n",
+        Reason::Unanswered => {
+            let words = "this provider has not answered: wait 10 seconds\n";
+            Refused::ours(StatusCode::TOO_MANY_REQUESTS, "unanswered", words)
+        }
+        _ => Refused::busy("you write to too many addresses: wait a minute\n"),
     }
 }
 
@@ -211,9 +268,12 @@ async fn ask(
     provider: SocketAddr,
     request: Request<Empty<Bytes>>,
 ) -> Result<(Driver, Response<Incoming>), Refused> {
-    let unreachable = (StatusCode::BAD_GATEWAY, "the provider does not take a connection\n");
-    let silent = (StatusCode::GATEWAY_TIMEOUT, "the provider does not answer\n");
-    let malformed = (StatusCode::BAD_GATEWAY, "the provider does not speak HTTP\n");
+    use StatusCode as S;
+    let words = "the provider does not take a connection\n";
+    let unreachable = Refused::ours(S::BAD_GATEWAY, "unreachable", words);
+    let silent = Refused::ours(S::GATEWAY_TIMEOUT, "silent", "the provider does not answer\n");
+    let malformed =
+        Refused::ours(S::BAD_GATEWAY, "malformed", "the provider does not speak HTTP\n");
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(provider))
         .await
         .map_err(|_| unreachable)?
@@ -271,18 +331,22 @@ fn pass_on(
     match status {
         S::OK | S::PARTIAL_CONTENT => {}
         S::NOT_FOUND | S::GONE | S::RANGE_NOT_SATISFIABLE => {
-            return Err((status, "the provider has nothing of the kind\n"));
+            return Err(Refused::theirs(status, "the provider has nothing of the kind\n"));
         }
         S::TOO_MANY_REQUESTS | S::SERVICE_UNAVAILABLE => {
-            return Err((status, "the provider has too much to do\n"));
+            return Err(Refused::theirs(status, "the provider has too much to do\n"));
         }
         // A redirect is none: it could lead anywhere.
-        _ => return Err((S::BAD_GATEWAY, "the provider gives an answer that is none\n")),
+        _ => {
+            let words = "the provider gives an answer that is none\n";
+            return Err(Refused::ours(S::BAD_GATEWAY, "malformed", words));
+        }
     }
     let says = answer.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
     let length: Option<u64> = says.and_then(|length| length.parse().ok());
     let Some(length) = length.filter(|length| *length <= most) else {
-        return Err((S::BAD_GATEWAY, "the provider sends more than was asked for\n"));
+        let words = "the provider sends more than was asked for\n";
+        return Err(Refused::ours(S::BAD_GATEWAY, "malformed", words));
     };
     let (parts, incoming) = answer.into_parts();
     let body = if head {
@@ -312,8 +376,6 @@ fn pass_on(
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
     say(header::CONTENT_TYPE, "application/octet-stream");
     say(header::CONTENT_DISPOSITION, "attachment");
-    // The session stands in the address: nobody else asks for it again.
-    say(header::CACHE_CONTROL, "private, max-age=3600");
     Ok(response)
 }
 

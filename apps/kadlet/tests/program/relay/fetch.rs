@@ -43,7 +43,8 @@ fn a_page_fetches_through_the_relay() {
         &format!("content-range: bytes 1048570-2097160/{}", bytes.len()),
         "content-length: 1048591",
         "access-control-allow-origin: *",
-        "access-control-expose-headers: content-range",
+        "access-control-expose-headers: content-range, content-length, kadlet-relay, retry-after",
+        "cache-control: no-store",
         "content-type: application/octet-stream",
         "content-disposition: attachment",
         "x-content-type-options: nosniff",
@@ -137,6 +138,53 @@ fn a_provider_that_lies_leads_nowhere() {
         assert_eq!(status, expected, "{answer}");
         assert!(!head.contains("set-cookie") && !head.contains("text/html"), "{head}");
     }
+}
+
+/// A page holds what its provider says against the provider, and nothing that the relay says.
+#[test]
+fn what_the_relay_says_itself_is_known_from_what_a_provider_says() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, relay_at) = runtime.block_on(relay(|settings| settings.limits.unanswered = 1));
+    let (_full, full) = runtime.block_on(relay(|settings| settings.limits.fetches = 0));
+    // Status, reason, and when to come again.
+    let ask = |relay: SocketAddr, path: &str, headers: &str| {
+        let (status, head, _) = http(&relay.to_string(), &format!("GET {path} HTTP/1.1{headers}"));
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        let reason = line("kadlet-relay: ").map(str::to_owned);
+        (status, reason, line("retry-after: ").map(str::to_owned))
+    };
+    let ours = |status, reason: &str| (status, Some(reason.to_owned()), None);
+    let busy = (429, Some("busy".to_owned()), Some("1".to_owned()));
+    let one = client(&runtime, relay_at);
+    let other = client(&runtime, full);
+    let file = format!("blake3/{}", ContentId::of(b""));
+    let (session, foreign) = (one.session(), other.session());
+    let at = |there: SocketAddr| format!("/fetch/{there}/{file}/hashes?session={session}");
+
+    let said = ["404 No", "416 No", "429 Busy", "503 Busy", "200 OK"].map(|status| {
+        format!(
+            "HTTP/1.1 {status}\r\nKadlet-Relay: busy\r\nRetry-After: 9\r\nCache-Control: public, \
+             immutable\r\nContent-Length: 0\r\n\r\n"
+        )
+    });
+    for (said, status) in said.into_iter().zip([404, 416, 429, 503, 200]) {
+        let there = provider(vec![said]);
+        assert_eq!(ask(relay_at, &at(there), ""), (status, None, None));
+    }
+    let there = provider(vec!["HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_owned()]);
+    assert_eq!(ask(relay_at, &at(there), ""), ours(502, "malformed"));
+    // Nobody listens there.
+    let there = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(ask(relay_at, &at(there), ""), ours(502, "unreachable"));
+    assert_eq!(ask(relay_at, &at(there), ""), ours(429, "unanswered"));
+    let path = format!("/fetch/{there}/{file}?session={session}");
+    assert_eq!(ask(relay_at, &path, "\r\nRange: bytes=5-"), ours(400, "range"));
+    assert_eq!(ask(relay_at, &path.replace(session, foreign), ""), ours(403, "session"));
+    let private = format!("/fetch/127.0.0.1:80/{file}/hashes?session={session}");
+    assert_eq!(ask(relay_at, &private, ""), ours(403, "address"));
+    assert_eq!(ask(relay_at, "/fetch/", ""), ours(404, "path"));
+    assert_eq!(ask(full, &at(there).replace(session, foreign), ""), busy);
 }
 
 #[test]
