@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use super::counters::{Reason, add};
-use super::destinations;
+use super::destinations::{self, Way};
 use super::http::{Body, Shared};
 use super::limits::{Limits, Rate};
 use super::sessions::Session;
@@ -180,7 +180,7 @@ async fn fetch(
         return Err(Refused::busy("too many fetches a second\n"));
     }
     // Nobody scans networks by fetching, either.
-    let counted = session.destinations().send(wanted.provider, &shared.limits, now);
+    let counted = session.destinations().send(Way::Fetch, wanted.provider, &shared.limits, now);
     counted.map_err(too_much)?;
     session.sent.store(true, Ordering::Relaxed);
     add(&shared.tally.fetches, 1);
@@ -188,7 +188,7 @@ async fn fetch(
     let (driver, answer) = ask(wanted.provider, asked).await?;
     // Any server on the web says that it has nothing of the kind: only a provider has answered.
     if matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
-        session.destinations().heard(wanted.provider, Instant::now());
+        session.destinations().heard(Way::Fetch, wanted.provider, Instant::now());
     }
     let shared = Arc::clone(shared);
     let slots = (ours, source, all);

@@ -8,7 +8,8 @@ use std::thread;
 
 use kadlet::core::content::ContentId;
 
-use super::client::{Client, Door, GUARD};
+use super::client::{Client, Door, GUARD, ping};
+use super::limits::settled;
 use super::{program, relay};
 use crate::common::{Node, network_of};
 use crate::files::{PIECE, list_of, noise, text};
@@ -294,4 +295,28 @@ fn a_page_that_leaves_gives_its_place_back() {
         provider.set_read_timeout(Some(GUARD / 2)).unwrap();
         assert_eq!(provider.read(&mut [0; 1]).expect("the relay hangs up"), 0);
     }
+}
+
+/// The UDP port that a web server has the number of is not its own.
+#[test]
+fn who_answers_fetches_has_not_answered_datagrams() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (running, relay) = runtime.block_on(relay(|_| {}));
+    let mut client = client(&runtime, relay);
+    let list = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned();
+    let there = provider(vec![list; 3]);
+    let (id, session) = (ContentId::of(b""), client.session().to_owned());
+    let request = format!("GET /fetch/{there}/blake3/{id}/hashes?session={session} HTTP/1.1");
+    for _ in 0..3 {
+        assert_eq!(http(&relay.to_string(), &request).0, 200);
+        runtime.block_on(async {
+            for _ in 0..20 {
+                client.send(there, &ping("x")).await;
+            }
+        });
+    }
+    let counters = runtime.block_on(settled(&running, |counters| {
+        counters.datagrams_out + counters.dropped.unanswered == 60
+    }));
+    assert!(counters.datagrams_out < 10, "{counters:?}");
 }
