@@ -7,6 +7,7 @@
 
 use alloc::sync::Arc;
 use core::convert::Infallible;
+use core::error::Error;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
@@ -41,12 +42,16 @@ use crate::files::open_to_pages;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A provider that sends nothing for so long, or a page that takes nothing, has gone.
+/// A page that takes nothing for so long has gone.
 const STALLED: Duration = Duration::from_secs(30);
 
 /// Slower than this, in bytes a second, a fetch is given up: places are few. A page's piece of 1 MiB
 /// may take a minute and a half.
 const LEAST_RATE: u64 = 16 << 10;
+
+/// How long a provider is waited for until it has sent what it sends at that rate. On the whole alone
+/// it could send next to nothing for half an hour. 16 s: a mobile network's pauses are shorter.
+const WINDOW: Duration = Duration::from_secs(16);
 
 /// Longest range, bytes: a page asks for pieces of 1 MiB.
 const MOST: u64 = 16 << 20;
@@ -397,15 +402,9 @@ async fn copy(
     mut left: u64,
     sender: &mut Sender<Bytes, io::Error>,
 ) -> io::Result<()> {
-    let stalled = || io::Error::from(io::ErrorKind::TimedOut);
+    let mut pace = Pace::default();
     while left > 0 {
-        let frame = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| stalled())?;
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Err(io::Error::other(error)),
-            None => return Err(io::ErrorKind::UnexpectedEof.into()),
-        };
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = pace.next(&mut body).await?.into_data() else { continue };
         left = left.checked_sub(data.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
         add(&passing.shared.tally.fetched_bytes, data.len());
         let wait = {
@@ -415,9 +414,37 @@ async fn copy(
         };
         tokio::time::sleep(wait).await;
         let sent = tokio::time::timeout(STALLED, sender.send_data(data)).await;
-        sent.map_err(|_| stalled())?.map_err(io::Error::other)?;
+        sent.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+/// Whether a provider is fast enough. Only waiting for it counts: that the page or the session's
+/// rate holds it up is not its fault.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    /// The next part of a body; an error if too little came in the time.
+    async fn next<B>(&mut self, body: &mut B) -> io::Result<Frame<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+    {
+        let begun = tokio::time::Instant::now();
+        let left = WINDOW.saturating_sub(self.waited);
+        let frame = tokio::time::timeout(left, body.frame()).await;
+        let frame = frame.map_err(|_| io::ErrorKind::TimedOut)?;
+        let frame = frame.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+        self.waited += begun.elapsed();
+        self.came += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if self.came >= LEAST_RATE * WINDOW.as_secs() {
+            *self = Self::default();
+        }
+        Ok(frame)
+    }
 }
 
 #[cfg(test)]
@@ -453,5 +480,41 @@ mod tests {
             assert_eq!(length(bad), None, "{bad}");
         }
         assert_eq!(length("bytes=0-18446744073709551615"), None);
+    }
+
+    /// When a provider is given up, if it is, that sends so many bytes every so many seconds to a
+    /// page that takes each time as long as said.
+    async fn given_up(bytes: usize, every: u64, page: u64) -> Option<u64> {
+        let (mut sender, mut body) = Channel::<Bytes, io::Error>::new(1);
+        let provider = tokio::spawn(async move {
+            for _ in 0..MOST_HASHES.div_ceil(bytes as u64) {
+                tokio::time::sleep(Duration::from_secs(every)).await;
+                if sender.send_data(vec![0; bytes].into()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let begun = tokio::time::Instant::now();
+        let mut pace = Pace::default();
+        let error = loop {
+            match pace.next(&mut body).await {
+                Ok(_) => tokio::time::sleep(Duration::from_secs(page)).await,
+                Err(error) => break error.kind(),
+            }
+        };
+        provider.abort();
+        (error == io::ErrorKind::TimedOut).then(|| begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_is_given_up_within_seconds_and_not_for_a_slow_page() {
+        assert_eq!(given_up(1, 25, 0).await, Some(16));
+        for slow in [1, 15 << 10] {
+            assert!(given_up(slow, 1, 0).await.is_some_and(|at| at < 30), "{slow}");
+        }
+        for (bytes, every) in [(20 << 10, 1), (256 << 10, 15)] {
+            assert_eq!(given_up(bytes, every, 0).await, None, "{bytes}");
+        }
+        assert_eq!(given_up(20 << 10, 1, 10).await, None);
     }
 }
