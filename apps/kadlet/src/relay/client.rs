@@ -31,10 +31,11 @@ use super::destinations::{self, Way};
 use super::frame;
 use super::http::Shared;
 use super::limits::Over;
+use super::metered::Metered;
 use super::sessions::{Session, Traffic};
 use super::shape;
 
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
 /// How many pings a client may leave unanswered.
 const PINGS: u32 = 3;
