@@ -19,6 +19,7 @@ mod fetch;
 mod frame;
 mod http;
 mod limits;
+mod metered;
 mod ports;
 mod sessions;
 mod settings;

@@ -21,11 +21,12 @@ use core::task::{Context, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
-use kadlet_core::{Contact, Id, LinkId, Path, Transmit};
+use kadlet_core::{Contact, Id, LinkId, Path, Prefix, Transmit};
 use str0m::Input;
 use str0m::net::{Protocol, Receive};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::by_source::is_local;
 use crate::files::channel::Shelves;
 
 mod crypto;
@@ -42,6 +43,14 @@ const MAX_CHANNELS: usize = 48;
 
 /// Attempts at once, ours and others'.
 const DIALS: usize = 8;
+
+/// Those that others make. Half: however many they are, we can dial.
+const OTHERS_DIALS: usize = DIALS / 2;
+
+/// Attempts and channels of others under one prefix: ids are free, addresses are not. 2 and 4: pages
+/// behind one relay have its address, and none of them needs a channel to be reached.
+const DIALS_PER_PREFIX: usize = 2;
+const CHANNELS_PER_PREFIX: usize = 4;
 
 /// One peer may make an offer so often.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
@@ -190,10 +199,30 @@ impl Channels {
     /// Whether there is a place for an attempt. It takes that of an attempt of the same peer, and
     /// once it is open that of the channel to the same address.
     fn has_room(&self, id: Id, path: Path) -> bool {
-        let others = || self.peers.values().filter(|peer| peer.open || peer.id != id);
+        let (attempts, channels) = self.beside(id, path, |_| true);
+        attempts < DIALS && channels < MAX_CHANNELS
+    }
+
+    /// Whether there is a place for one that somebody else makes.
+    fn has_room_for(&self, id: Id, path: Path) -> bool {
+        let (attempts, _) = self.beside(id, path, |peer| !peer.offered);
+        if attempts >= OTHERS_DIALS || !self.has_room(id, path) {
+            return false;
+        }
+        let prefix = |path: Path| Prefix::of(path.remote.ip().to_canonical());
+        let near = |peer: &Peer| !peer.offered && prefix(peer.path) == prefix(path);
+        let (attempts, channels) = self.beside(id, path, near);
+        let few = attempts < DIALS_PER_PREFIX && channels < CHANNELS_PER_PREFIX;
+        few || is_local(path.remote.ip())
+    }
+
+    /// Attempts and channels, those to be included, that stay beside another one of this peer.
+    fn beside(&self, id: Id, path: Path, of: impl Fn(&Peer) -> bool) -> (usize, usize) {
+        let others = self.peers.values().filter(|peer| (peer.open || peer.id != id) && of(peer));
+        let attempts = others.clone().filter(|peer| !peer.open).count();
         let channels: BTreeSet<Path> =
-            others().map(|peer| peer.path).filter(|other| *other != path).collect();
-        channels.len() < MAX_CHANNELS && others().filter(|peer| !peer.open).count() < DIALS
+            others.map(|peer| peer.path).filter(|other| *other != path).collect();
+        (attempts, channels.len())
     }
 
     fn dial(&mut self, id: Id, path: Path, done: oneshot::Sender<bool>, now: Instant) {
@@ -284,13 +313,16 @@ impl Channels {
         let there = self.attempt(id);
         let before = there.map(|(number, _)| number);
         let ours = there.is_some_and(|(_, peer)| peer.offered) && self.own < id;
+        // One that we have dialled has the place already.
+        let dialled = there.is_some_and(|(_, peer)| peer.offered && peer.path == from.path);
         self.last_offers.retain(|(_, at)| now.duration_since(*at) < OFFER_EVERY);
         let soon = self.last_offers.iter().any(|(last, _)| *last == id);
         if ours || soon || self.last_offers.len() >= OFFERS {
             return None;
         }
         self.last_offers.push_back((id, now));
-        if !self.has_room(id, from.path) {
+        let room = if dialled { Self::has_room } else { Self::has_room_for };
+        if !room(self, id, from.path) {
             return None;
         }
         let mut peer = self.connect(id, from.path, offer.session.clone(), false, now)?;

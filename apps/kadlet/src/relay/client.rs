@@ -27,14 +27,15 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use super::counters::{Reason, add};
-use super::destinations;
+use super::destinations::{self, Way};
 use super::frame;
 use super::http::Shared;
 use super::limits::Over;
+use super::metered::Metered;
 use super::sessions::{Session, Traffic};
 use super::shape;
 
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
 /// How many pings a client may leave unanswered.
 const PINGS: u32 = 3;
@@ -289,7 +290,10 @@ impl<'a> Client<'a> {
             flow.has(frame.len(), now).map_err(|over| refused(over.into()))?;
             flow.take(frame.len(), now);
         }
-        self.session.destinations().send(to, &self.shared.limits, now).map_err(refused)?;
+        self.session
+            .destinations()
+            .send(Way::Datagram, to, &self.shared.limits, now)
+            .map_err(refused)?;
         self.session.sent.store(true, Ordering::Relaxed);
         self.traffic.last_sent = now;
         // What the system does not take now is lost, as on any network.
@@ -378,7 +382,7 @@ impl<'a> Client<'a> {
             flow.take(datagram.len(), now);
         }
         traffic.into.take(datagram.len(), now);
-        self.session.destinations().heard(from, now);
+        self.session.destinations().heard(Way::Datagram, from, now);
         add(&self.shared.tally.datagrams_in, 1);
         add(&self.shared.tally.bytes_in, datagram.len());
         Ok(())

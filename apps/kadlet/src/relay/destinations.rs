@@ -46,20 +46,28 @@ const FORGET: Duration = Duration::from_secs(60);
 /// One more datagram is allowed every so often to whoever does not answer.
 const REFILL: Duration = Duration::from_secs(10);
 
+/// What goes to an address. The two are told apart: whoever answers the one has not asked for the
+/// other, and a web server's UDP port is somebody else's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Way {
+    Datagram,
+    Fetch,
+}
+
 /// The addresses one client writes to.
 #[derive(Debug)]
 pub(super) struct Destinations {
     start: Instant,
     swept: Instant,
     /// By address, packed: a thousand clients have half a million of them.
-    known: BTreeMap<[u8; 18], Destination>,
+    known: BTreeMap<(Way, [u8; 18]), Destination>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Destination {
     /// Seconds from the start to the last datagram either way.
     last: u32,
-    /// Datagrams since it last said something.
+    /// Datagrams, or fetches, since it last said something.
     unanswered: u8,
     /// Whether it ever did.
     answered: bool,
@@ -70,14 +78,15 @@ impl Destinations {
         Self { start: now, swept: now, known: BTreeMap::new() }
     }
 
-    /// Counts a datagram to `address`, if one more may be sent there.
+    /// Counts a datagram or a fetch to `address`, if one more may go there.
     pub(super) fn send(
         &mut self,
+        way: Way,
         address: SocketAddr,
         limits: &Limits,
         now: Instant,
     ) -> Result<(), Reason> {
-        let (key, at) = (pack(address), self.seconds(now));
+        let (key, at) = ((way, pack(address)), self.seconds(now));
         if !self.known.contains_key(&key) && self.known.len() >= limits.destinations {
             self.sweep(now);
             if self.known.len() >= limits.destinations {
@@ -100,9 +109,9 @@ impl Destinations {
 
     /// `address` said something. Whom the client never wrote to is not remembered for it: strangers
     /// must not fill the list.
-    pub(super) fn heard(&mut self, address: SocketAddr, now: Instant) {
+    pub(super) fn heard(&mut self, way: Way, address: SocketAddr, now: Instant) {
         let at = self.seconds(now);
-        if let Some(destination) = self.known.get_mut(&pack(address)) {
+        if let Some(destination) = self.known.get_mut(&(way, pack(address))) {
             *destination = Destination { last: at, unanswered: 0, answered: true };
         }
     }
@@ -226,9 +235,11 @@ mod tests {
         let mut sent = |heard: bool, at: u64| {
             let now = start + Duration::from_secs(at);
             if heard {
-                all.heard(address(1), now);
+                all.heard(Way::Datagram, address(1), now);
             }
-            (0..100).take_while(|_| all.send(address(1), &limits, now).is_ok()).count()
+            (0..100)
+                .take_while(|_| all.send(Way::Datagram, address(1), &limits, now).is_ok())
+                .count()
         };
         assert_eq!(sent(false, 0), 3);
         assert_eq!(sent(false, 9), 0);
@@ -237,10 +248,29 @@ mod tests {
         assert_eq!(sent(true, 41), 5);
         assert_eq!(sent(false, 42), 0);
         assert_eq!(
-            all.send(address(1), &limits, start + Duration::from_secs(42)),
+            all.send(Way::Datagram, address(1), &limits, start + Duration::from_secs(42)),
             Err(Reason::Unanswered)
         );
-        assert_eq!(all.send(address(2), &limits, start + Duration::from_secs(42)), Ok(()));
+        assert_eq!(
+            all.send(Way::Datagram, address(2), &limits, start + Duration::from_secs(42)),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn who_answers_fetches_is_not_sent_datagrams_for_it() {
+        let now = Instant::now();
+        let limits = Limits { unanswered: 1, destinations: 2, ..Limits::default() };
+        let mut all = Destinations::new(now);
+        for way in [Way::Datagram, Way::Fetch] {
+            assert_eq!(all.send(way, address(1), &limits, now), Ok(()));
+        }
+        all.heard(Way::Fetch, address(1), now);
+        assert_eq!(all.send(Way::Fetch, address(1), &limits, now), Ok(()));
+        let datagram = all.send(Way::Datagram, address(1), &limits, now);
+        assert_eq!(datagram, Err(Reason::Unanswered));
+        let both = all.send(Way::Fetch, address(2), &limits, now);
+        assert_eq!(both, Err(Reason::Destinations), "they are counted together");
     }
 
     #[test]
@@ -249,14 +279,14 @@ mod tests {
         let limits = Limits { destinations: 10, ..Limits::default() };
         let mut all = Destinations::new(start);
         for number in 0..10 {
-            all.send(address(number), &limits, start).expect("room");
+            all.send(Way::Datagram, address(number), &limits, start).expect("room");
         }
         let late = start + Duration::from_secs(30);
-        all.heard(address(99), late);
-        assert_eq!(all.send(address(10), &limits, late), Err(Reason::Destinations));
-        assert_eq!(all.send(address(3), &limits, late), Ok(()), "known already");
+        all.heard(Way::Datagram, address(99), late);
+        assert_eq!(all.send(Way::Datagram, address(10), &limits, late), Err(Reason::Destinations));
+        assert_eq!(all.send(Way::Datagram, address(3), &limits, late), Ok(()), "known already");
         let later = start + FORGET;
-        assert_eq!(all.send(address(10), &limits, later), Ok(()));
+        assert_eq!(all.send(Way::Datagram, address(10), &limits, later), Ok(()));
         assert_eq!(all.known.len(), 2);
     }
 }

@@ -6,8 +6,12 @@
 //! is bytes, whatever the other end calls them: it must not become a part of our page.
 
 use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::error::Error;
 use core::net::SocketAddr;
+use core::pin::Pin;
 use core::sync::atomic::Ordering;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -15,18 +19,18 @@ use std::time::Instant;
 
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt as _, Either, Empty, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kadlet_core::content::ContentId;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use super::counters::{Reason, add};
-use super::destinations;
+use super::destinations::{self, Way};
 use super::http::{Body, Shared};
 use super::limits::{Limits, Rate};
 use super::sessions::Session;
@@ -38,12 +42,16 @@ use crate::files::open_to_pages;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A provider that sends nothing for so long, or a page that takes nothing, has gone.
+/// A page that takes nothing for so long has gone.
 const STALLED: Duration = Duration::from_secs(30);
 
 /// Slower than this, in bytes a second, a fetch is given up: places are few. A page's piece of 1 MiB
 /// may take a minute and a half.
 const LEAST_RATE: u64 = 16 << 10;
+
+/// How long a provider is waited for until it has sent what it sends at that rate. On the whole alone
+/// it could send next to nothing for half an hour. 16 s: a mobile network's pauses are shorter.
+const WINDOW: Duration = Duration::from_secs(16);
 
 /// Longest range, bytes: a page asks for pieces of 1 MiB.
 const MOST: u64 = 16 << 20;
@@ -53,6 +61,15 @@ const MOST_HASHES: u64 = 32 << 20;
 
 /// What may be held of an answer at once.
 const BUFFER: usize = 64 << 10;
+
+/// Says why, in answers that are the relay's own words and not the provider's.
+const REASON: HeaderName = HeaderName::from_static("kadlet-relay");
+
+/// One of the relay's limits.
+const BUSY: &str = "busy";
+
+/// What a page may read of an answer.
+const EXPOSED: &str = "content-range, content-length, kadlet-relay, retry-after";
 
 /// What is asked of whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,7 +84,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => match fetch(shared, request).await {
             Ok(response) => response,
-            Err((status, words)) => plain(status, words).map(Either::Left),
+            Err(refused) => refused.answer(),
         },
         Method::OPTIONS => {
             let mut response = Response::new(Either::Left(Full::default()));
@@ -83,6 +100,11 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
         }
     };
     open_to_pages(response.headers_mut());
+    let mut say =
+        |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    // Nobody has looked yet whether the bytes are right: a lie must not be kept.
+    say(header::CACHE_CONTROL, "no-store");
     let policy = HeaderValue::from_static("default-src 'none'; sandbox");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     if request.method() == Method::HEAD {
@@ -91,47 +113,87 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     response
 }
 
-type Refused = (StatusCode, &'static str);
+/// Why there is no file; no `reason` where the provider says so.
+#[derive(Clone, Copy)]
+struct Refused {
+    status: StatusCode,
+    reason: Option<&'static str>,
+    words: &'static str,
+}
+
+impl Refused {
+    const fn ours(status: StatusCode, reason: &'static str, words: &'static str) -> Self {
+        Self { status, reason: Some(reason), words }
+    }
+
+    /// The relay has too much to do for this page just now.
+    const fn busy(words: &'static str) -> Self {
+        Self::ours(StatusCode::TOO_MANY_REQUESTS, BUSY, words)
+    }
+
+    const fn theirs(status: StatusCode, words: &'static str) -> Self {
+        Self { status, reason: None, words }
+    }
+
+    fn answer(self) -> Response<Body> {
+        let mut response = plain(self.status, self.words).map(Either::Left);
+        let Some(reason) = self.reason else { return response };
+        let headers = response.headers_mut();
+        headers.insert(REASON, HeaderValue::from_static(reason));
+        if reason == BUSY {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
 
 async fn fetch(
     shared: &Arc<Shared>,
     request: &Request<Incoming>,
 ) -> Result<Response<Body>, Refused> {
-    let wanted = parse(request.uri().path())
-        .ok_or((StatusCode::NOT_FOUND, "expected /fetch/IP:PORT/blake3/<hex> or …/hashes\n"))?;
+    use StatusCode as S;
+    let words = "expected /fetch/IP:PORT/blake3/<hex> or …/hashes\n";
+    let malformed = Refused::ours(S::NOT_FOUND, "path", words);
+    let wanted = parse(request.uri().path()).ok_or(malformed)?;
+    let words = "expected session= of a client that is connected\n";
+    let stranger = Refused::ours(S::FORBIDDEN, "session", words);
     let session = text::parameter(request.uri().query().unwrap_or_default(), "session")
         .and_then(|id| text::from_hex(&id))
         .and_then(|id| shared.sessions.find(id))
-        .ok_or((StatusCode::FORBIDDEN, "expected session= of a client that is connected\n"))?;
-    destinations::permitted(wanted.provider, shared.allow_private)
-        .map_err(|_| (StatusCode::FORBIDDEN, "the relay does not connect to this address\n"))?;
+        .ok_or(stranger)?;
+    let elsewhere =
+        Refused::ours(S::FORBIDDEN, "address", "the relay does not connect to this address\n");
+    destinations::permitted(wanted.provider, shared.allow_private).map_err(|_| elsewhere)?;
     let range = request.headers().get(header::RANGE);
     let most = match range.and_then(length) {
         _ if wanted.hashes => MOST_HASHES,
         Some(length) if length <= MOST => length,
-        _ => return Err((StatusCode::BAD_REQUEST, "expected a range of at most 16 MiB\n")),
+        _ => {
+            let words = "expected a range of at most 16 MiB\n";
+            return Err(Refused::ours(S::BAD_REQUEST, "range", words));
+        }
     };
-    let busy = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once\n");
+    let busy = Refused::busy("too many fetches at once\n");
     let ours = Arc::clone(&session.fetches).try_acquire_owned().map_err(|_| busy)?;
     let source = session.source.as_ref().map(|it| Arc::clone(&it.fetches).try_acquire_owned());
-    let crowded = (StatusCode::TOO_MANY_REQUESTS, "too many fetches at once from your address\n");
+    let crowded = Refused::busy("too many fetches at once from your address\n");
     let source = source.transpose().map_err(|_| crowded)?;
     let all = Arc::clone(&shared.fetches).try_acquire_owned().map_err(|_| busy)?;
     let now = Instant::now();
     let asked = [Some(&session.asked), session.source.as_ref().map(|it| &it.asked)];
     if !begins(asked.into_iter().flatten(), now) {
-        return Err((StatusCode::TOO_MANY_REQUESTS, "too many fetches a second\n"));
+        return Err(Refused::busy("too many fetches a second\n"));
     }
     // Nobody scans networks by fetching, either.
-    let counted = session.destinations().send(wanted.provider, &shared.limits, now);
-    counted.map_err(|reason| (StatusCode::TOO_MANY_REQUESTS, too_much(reason)))?;
+    let counted = session.destinations().send(Way::Fetch, wanted.provider, &shared.limits, now);
+    counted.map_err(too_much)?;
     session.sent.store(true, Ordering::Relaxed);
     add(&shared.tally.fetches, 1);
     let asked = question(request.method(), &wanted, range.filter(|_| !wanted.hashes));
     let (driver, answer) = ask(wanted.provider, asked).await?;
     // Any server on the web says that it has nothing of the kind: only a provider has answered.
     if matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
-        session.destinations().heard(wanted.provider, Instant::now());
+        session.destinations().heard(Way::Fetch, wanted.provider, Instant::now());
     }
     let shared = Arc::clone(shared);
     let slots = (ours, source, all);
@@ -148,11 +210,14 @@ fn begins<'a>(rates: impl Iterator<Item = &'a Mutex<Rate>>, now: Instant) -> boo
     has
 }
 
-/// A destination's limit, in words.
-const fn too_much(reason: Reason) -> &'static str {
+/// A destination's limit.
+fn too_much(reason: Reason) -> Refused {
     match reason {
-        Reason::Unanswered => "this provider has not answered: wait 10 seconds\n",
-        _ => "you write to too many addresses: wait a minute\n",
+        Reason::Unanswered => {
+            let words = "this provider has not answered: wait 10 seconds\n";
+            Refused::ours(StatusCode::TOO_MANY_REQUESTS, "unanswered", words)
+        }
+        _ => Refused::busy("you write to too many addresses: wait a minute\n"),
     }
 }
 
@@ -208,9 +273,12 @@ async fn ask(
     provider: SocketAddr,
     request: Request<Empty<Bytes>>,
 ) -> Result<(Driver, Response<Incoming>), Refused> {
-    let unreachable = (StatusCode::BAD_GATEWAY, "the provider does not take a connection\n");
-    let silent = (StatusCode::GATEWAY_TIMEOUT, "the provider does not answer\n");
-    let malformed = (StatusCode::BAD_GATEWAY, "the provider does not speak HTTP\n");
+    use StatusCode as S;
+    let words = "the provider does not take a connection\n";
+    let unreachable = Refused::ours(S::BAD_GATEWAY, "unreachable", words);
+    let silent = Refused::ours(S::GATEWAY_TIMEOUT, "silent", "the provider does not answer\n");
+    let malformed =
+        Refused::ours(S::BAD_GATEWAY, "malformed", "the provider does not speak HTTP\n");
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(provider))
         .await
         .map_err(|_| unreachable)?
@@ -237,6 +305,25 @@ struct Passing {
     _driver: Driver,
 }
 
+/// A body that is passed on: whoever fills it learns when nobody takes it any more.
+#[derive(Debug)]
+pub(super) struct Passed {
+    channel: Channel<Bytes, io::Error>,
+    _taken: oneshot::Sender<Infallible>,
+}
+
+impl hyper::body::Body for Passed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.channel).poll_frame(cx)
+    }
+}
+
 /// The provider's answer as ours.
 fn pass_on(
     passing: Passing,
@@ -249,26 +336,38 @@ fn pass_on(
     match status {
         S::OK | S::PARTIAL_CONTENT => {}
         S::NOT_FOUND | S::GONE | S::RANGE_NOT_SATISFIABLE => {
-            return Err((status, "the provider has nothing of the kind\n"));
+            return Err(Refused::theirs(status, "the provider has nothing of the kind\n"));
         }
         S::TOO_MANY_REQUESTS | S::SERVICE_UNAVAILABLE => {
-            return Err((status, "the provider has too much to do\n"));
+            return Err(Refused::theirs(status, "the provider has too much to do\n"));
         }
         // A redirect is none: it could lead anywhere.
-        _ => return Err((S::BAD_GATEWAY, "the provider gives an answer that is none\n")),
+        _ => {
+            let words = "the provider gives an answer that is none\n";
+            return Err(Refused::ours(S::BAD_GATEWAY, "malformed", words));
+        }
     }
     let says = answer.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
     let length: Option<u64> = says.and_then(|length| length.parse().ok());
     let Some(length) = length.filter(|length| *length <= most) else {
-        return Err((S::BAD_GATEWAY, "the provider sends more than was asked for\n"));
+        let words = "the provider sends more than was asked for\n";
+        return Err(Refused::ours(S::BAD_GATEWAY, "malformed", words));
     };
     let (parts, incoming) = answer.into_parts();
     let body = if head {
         Either::Left(Full::default())
     } else {
-        let (sender, body) = Channel::new(1);
-        tokio::spawn(pump(passing, incoming, length, sender));
-        Either::Right(body)
+        let (sender, channel) = Channel::new(1);
+        let (taken, left) = oneshot::channel();
+        let pump = pump(passing, incoming, length, sender);
+        tokio::spawn(async move {
+            // A page that leaves gives its place back, whatever its provider does.
+            tokio::select! {
+                () = pump => {}
+                _ = left => {}
+            }
+        });
+        Either::Right(Passed { channel, _taken: taken })
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -282,8 +381,6 @@ fn pass_on(
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
     say(header::CONTENT_TYPE, "application/octet-stream");
     say(header::CONTENT_DISPOSITION, "attachment");
-    // The session stands in the address: nobody else asks for it again.
-    say(header::CACHE_CONTROL, "private, max-age=3600");
     Ok(response)
 }
 
@@ -305,15 +402,9 @@ async fn copy(
     mut left: u64,
     sender: &mut Sender<Bytes, io::Error>,
 ) -> io::Result<()> {
-    let stalled = || io::Error::from(io::ErrorKind::TimedOut);
+    let mut pace = Pace::default();
     while left > 0 {
-        let frame = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| stalled())?;
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Err(io::Error::other(error)),
-            None => return Err(io::ErrorKind::UnexpectedEof.into()),
-        };
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = pace.next(&mut body).await?.into_data() else { continue };
         left = left.checked_sub(data.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
         add(&passing.shared.tally.fetched_bytes, data.len());
         let wait = {
@@ -323,9 +414,37 @@ async fn copy(
         };
         tokio::time::sleep(wait).await;
         let sent = tokio::time::timeout(STALLED, sender.send_data(data)).await;
-        sent.map_err(|_| stalled())?.map_err(io::Error::other)?;
+        sent.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+/// Whether a provider is fast enough. Only waiting for it counts: that the page or the session's
+/// rate holds it up is not its fault.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    /// The next part of a body; an error if too little came in the time.
+    async fn next<B>(&mut self, body: &mut B) -> io::Result<Frame<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+    {
+        let begun = tokio::time::Instant::now();
+        let left = WINDOW.saturating_sub(self.waited);
+        let frame = tokio::time::timeout(left, body.frame()).await;
+        let frame = frame.map_err(|_| io::ErrorKind::TimedOut)?;
+        let frame = frame.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+        self.waited += begun.elapsed();
+        self.came += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if self.came >= LEAST_RATE * WINDOW.as_secs() {
+            *self = Self::default();
+        }
+        Ok(frame)
+    }
 }
 
 #[cfg(test)]
@@ -361,5 +480,41 @@ mod tests {
             assert_eq!(length(bad), None, "{bad}");
         }
         assert_eq!(length("bytes=0-18446744073709551615"), None);
+    }
+
+    /// When a provider is given up, if it is, that sends so many bytes every so many seconds to a
+    /// page that takes each time as long as said.
+    async fn given_up(bytes: usize, every: u64, page: u64) -> Option<u64> {
+        let (mut sender, mut body) = Channel::<Bytes, io::Error>::new(1);
+        let provider = tokio::spawn(async move {
+            for _ in 0..MOST_HASHES.div_ceil(bytes as u64) {
+                tokio::time::sleep(Duration::from_secs(every)).await;
+                if sender.send_data(vec![0; bytes].into()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let begun = tokio::time::Instant::now();
+        let mut pace = Pace::default();
+        let error = loop {
+            match pace.next(&mut body).await {
+                Ok(_) => tokio::time::sleep(Duration::from_secs(page)).await,
+                Err(error) => break error.kind(),
+            }
+        };
+        provider.abort();
+        (error == io::ErrorKind::TimedOut).then(|| begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_is_given_up_within_seconds_and_not_for_a_slow_page() {
+        assert_eq!(given_up(1, 25, 0).await, Some(16));
+        for slow in [1, 15 << 10] {
+            assert!(given_up(slow, 1, 0).await.is_some_and(|at| at < 30), "{slow}");
+        }
+        for (bytes, every) in [(20 << 10, 1), (256 << 10, 15)] {
+            assert_eq!(given_up(bytes, every, 0).await, None, "{bytes}");
+        }
+        assert_eq!(given_up(20 << 10, 1, 10).await, None);
     }
 }

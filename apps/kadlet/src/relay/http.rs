@@ -4,10 +4,8 @@ use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::io;
 use std::time::Instant;
 
-use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -52,7 +50,7 @@ const STOPPING: Duration = Duration::from_secs(5);
 /// How often a free port is looked for that is free for both, TCP and UDP.
 const PAIRS: usize = 16;
 
-pub(super) type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+pub(super) type Body = Either<Full<Bytes>, fetch::Passed>;
 
 /// What all connections have in common.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use super::client::{self, Socket};
 use super::counters::add;
 use super::frame::PROTOCOL;
 use super::http::{Shared, Slot};
+use super::metered::Metered;
 use super::sessions::{Full as NoRoom, Session, SessionId};
 use super::settings::Origin;
 use super::shape::Network;
@@ -63,7 +64,8 @@ pub(super) fn answer(
         let socket = match upgrade.await {
             Ok(upgraded) => {
                 let config = Some(client::web_socket_config());
-                Some(Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, config).await)
+                let stream = Metered::new(TokioIo::new(upgraded), &shared.limits);
+                Some(Socket::from_raw_socket(stream, Role::Server, config).await)
             }
             Err(_) => None,
         };

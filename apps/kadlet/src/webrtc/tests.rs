@@ -329,10 +329,10 @@ fn an_offer_that_may_take_a_channel_s_place_needs_no_other_but_one_among_the_att
     let (mut ends, mut now) = linked();
     now += OFFER_EVERY;
     let first = ends[1].open[&path(1)];
-    for number in 2..=u8::try_from(DIALS).expect("few") + 1 {
+    for number in 2..=u8::try_from(OTHERS_DIALS).expect("few") + 1 {
         ends[1].signalled(contact(number + 1), &offer(u64::from(number)), now);
     }
-    assert_eq!(ends[1].stats.accepted, 1 + DIALS as u64);
+    assert_eq!(ends[1].stats.accepted, 1 + OTHERS_DIALS as u64);
     ends[1].signalled(contact(1), &offer(7), now);
     assert_eq!((ends[1].stats.refused, ends[1].open[&path(1)]), (1, first));
     // As many channels as there may be, the first one among them.
@@ -446,16 +446,59 @@ fn offers_that_lead_nowhere_find_few_places_and_lose_them() {
             // At once again is too soon.
             ours.signalled(contact(number), &offer(u64::from(number)), now);
         }
-        assert_eq!((ours.peers.len(), ours.stats.accepted), (DIALS, round * DIALS as u64));
+        let all = round * OTHERS_DIALS as u64;
+        assert_eq!((ours.peers.len(), ours.stats.accepted), (OTHERS_DIALS, all));
         now += Duration::from_secs(16);
         ours.poll(&mut Context::from_waker(Waker::noop()), now);
-        assert_eq!((ours.peers.len(), ours.stats.failed), (0, round * DIALS as u64));
+        assert_eq!((ours.peers.len(), ours.stats.failed), (0, all));
     }
     // Who does not hold channels takes no offer at all.
     let mut closed = channels(1);
     closed.accepts = false;
     closed.signalled(contact(2), &offer(1), now);
     assert_eq!((closed.stats.accepted, closed.stats.refused), (0, 1));
+}
+
+#[test]
+fn others_leave_half_of_the_attempts_to_us() {
+    let mut ours = channels(200);
+    let now = Instant::now();
+    for number in 2..60 {
+        ours.signalled(contact(number), &offer(u64::from(number)), now);
+    }
+    let mut waits = Vec::new();
+    for number in 100..110 {
+        let (done, wait) = oneshot::channel();
+        ours.wish(Wish::Dial(id(number), path(number), done), now);
+        waits.push(wait);
+    }
+    let made = (ours.stats.accepted, ours.stats.offered);
+    assert_eq!(made, (OTHERS_DIALS as u64, (DIALS - OTHERS_DIALS) as u64));
+    // One of them dials as well, and its offer stands.
+    ours.signalled(contact(100), &offer(100), now);
+    assert_eq!((ours.stats.accepted, ours.peers.len()), (OTHERS_DIALS as u64 + 1, DIALS));
+}
+
+/// Ids are free.
+#[test]
+fn many_ids_of_one_address_find_few_places() {
+    let at = |third: u8, last: u8| SocketAddr::from(([8, 8, third, last], 4000));
+    let own = SocketAddr::from(([9, 9, 9, 9], 4000));
+    let mut ours = Channels::new(id(200), true, LONGEST, [(LinkId(0), own)].into_iter());
+    let now = Instant::now();
+    // Attempts come about as soon as they are made.
+    for (first, accepted) in [(1, 2), (11, 4), (21, 4)] {
+        for number in first..first + 10 {
+            ours.signalled(Contact::new(id(number), at(8, number)), &offer(1), now);
+        }
+        assert_eq!(ours.stats.accepted, accepted);
+        ours.peers.values_mut().for_each(|peer| peer.open = true);
+    }
+    ours.signalled(Contact::new(id(100), at(9, 1)), &offer(1), now);
+    assert_eq!(ours.stats.accepted, 5, "another address");
+    let (done, _wait) = oneshot::channel();
+    ours.wish(Wish::Dial(id(101), Path::direct(at(8, 101)), done), now);
+    assert_eq!(ours.stats.offered, 1, "we dial whom we like");
 }
 
 #[test]

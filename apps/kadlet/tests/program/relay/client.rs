@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Longest wait for anything: what takes longer hangs.
-const GUARD: Duration = Duration::from_secs(20);
+pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
 /// What a WebSocket runs over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -3,12 +3,13 @@
 use core::net::SocketAddr;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use kadlet::core::content::ContentId;
 
-use super::client::{Client, Door};
+use super::client::{Client, Door, GUARD, ping};
+use super::limits::settled;
 use super::{program, relay};
 use crate::common::{Node, network_of};
 use crate::files::{PIECE, list_of, noise, text};
@@ -43,7 +44,8 @@ fn a_page_fetches_through_the_relay() {
         &format!("content-range: bytes 1048570-2097160/{}", bytes.len()),
         "content-length: 1048591",
         "access-control-allow-origin: *",
-        "access-control-expose-headers: content-range",
+        "access-control-expose-headers: content-range, content-length, kadlet-relay, retry-after",
+        "cache-control: no-store",
         "content-type: application/octet-stream",
         "content-disposition: attachment",
         "x-content-type-options: nosniff",
@@ -139,6 +141,53 @@ fn a_provider_that_lies_leads_nowhere() {
     }
 }
 
+/// A page holds what its provider says against the provider, and nothing that the relay says.
+#[test]
+fn what_the_relay_says_itself_is_known_from_what_a_provider_says() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, relay_at) = runtime.block_on(relay(|settings| settings.limits.unanswered = 1));
+    let (_full, full) = runtime.block_on(relay(|settings| settings.limits.fetches = 0));
+    // Status, reason, and when to come again.
+    let ask = |relay: SocketAddr, path: &str, headers: &str| {
+        let (status, head, _) = http(&relay.to_string(), &format!("GET {path} HTTP/1.1{headers}"));
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        let reason = line("kadlet-relay: ").map(str::to_owned);
+        (status, reason, line("retry-after: ").map(str::to_owned))
+    };
+    let ours = |status, reason: &str| (status, Some(reason.to_owned()), None);
+    let busy = (429, Some("busy".to_owned()), Some("1".to_owned()));
+    let one = client(&runtime, relay_at);
+    let other = client(&runtime, full);
+    let file = format!("blake3/{}", ContentId::of(b""));
+    let (session, foreign) = (one.session(), other.session());
+    let at = |there: SocketAddr| format!("/fetch/{there}/{file}/hashes?session={session}");
+
+    let said = ["404 No", "416 No", "429 Busy", "503 Busy", "200 OK"].map(|status| {
+        format!(
+            "HTTP/1.1 {status}\r\nKadlet-Relay: busy\r\nRetry-After: 9\r\nCache-Control: public, \
+             immutable\r\nContent-Length: 0\r\n\r\n"
+        )
+    });
+    for (said, status) in said.into_iter().zip([404, 416, 429, 503, 200]) {
+        let there = provider(vec![said]);
+        assert_eq!(ask(relay_at, &at(there), ""), (status, None, None));
+    }
+    let there = provider(vec!["HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_owned()]);
+    assert_eq!(ask(relay_at, &at(there), ""), ours(502, "malformed"));
+    // Nobody listens there.
+    let there = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(ask(relay_at, &at(there), ""), ours(502, "unreachable"));
+    assert_eq!(ask(relay_at, &at(there), ""), ours(429, "unanswered"));
+    let path = format!("/fetch/{there}/{file}?session={session}");
+    assert_eq!(ask(relay_at, &path, "\r\nRange: bytes=5-"), ours(400, "range"));
+    assert_eq!(ask(relay_at, &path.replace(session, foreign), ""), ours(403, "session"));
+    let private = format!("/fetch/127.0.0.1:80/{file}/hashes?session={session}");
+    assert_eq!(ask(relay_at, &private, ""), ours(403, "address"));
+    assert_eq!(ask(relay_at, "/fetch/", ""), ours(404, "path"));
+    assert_eq!(ask(full, &at(there).replace(session, foreign), ""), busy);
+}
+
 #[test]
 fn nobody_is_wearied_by_fetches() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -221,4 +270,53 @@ fn fetches_are_counted_by_source_and_by_provider() {
     assert_eq!(ask(&two, there).0, 502);
     let (status, words) = ask(&two, there);
     assert!(status == 429 && words.contains("not answered"), "{status} {words}");
+}
+
+#[test]
+fn a_page_that_leaves_gives_its_place_back() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_relay, relay) = runtime.block_on(relay(|settings| settings.limits.fetches = 1));
+    let client = client(&runtime, relay);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = silent.local_addr().unwrap();
+    let (id, session) = (ContentId::of(b""), client.session());
+    for _ in 0..2 {
+        let mut page = TcpStream::connect(relay).unwrap();
+        let path = format!("/fetch/{there}/blake3/{id}/hashes?session={session}");
+        write!(page, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let (mut provider, _) = silent.accept().unwrap();
+        assert!(provider.read(&mut [0; 4_096]).unwrap() > 0);
+        provider.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbegun").unwrap();
+        let mut head = [0; 12];
+        page.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        drop(page);
+        // Long before the provider is given up for its silence.
+        provider.set_read_timeout(Some(GUARD / 2)).unwrap();
+        assert_eq!(provider.read(&mut [0; 1]).expect("the relay hangs up"), 0);
+    }
+}
+
+/// The UDP port that a web server has the number of is not its own.
+#[test]
+fn who_answers_fetches_has_not_answered_datagrams() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (running, relay) = runtime.block_on(relay(|_| {}));
+    let mut client = client(&runtime, relay);
+    let list = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned();
+    let there = provider(vec![list; 3]);
+    let (id, session) = (ContentId::of(b""), client.session().to_owned());
+    let request = format!("GET /fetch/{there}/blake3/{id}/hashes?session={session} HTTP/1.1");
+    for _ in 0..3 {
+        assert_eq!(http(&relay.to_string(), &request).0, 200);
+        runtime.block_on(async {
+            for _ in 0..20 {
+                client.send(there, &ping("x")).await;
+            }
+        });
+    }
+    let counters = runtime.block_on(settled(&running, |counters| {
+        counters.datagrams_out + counters.dropped.unanswered == 60
+    }));
+    assert!(counters.datagrams_out < 10, "{counters:?}");
 }

@@ -21,7 +21,7 @@ async fn arrived(peer: &tokio::net::UdpSocket, last: &[u8]) -> usize {
 }
 
 /// The counters, once they are as expected: what was sent has been seen then.
-async fn settled(relay: &Relay, expected: impl Fn(&Counters) -> bool) -> Counters {
+pub(super) async fn settled(relay: &Relay, expected: impl Fn(&Counters) -> bool) -> Counters {
     within(async {
         loop {
             let counters = relay.counters();
