@@ -264,6 +264,73 @@ test("what the relay itself says of a fetch is no answer of the provider's", asy
   for (status of [206, 404, 429, 503]) assert.equal((await ask()).status, status);
 });
 
+const RELAYED = { provider: "10.0.0.1:80", path: "/" };
+const own = (reason, status, headers) => new Response("in the relay's words", { status, headers: { "kadlet-relay": reason, ...headers } });
+
+test("a relay that is busy is waited for, and what else it says of itself is no provider's answer", async (t) => {
+  const { transport } = await faked(t);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  const pauses = [];
+  let meanwhile;
+  withGlobal(t, "setTimeout", (call, after) => (pauses.push(after), queueMicrotask(meanwhile ?? call)));
+  const answers = [own("busy", 429, { "retry-after": "3" }), own("busy", 429), own("busy", 429, { "retry-after": "soon" }), new Response("its own", { status: 206 })];
+  withGlobal(t, "fetch", async () => answers.shift());
+  const waits = [];
+  const ask = (signal = new AbortController().signal) =>
+    transport.request({ ...RELAYED, waits: (waiting) => waits.push(waiting) }, signal);
+  const answer = await ask();
+  assert.deepEqual([answer.status, await answer.text()], [206, "its own"]);
+  assert.deepEqual(pauses, [3000, 1000, 1000]);
+  assert.deepEqual(waits, [true, false, true, false, true, false]);
+  for (const [reason, status] of [["unanswered", 429], ["unreachable", 502], ["silent", 504], ["session", 403]]) {
+    answers.push(own(reason, status));
+    await assert.rejects(ask(), { name: "RelayError", message: `the relay answers ${status}: ${reason}` });
+  }
+  // Who leaves meanwhile does not wait.
+  const abort = new AbortController();
+  meanwhile = () => abort.abort();
+  answers.push(own("busy", 429));
+  await assert.rejects(ask(abort.signal), { name: "AbortError" });
+});
+
+test("as much is asked of the relay at once as it allows, each until its answer is read, broken or left", async (t) => {
+  const { transport } = await faked(t);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  const bodies = [];
+  withGlobal(t, "fetch", async (_, { signal }) => {
+    signal.throwIfAborted();
+    return new Response(new ReadableStream({ start: (controller) => void bodies.push(controller) }));
+  });
+  const aborts = [];
+  const asked = Array.from({ length: 9 }, () => {
+    const abort = new AbortController();
+    aborts.push(abort);
+    return transport.request(RELAYED, abort.signal);
+  });
+  const begun = async () => {
+    await new Promise(setImmediate);
+    return bodies.length;
+  };
+  assert.equal(await begun(), 4);
+  aborts[5].abort();
+  await assert.rejects(asked[5], { name: "AbortError" });
+  const [first, second, third, fourth] = await Promise.all(asked.slice(0, 4));
+  const text = first.text();
+  assert.equal(await begun(), 4);
+  bodies[0].enqueue(new Uint8Array(3));
+  bodies[0].close();
+  assert.equal((await text).length, 3);
+  assert.equal(await begun(), 5);
+  bodies[1].error(new Error("the line broke"));
+  await assert.rejects(second.text(), /the line broke/);
+  assert.equal(await begun(), 6);
+  await third.body.cancel();
+  aborts[2].abort();
+  assert.equal(await begun(), 7);
+  aborts[3].abort();
+  assert.equal(await begun(), 8);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };
