@@ -366,7 +366,7 @@ async function ask(transport: Transport, request: ContentRequest, signal: AbortS
     if (transport.request) return await transport.request(request, signal);
     const { provider, path, range } = request;
     const headers = range ? { Range: `bytes=${range[0]}-${range[1]}` } : {};
-    return await fetch(`http://${provider}${path}`, { headers, signal, redirect: "error" });
+    return await fetch(`http://${provider}${path}`, { headers, signal, redirect: "error", cache: "no-store" });
   } catch {
     throw new RequestError("unreachable");
   }

@@ -369,7 +369,9 @@ export class RelayTransport implements Transport {
   /** Asks a provider itself where a page may, and the relay where it may not. */
   async request({ provider, path, range, waits }: ContentRequest, signal: AbortSignal): Promise<Response> {
     const headers = range ? { Range: `bytes=${range[0]}-${range[1]}` } : {};
-    const options: RequestInit = { headers, signal, redirect: "error", credentials: "omit", referrerPolicy: "no-referrer" };
+    // Providers let caches keep what they say for a year: a lie would be there as long.
+    const cache = "no-store";
+    const options: RequestInit = { headers, signal, cache, redirect: "error", credentials: "omit", referrerPolicy: "no-referrer" };
     const direct = `http://${provider}${path}`;
     if (globalThis.location?.protocol !== "https:" && !this.#behind.has(provider)) {
       const asked = performance.now();

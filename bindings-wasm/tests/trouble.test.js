@@ -331,6 +331,17 @@ test("as much is asked of the relay at once as it allows, each until its answer 
   assert.equal(await begun(), 8);
 });
 
+test("what a provider says is kept in no cache: a lie would stay there", async (t) => {
+  const { transport } = await faked(t);
+  const caches = [];
+  withGlobal(t, "fetch", async (_, { cache }) => (caches.push(cache), new Response()));
+  const ask = () => transport.request(RELAYED, new AbortController().signal);
+  await ask();
+  withGlobal(t, "location", new URL("https://page.example/"));
+  await ask();
+  assert.deepEqual(caches, ["no-store", "no-store"]);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };

@@ -30,7 +30,9 @@ test("a node joins the program's network, and fetches what it shares", async (t)
   await writeFile(path, "left, right, left, right\n");
   const share = await start(t, "link", "share", path, "--json", "--listen", "127.0.0.1:0", "--no-lan");
   const node = await opened(t);
+  const { mock } = t.mock.method(globalThis, "fetch");
   const { blob, name } = await node.fetch(share.link);
+  assert.ok(mock.calls.length > 0 && mock.calls.every(({ arguments: [, { cache }] }) => cache === "no-store"));
   assert.equal(name, "Long Walk.txt");
   assert.equal(await blob.text(), "left, right, left, right\n");
 });
