@@ -6,6 +6,7 @@ import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Address } from "../pkg/kadlet.js";
 import { familyOf } from "./address.js";
+import { ClosedError } from "./errors.js";
 import type { ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
 
 /** The longest datagram we send: what every IPv6 path carries is longer by its headers. */
@@ -63,6 +64,7 @@ export class UdpTransport implements Transport {
   readonly #sockets = new Map<string, Socket>();
   #servers: Server[] = [];
   #hosts: string[] = [];
+  #closed = false;
 
   constructor(binds: readonly string[], also: readonly string[] = []) {
     this.#binds = binds;
@@ -131,6 +133,11 @@ export class UdpTransport implements Transport {
         server.listen({ port, host, ipv6Only: true }, resolve);
       });
       this.#servers.push(server);
+      // Closed meanwhile: nobody else would close it, and the process would stay for it.
+      if (this.#closed) {
+        await this.close();
+        throw new ClosedError("the node is closed");
+      }
       const address = server.address();
       if (address !== null && typeof address === "object") ({ port } = address);
     }
@@ -143,6 +150,7 @@ export class UdpTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#end();
     for (const server of this.#servers) {
       server.closeAllConnections();

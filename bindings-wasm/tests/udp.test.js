@@ -174,3 +174,22 @@ test("a large file leaves no listener for each time that its client was slower",
   assert.ok(seen.length > 10);
   assert.ok(Math.max(...seen) <= seen[0] + 1, `${seen}`);
 });
+
+test("a node that is closed while it begins to serve leaves no server behind", async (t) => {
+  const { listen } = Server.prototype;
+  for (const bind of ["127.0.0.1:0", ["127.0.0.1:0", "[::1]:0"]]) {
+    const servers = [];
+    t.after(() => servers.forEach((server) => server.close()));
+    const node = await opened(t, { bind });
+    let closing;
+    t.mock.method(Server.prototype, "listen", function (...given) {
+      servers.push(this);
+      const listening = listen.apply(this, given);
+      closing ??= node.close();
+      return listening;
+    });
+    await assert.rejects(node.share(new Blob(["hello"])), { name: "ClosedError" });
+    await closing;
+    assert.deepEqual(servers.map(({ listening }) => listening), [false]);
+  }
+});
