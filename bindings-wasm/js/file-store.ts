@@ -74,11 +74,20 @@ async function hold(path: string): Promise<void> {
 export function fileStore(path: string): StateStore {
   const whole = resolve(path);
   let held: Promise<void> | undefined;
-  const taken = (): Promise<void> =>
-    (held ??= hold(whole).catch((error: unknown) => {
-      held = undefined;
-      throw error;
-    }));
+  let holds = false;
+  const taken = (): Promise<void> => {
+    if (held !== undefined) return held;
+    const taking = hold(whole).then(
+      () => {
+        if (held === taking) holds = true;
+      },
+      (error: unknown) => {
+        if (held === taking) held = undefined;
+        throw error;
+      },
+    );
+    return (held = taking);
+  };
   return {
     async load() {
       await taken();
@@ -96,10 +105,15 @@ export function fileStore(path: string): StateStore {
       await rename(beside, whole);
     },
     close() {
-      if (held === undefined) return;
+      const release = (): void => {
+        rmSync(`${whole}.lock`, { force: true });
+        ours.delete(whole);
+      };
+      if (holds) release();
+      // It is being taken still.
+      else void held?.then(release, () => {});
       held = undefined;
-      rmSync(`${whole}.lock`, { force: true });
-      ours.delete(whole);
+      holds = false;
     },
   };
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { loader } from "../dist/core-module.js";
 import { headerOf, read } from "../dist/frame.js";
 import { LoadError, RelayError, RelayTransport, createNode } from "../dist/index.js";
+import { opener } from "../dist/opener.js";
 import { browserStore } from "../dist/storage.js";
 
 const HELLO = {
@@ -437,9 +438,63 @@ test("who leaves while the state is read gets no node", async () => {
   await leaving(new RelayTransport("ws://relay.example", { WebSocket: Fake }));
   assert.deepEqual([Fake.all, closed], [[], ["state"]]);
   // One that asks for no signal.
-  const link = { addresses: ["127.0.0.1:4000"], mtu: 1232 };
-  await leaving({ open: async () => link, send() {}, close: () => void closed.push("transport") });
+  const abort = new AbortController();
+  const open = async () => (abort.abort(), { addresses: ["127.0.0.1:4000"], mtu: 1232 });
+  const transport = { open, send() {}, close: () => void closed.push("transport") };
+  const state = { load: async () => undefined, save: async () => {}, close: () => closed.push("state") };
+  await assert.rejects(createNode({ transport, state, signal: abort.signal }), { name: "AbortError" });
   assert.deepEqual(closed, ["state", "transport", "state"]);
+});
+
+test("neither a core nor a state that does not come holds up who leaves, or whose time is up", async (t) => {
+  const never = () => new Promise(() => {});
+  const transport = { open: () => assert.fail("it is too late"), send() {}, close() {} };
+  let closed = 0;
+  const stalled = { load: never, save: never, close: () => (closed += 1) };
+  for (const create of [opener(never), (options) => createNode({ ...options, state: stalled })]) {
+    const abort = new AbortController();
+    const left = create({ transport, signal: abort.signal });
+    setImmediate(() => abort.abort());
+    await assert.rejects(left, { name: "AbortError" });
+    await assert.rejects(create({ transport, timeout: 0 }), { name: "QueryTimeout" });
+  }
+  assert.equal(closed, 2);
+  // What is granted later is given back.
+  let grant;
+  let asked;
+  const waits = new Promise((resolve) => (asked = resolve));
+  withGlobal(t, "localStorage", { getItem: () => null });
+  const request = (name, _, use) => new Promise((resolve) => asked((grant = () => resolve(use({})))));
+  let released;
+  withGlobal(t, "navigator", { locks: { request: (...given) => (released = request(...given)) } });
+  const abort = new AbortController();
+  const left = createNode({ transport, state: "mine", signal: abort.signal });
+  await waits;
+  abort.abort();
+  await assert.rejects(left, { name: "AbortError" });
+  grant();
+  await released;
+});
+
+test("a database that somebody wants to delete is closed, and opened anew", async (t) => {
+  withGlobal(t, "navigator", {});
+  const databases = [];
+  withGlobal(t, "indexedDB", {
+    open() {
+      const transaction = { objectStore: () => ({ put: () => queueMicrotask(() => transaction.oncomplete()) }) };
+      const result = { closed: 0, close: () => (result.closed += 1), transaction: () => transaction };
+      databases.push(result);
+      const request = { result };
+      queueMicrotask(() => request.onsuccess());
+      return request;
+    },
+  });
+  const store = await browserStore("mine");
+  databases[0].onversionchange();
+  assert.equal(databases[0].closed, 1);
+  await store.save(Uint8Array.of(1));
+  store.close();
+  assert.deepEqual(databases.map(({ closed }) => closed), [1, 1]);
 });
 
 test("addresses of both families are read and written as the core writes them", () => {

@@ -108,6 +108,21 @@ test("one node at a time uses a state file, and a dead one's is taken over", asy
   }
 });
 
+test("a state that is left while it is taken is free again", async (t) => {
+  const state = join(await folder(t), "state");
+  const left = fileStore(state);
+  const loading = left.load();
+  left.close();
+  await loading;
+  await assert.rejects(readFile(`${state}.lock`), { code: "ENOENT" });
+  const next = fileStore(state);
+  await next.load();
+  left.close();
+  assert.equal(await readFile(`${state}.lock`, "utf8"), `${process.pid}\n`);
+  next.close();
+  await fileStore(state).load();
+});
+
 test("IPv6 is used where the machine has it, and its lack is no error", async (t) => {
   const v4 = { family: "IPv4", address: "192.168.1.2", internal: false };
   const v6 = { family: "IPv6", address: "2a00:1450::2", internal: false };
