@@ -4,6 +4,7 @@ import { Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Server, request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -172,6 +173,46 @@ test("a client that does not read loses its place", async (t) => {
   const [{ socket }] = await served;
   await once(socket, "close");
   assert.ok(socket.bytesWritten < 1 << 26);
+});
+
+test("who does not come to an end with its request loses its place", { timeout: 20_000 }, async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  await node.share(new Uint8Array(1), { listed: false });
+  const server = mock.calls[0].this;
+  assert.deepEqual([server.headersTimeout, server.requestTimeout], [10_000, 10_000]);
+  server.headersTimeout = 1;
+  const client = connect(server.address().port, "127.0.0.1", () => client.write("GET / HTTP/1.1\r\nA: "));
+  t.after(() => client.destroy());
+  await once(client.on("error", () => {}).resume(), "close");
+});
+
+test("one source has a quarter of the places, and this machine all of them", async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  await node.share(new Uint8Array(1), { listed: false });
+  const server = mock.calls[0].this;
+  let from;
+  server.prependListener("connection", (socket) => Object.defineProperty(socket, "remoteAddress", { value: from }));
+  const clients = [];
+  t.after(() => clients.forEach((client) => client.destroy()));
+  const enters = async (address) => {
+    from = address;
+    const client = connect(server.address().port, "127.0.0.1");
+    clients.push(client);
+    const [socket] = await once(server, "connection");
+    return !socket.destroyed && socket;
+  };
+  const places = [];
+  for (let n = 0; n < 64; n++) places.push(await enters(`8.8.8.${n}`));
+  assert.ok(places.every(Boolean));
+  assert.equal(await enters("8.8.8.64"), false);
+  for (const other of ["8.8.9.8", "2a00:1450::1", "2a00:1450:1::1"]) assert.ok(await enters(other), other);
+  places[7].destroy();
+  await once(places[7], "close");
+  assert.ok(await enters("8.8.8.64"));
+  assert.equal(await enters("8.8.8.65"), false);
+  for (let n = 0; n < 65; n++) assert.ok(await enters(["127.0.0.1", "192.168.1.2", "fe80::1%eth0"][n % 3]));
 });
 
 test("a large file leaves no listener for each time that its client was slower", async (t) => {
