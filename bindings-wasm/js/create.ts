@@ -217,6 +217,14 @@ export async function open({
     recall: (key) => store?.recall?.(key),
     remember: (key, words) => store?.remember?.(key, words),
   };
+  /** A transport of somebody's own may fail even in that, and the state is worth more. */
+  const end = async (): Promise<void> => {
+    try {
+      await transport.close();
+    } catch (error) {
+      warn({ kind: "transport", message: `it did not close: ${messageOf(error)}` });
+    }
+  };
   const abort = new AbortController();
   const link = await transport.open(host, signal ?? abort.signal).catch((error: unknown) => {
     store?.close?.();
@@ -282,7 +290,7 @@ export async function open({
       tableTimer?.();
       const state = saving && inner.exportState(clock.now());
       running.close();
-      await transport.close();
+      await end();
       if (saving && state) await saving.end(state);
       opened.emit("close", undefined);
     }
@@ -305,7 +313,7 @@ export async function open({
     return opened;
   } catch (error) {
     if (!(driver?.closed ?? false)) {
-      await transport.close();
+      await end();
       store?.close?.();
     }
     throw error;

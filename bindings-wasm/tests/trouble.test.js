@@ -497,6 +497,27 @@ test("a database that somebody wants to delete is closed, and opened anew", asyn
   assert.deepEqual(databases.map(({ closed }) => closed), [1, 1]);
 });
 
+test("a transport that fails to close keeps no state from being saved and left", async () => {
+  const fails = [() => { throw new Error("it hangs on"); }, async () => { throw new Error("it hangs on"); }];
+  for (const close of fails) {
+    const transport = { open: async () => ({ addresses: ["127.0.0.1:4000"], mtu: 1232 }), send() {}, close };
+    const said = [];
+    const state = { load: async () => undefined, save: async () => void said.push("saved"), close: () => void said.push("left") };
+    const abort = new AbortController();
+    const node = await createNode({ transport, state, signal: abort.signal });
+    node.addEventListener("warning", ({ detail }) => said.push(detail.message));
+    const closed = once(node, "close");
+    abort.abort();
+    await closed;
+    assert.deepEqual(said, ["saved", "it did not close: it hangs on", "saved", "left"]);
+    // And where there is no node yet.
+    said.length = 0;
+    const damaged = { ...state, load: async () => new Uint8Array(20) };
+    await assert.rejects(createNode({ transport, state: damaged }), { name: "InvalidState" });
+    assert.deepEqual(said, ["left"]);
+  }
+});
+
 test("addresses of both families are read and written as the core writes them", () => {
   for (const address of ["1.2.3.4:5", "[::1]:65535", "[2001:db8::1:0:0:1]:80", "[::]:1", "[1:2:3:4:5:6:7:8]:9", "[fd00::]:1", "[1:0:2:3:4:5:6:7]:1"]) {
     const header = headerOf(address);
