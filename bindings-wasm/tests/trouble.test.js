@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { systemClock } from "../dist/clock.js";
 import { loader } from "../dist/core-module.js";
 import { headerOf, read } from "../dist/frame.js";
 import { LoadError, RelayError, RelayTransport, createNode } from "../dist/index.js";
@@ -585,4 +586,53 @@ test("timers that come late do no harm", async (t) => {
   const attempts = node.bootstrap(["127.0.0.1:4001"], { timeout: 100 });
   await assert.rejects(attempts, { name: "BootstrapError" });
   assert.equal(node.health().operations, 0);
+});
+
+test("time goes on while the machine sleeps, and neither back nor to another year", (t) => {
+  let steady = 1000;
+  let wall = 1_000_000;
+  const timers = new Set();
+  withGlobal(t, "performance", { now: () => steady });
+  t.mock.method(Date, "now", () => wall);
+  withGlobal(t, "setTimeout", (call, after) => {
+    const timer = { call, at: steady + after };
+    timers.add(timer);
+    return timer;
+  });
+  withGlobal(t, "clearTimeout", (timer) => timers.delete(timer));
+  const pass = (awake, asleep = 0) => {
+    steady += awake;
+    wall += awake + asleep;
+    for (const timer of [...timers]) if (timer.at <= steady && timers.delete(timer)) timer.call();
+  };
+  const clock = systemClock();
+  const DAY = 86_400_000;
+  let rang = 0;
+  const start = clock.now();
+  clock.at(start + DAY, () => (rang += 1));
+  clock.at(start + DAY, () => assert.fail("it was taken back"))();
+  const passed = () => clock.now() - start;
+  pass(10_000);
+  assert.equal(passed(), 10_000);
+  // The wall clock is corrected, set back, and slews.
+  pass(0, 3000);
+  pass(0, -DAY);
+  for (let n = 0; n < 100; n++) {
+    pass(0, 100);
+    assert.equal(passed(), 10_000);
+  }
+  pass(0, 10 * 3_600_000);
+  assert.equal(passed(), 10_000 + 10 * 3_600_000);
+  assert.equal(rang, 0);
+  pass(0, 14 * 3_600_000);
+  // A timer that is on its way is late by half a minute of those awake at most.
+  pass(30_000);
+  assert.deepEqual([rang, timers.size], [1, 0]);
+  const before = passed();
+  pass(0, 365 * DAY);
+  assert.equal(passed() - before, 2 * DAY);
+  // As ever: no timer before its time, however far.
+  clock.at(clock.now() + 100 * DAY, () => (rang += 1));
+  for (let n = 0; n < 10; n++) pass(30_000);
+  assert.equal(rang, 1);
 });
