@@ -13,6 +13,8 @@ import { usualBinds } from "../dist/udp.js";
 import { start } from "./program.js";
 
 const HELLO = new TextEncoder().encode("hello");
+/** A lock of this process. */
+const OURS = new RegExp(`^${process.pid}( \\d+)?\n$`);
 
 async function opened(t, options = {}) {
   const node = await createNode({ bind: "127.0.0.1:0", ...options });
@@ -97,16 +99,31 @@ test("one node at a time uses a state file, and a dead one's is taken over", asy
   await assert.rejects(readFile(lock), { code: "ENOENT" });
   // Our parent lives; nobody has so high a number; and that of an earlier life was ours.
   await writeFile(lock, `${process.ppid}\n`);
-  await assert.rejects(fileStore(state).load(), new RegExp(`process ${process.ppid} uses `));
+  const message = `process ${process.ppid} uses ${state}; if that is no node, remove ${lock}`;
+  await assert.rejects(fileStore(state).load(), { message });
   await writeFile(lock, "");
   await assert.rejects(fileStore(state).load(), /another process uses /);
   for (const dead of [2 ** 30, process.pid]) {
     await writeFile(lock, `${dead}\n`);
     const again = await opened(t, { state });
     assert.equal(again.id, first.id);
-    assert.equal(await readFile(lock, "utf8"), `${process.pid}\n`);
+    assert.match(await readFile(lock, "utf8"), OURS);
     await again.close();
   }
+});
+
+test("a number that is another program's by now keeps nobody out", { skip: process.platform !== "linux" }, async (t) => {
+  const state = join(await folder(t), "state");
+  const lock = `${state}.lock`;
+  const stat = await readFile(`/proc/${process.ppid}/stat`, "utf8");
+  const start = stat.replace(/^.*\) /s, "").split(" ")[19];
+  await writeFile(lock, `${process.ppid} ${start}\n`);
+  await assert.rejects(fileStore(state).load(), new RegExp(`process ${process.ppid} uses `));
+  await writeFile(lock, `${process.ppid} ${Number(start) + 1}\n`);
+  const store = fileStore(state);
+  await store.load();
+  assert.match(await readFile(lock, "utf8"), OURS);
+  store.close();
 });
 
 test("a state that is left while it is taken is free again", async (t) => {
@@ -119,7 +136,7 @@ test("a state that is left while it is taken is free again", async (t) => {
   const next = fileStore(state);
   await next.load();
   left.close();
-  assert.equal(await readFile(`${state}.lock`, "utf8"), `${process.pid}\n`);
+  assert.match(await readFile(`${state}.lock`, "utf8"), OURS);
   next.close();
   await fileStore(state).load();
 });
