@@ -3,7 +3,7 @@ import type { Config, Event, Partly } from "../pkg/kadlet.js";
 import { type Clock, systemClock } from "./clock.js";
 import type { Core } from "./core-module.js";
 import { type CoreNode, Driver, reasonOf } from "./driver.js";
-import { BootstrapError, ClosedError, InvalidState, LoadError } from "./errors.js";
+import { BootstrapError, ClosedError, InvalidState, LoadError, QueryTimeout } from "./errors.js";
 import { isMainline, MAINLINE } from "./mainline.js";
 import { RunningNode } from "./node.js";
 import { pack, type StateStore, unpack } from "./storage.js";
@@ -23,7 +23,7 @@ export interface NodeOptions {
   readonly transport?: Transport | undefined;
   /** Ends opening, and later the node. */
   readonly signal?: AbortSignal | undefined;
-  /** For joining, milliseconds. */
+  /** For joining, milliseconds; and before that for the core and the state to be loaded. */
   readonly timeout?: number | undefined;
   /** Settings of the core; what is left out keeps its default. */
   readonly config?: Partly<Config> | undefined;
@@ -31,7 +31,7 @@ export interface NodeOptions {
 
 /** How a package's entry opens nodes. */
 export interface Opening extends NodeOptions {
-  readonly core: Core;
+  readonly load: () => Promise<Core>;
   readonly transport: Transport;
   readonly clock?: Clock;
   /** Bytes that nobody can know; of the system's entropy without it. */
@@ -123,9 +123,26 @@ function handOn(node: RunningNode, event: Event): void {
   }
 }
 
+/** What comes of `work`, unless the signal comes first; then what comes later goes to `late`. */
+function unless<T>(signal: AbortSignal, work: Promise<T>, late?: (value: T) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(reasonOf(signal));
+      if (late) void work.then(late, () => {});
+    };
+    const here = (): void => signal.removeEventListener("abort", abort);
+    work.then(
+      (value) => (here(), resolve(value)),
+      (error: unknown) => (here(), reject(error)),
+    );
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort);
+  });
+}
+
 /** Opens a node. */
 export async function open({
-  core,
+  load,
   transport,
   clock = systemClock(),
   random = entropy,
@@ -139,22 +156,36 @@ export async function open({
   if (signal?.aborted) throw reasonOf(signal);
   const named = network ?? given.network;
   const mainline = isMainline(named);
-  if (mainline && core.bencodeString === undefined) {
-    throw new LoadError("this build of the core has no Mainline: `kadlet` and `kadlet/node` load one that has");
-  }
   const early: Warning[] = [];
   let node: RunningNode | undefined;
   const warn = (warning: Warning): void => void (node ? node.emit("warning", warning) : early.push(warning));
 
+  // A server may stall, and a database be held up by another tab: who leaves waits for neither.
+  const leaving = new AbortController();
+  const leave = (): void => leaving.abort(signal && reasonOf(signal));
+  const late = (): void => leaving.abort(new QueryTimeout("the time was up before core and state were loaded"));
+  signal?.addEventListener("abort", leave);
+  const unset = timeout === undefined ? undefined : clock.at(clock.now() + timeout, late);
+  let core: Core;
   let store: StateStore | undefined;
   let saved: Uint8Array | undefined;
   try {
-    store = await openStore?.();
-    saved = await store?.load();
-  } catch (error) {
-    store?.close?.();
-    store = undefined;
-    warn({ kind: "storage", message: `the state is not kept: ${messageOf(error)}` });
+    core = await unless(leaving.signal, load());
+    if (mainline && core.bencodeString === undefined) {
+      throw new LoadError("this build of the core has no Mainline: `kadlet` and `kadlet/node` load one that has");
+    }
+    try {
+      if (openStore) store = await unless(leaving.signal, openStore(), (store) => store.close?.());
+      if (store) saved = await unless(leaving.signal, store.load());
+    } catch (error) {
+      store?.close?.();
+      leaving.signal.throwIfAborted();
+      store = undefined;
+      warn({ kind: "storage", message: `the state is not kept: ${messageOf(error)}` });
+    }
+  } finally {
+    unset?.();
+    signal?.removeEventListener("abort", leave);
   }
 
   let driver: Driver | undefined;
@@ -185,6 +216,14 @@ export async function open({
     warn,
     recall: (key) => store?.recall?.(key),
     remember: (key, words) => store?.remember?.(key, words),
+  };
+  /** A transport of somebody's own may fail even in that, and the state is worth more. */
+  const end = async (): Promise<void> => {
+    try {
+      await transport.close();
+    } catch (error) {
+      warn({ kind: "transport", message: `it did not close: ${messageOf(error)}` });
+    }
   };
   const abort = new AbortController();
   const link = await transport.open(host, signal ?? abort.signal).catch((error: unknown) => {
@@ -251,7 +290,7 @@ export async function open({
       tableTimer?.();
       const state = saving && inner.exportState(clock.now());
       running.close();
-      await transport.close();
+      await end();
       if (saving && state) await saving.end(state);
       opened.emit("close", undefined);
     }
@@ -274,7 +313,7 @@ export async function open({
     return opened;
   } catch (error) {
     if (!(driver?.closed ?? false)) {
-      await transport.close();
+      await end();
       store?.close?.();
     }
     throw error;

@@ -6,19 +6,32 @@ import type { PutResult } from "./node.js";
 
 /** Any of the errors below. */
 export class DhtError extends Error {
+  // Written out in each: of a class's own name a minifier leaves a letter.
   override get name(): string {
-    return this.constructor.name;
+    return "DhtError";
   }
 }
 
 /** There was nobody to ask: the node has no contacts. At once. */
-export class NoPeersError extends DhtError {}
+export class NoPeersError extends DhtError {
+  override get name(): string {
+    return "NoPeersError";
+  }
+}
 
 /** Everybody who was asked stayed silent or failed. */
-export class NoAnswerError extends DhtError {}
+export class NoAnswerError extends DhtError {
+  override get name(): string {
+    return "NoAnswerError";
+  }
+}
 
 /** The time was up. `partial` has what was found or stored until then. */
 export class QueryTimeout extends DhtError {
+  override get name(): string {
+    return "QueryTimeout";
+  }
+
   constructor(
     message: string,
     readonly partial?: unknown,
@@ -28,16 +41,28 @@ export class QueryTimeout extends DhtError {
 }
 
 /** Not begun: the node runs as many operations as it may at once. */
-export class OverloadedError extends DhtError {}
+export class OverloadedError extends DhtError {
+  override get name(): string {
+    return "OverloadedError";
+  }
+}
 
 /** The node is closed. */
-export class ClosedError extends DhtError {}
+export class ClosedError extends DhtError {
+  override get name(): string {
+    return "ClosedError";
+  }
+}
 
 /**
  * Peers answered, and none of those that could have stored it did. `code` is the reason given most
  * often, `seq` the highest sequence number held, with `cas_mismatch` and `stale_sequence`.
  */
 export class RefusedError extends DhtError {
+  override get name(): string {
+    return "RefusedError";
+  }
+
   constructor(
     message: string,
     readonly code: ErrorCode,
@@ -48,10 +73,18 @@ export class RefusedError extends DhtError {
 }
 
 /** A newer value is stored already: `seq` is its sequence number. */
-export class StaleSequence extends RefusedError {}
+export class StaleSequence extends RefusedError {
+  override get name(): string {
+    return "StaleSequence";
+  }
+}
 
 /** Fewer nodes took a record than asked for; those in `result` have it, and `withdraw` takes it. */
 export class QuorumError extends DhtError {
+  override get name(): string {
+    return "QuorumError";
+  }
+
   constructor(
     message: string,
     readonly result: PutResult,
@@ -61,10 +94,18 @@ export class QuorumError extends DhtError {
 }
 
 /** The bytes are none that a record can have: a salt too long, a signature that is wrong. */
-export class InvalidRecord extends DhtError {}
+export class InvalidRecord extends DhtError {
+  override get name(): string {
+    return "InvalidRecord";
+  }
+}
 
 /** The value has `size` bytes, and `limit` are allowed. */
 export class ValueTooLarge extends InvalidRecord {
+  override get name(): string {
+    return "ValueTooLarge";
+  }
+
   constructor(
     readonly size: number,
     readonly limit: number,
@@ -74,10 +115,18 @@ export class ValueTooLarge extends InvalidRecord {
 }
 
 /** What was kept is no state of a node, is damaged, another network's, or a later version wrote it. It is left alone. */
-export class InvalidState extends DhtError {}
+export class InvalidState extends DhtError {
+  override get name(): string {
+    return "InvalidState";
+  }
+}
 
 /** None of the addresses is a node of our network: `attempts` says of each why. */
 export class BootstrapError extends DhtError {
+  override get name(): string {
+    return "BootstrapError";
+  }
+
   constructor(readonly attempts: readonly Attempt[]) {
     const words = attempts.map(({ address, result }) => `${address} ${result.replaceAll("_", " ")}`);
     super(`no bootstrap address works: ${words.join("; ")}`);
@@ -86,6 +135,10 @@ export class BootstrapError extends DhtError {
 
 /** Nobody offers the content, or all who did were dropped: `rejected` says of each why. */
 export class NoProvidersError extends DhtError {
+  override get name(): string {
+    return "NoProvidersError";
+  }
+
   constructor(readonly rejected: Readonly<Record<Address, Rejection>>) {
     const words = Object.entries(rejected).map(([who, why]) => `${who} ${why.text}`);
     super(words.length ? `no provider is left: ${words.join("; ")}` : "nobody offers it");
@@ -94,6 +147,10 @@ export class NoProvidersError extends DhtError {
 
 /** The relay cannot be used. `code` is that of its close frame, where it gave one. */
 export class RelayError extends DhtError {
+  override get name(): string {
+    return "RelayError";
+  }
+
   constructor(
     message: string,
     readonly code?: number,
@@ -103,7 +160,11 @@ export class RelayError extends DhtError {
 }
 
 /** The core could not be loaded: a policy of the page, an old browser, or a file that is not there. */
-export class LoadError extends DhtError {}
+export class LoadError extends DhtError {
+  override get name(): string {
+    return "LoadError";
+  }
+}
 
 /** The error in an outcome, if it is one: that nobody has something is a result. */
 export function errorOf(outcome: Outcome, partial?: unknown): DhtError | undefined {

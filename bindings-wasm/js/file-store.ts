@@ -23,10 +23,23 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** When a process began, in ticks since the system did (proc(5), field 22); undefined where there is no telling. */
+async function startOf(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // The second field is a name, which may have anything in it.
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+}
+
 /** Who has a lock; undefined if nobody who lives. */
 async function holderOf(lock: string): Promise<string | undefined> {
-  const pid = Number(await readFile(lock, "utf8"));
-  if (pid > 0) return pid !== process.pid && isAlive(pid) ? `process ${pid}` : undefined;
+  const [number, start] = (await readFile(lock, "utf8")).trim().split(" ");
+  const pid = Number(number);
+  if (pid > 0) {
+    if (pid === process.pid || !isAlive(pid)) return undefined;
+    // After a crash the number is soon another program's.
+    const now = start && (await startOf(pid));
+    return now && now !== start ? undefined : `process ${pid}`;
+  }
   return Date.now() - (await stat(lock)).mtimeMs < WRITTEN ? "another process" : undefined;
 }
 
@@ -45,15 +58,16 @@ async function hold(path: string): Promise<void> {
   if (ours.has(path)) throw new Error(`another node of this process uses ${path}`);
   ours.add(path);
   try {
+    const us = [process.pid, await startOf(process.pid)].join(" ").trim();
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       try {
-        return await writeFile(lock, `${process.pid}\n`, { flag: "wx" });
+        return await writeFile(lock, `${us}\n`, { flag: "wx" });
       } catch (error) {
         if (codeOf(error) !== "EEXIST") throw error;
       }
       try {
         const holder = await holderOf(lock);
-        if (holder !== undefined) throw new Error(`${holder} uses ${path}`);
+        if (holder !== undefined) throw new Error(`${holder} uses ${path}; if that is no node, remove ${lock}`);
         await clear(lock);
       } catch (error) {
         // It is gone: its holder has closed, or somebody else cleared it.
@@ -74,11 +88,20 @@ async function hold(path: string): Promise<void> {
 export function fileStore(path: string): StateStore {
   const whole = resolve(path);
   let held: Promise<void> | undefined;
-  const taken = (): Promise<void> =>
-    (held ??= hold(whole).catch((error: unknown) => {
-      held = undefined;
-      throw error;
-    }));
+  let holds = false;
+  const taken = (): Promise<void> => {
+    if (held !== undefined) return held;
+    const taking = hold(whole).then(
+      () => {
+        if (held === taking) holds = true;
+      },
+      (error: unknown) => {
+        if (held === taking) held = undefined;
+        throw error;
+      },
+    );
+    return (held = taking);
+  };
   return {
     async load() {
       await taken();
@@ -96,10 +119,15 @@ export function fileStore(path: string): StateStore {
       await rename(beside, whole);
     },
     close() {
-      if (held === undefined) return;
+      const release = (): void => {
+        rmSync(`${whole}.lock`, { force: true });
+        ours.delete(whole);
+      };
+      if (holds) release();
+      // It is being taken still.
+      else void held?.then(release, () => {});
       held = undefined;
-      rmSync(`${whole}.lock`, { force: true });
-      ours.delete(whole);
+      holds = false;
     },
   };
 }

@@ -125,8 +125,8 @@ export class Fetching {
   readonly #pieces: Blob[] = [];
   #held: { index: number; start: number; bytes: Uint8Array }[] = [];
   #writing: Promise<void> = Promise.resolve();
-  /** Requests whose answers are here, and wait for what is being written. */
-  readonly #whole = new Set<number>();
+  /** Requests that wait for what is being written, their answers being here, or for the relay. */
+  readonly #waiting = new Set<number>();
   #list: HashList | undefined;
   #done = 0;
   #providers: Record<Address, number> = {};
@@ -246,8 +246,8 @@ export class Fetching {
         : this.driver.clock.at(deadline, () => {
             this.#unset = undefined;
             const now = this.driver.now();
-            // Who waits for our writer is not silent.
-            for (const id of this.#whole) machine.progressed(now, id, 0);
+            // Who waits for our writer, or is kept waiting by the relay, is not silent.
+            for (const id of this.#waiting) machine.progressed(now, id, 0);
             machine.handleTimeout(now);
             this.#pump();
           });
@@ -271,14 +271,20 @@ export class Fetching {
     const abort = new AbortController();
     this.#requests.set(id, abort);
     const machine = this.#machine;
-    const busy = this.driver.clock.busy();
+    const { clock } = this.driver;
+    let busy = clock.busy();
+    const waits = (waiting: boolean): void => {
+      busy();
+      if (waiting) this.#waiting.add(id);
+      else if (this.#waiting.delete(id)) busy = clock.busy();
+      if (!this.#over) machine.progressed(this.driver.now(), id, 0);
+    };
     try {
-      const bytes = await this.#get(id, provider, want, abort.signal);
+      const bytes = await this.#get(id, provider, want, waits, abort.signal);
       // No more is asked for than is written, or the whole file would wait in memory.
       busy();
-      this.#whole.add(id);
+      this.#waiting.add(id);
       await this.#writing;
-      this.#whole.delete(id);
       if (this.#over) return;
       const now = this.driver.now();
       if (want.type === "hash_list") machine.listReceived(now, id, bytes);
@@ -292,17 +298,25 @@ export class Fetching {
       // What is left of an answer that was refused would fill the memory, for nobody reads it.
       abort.abort();
       this.#requests.delete(id);
+      this.#waiting.delete(id);
       busy();
     }
     this.#pump();
   }
 
-  async #get(id: number, provider: Address, want: Request["want"], signal: AbortSignal): Promise<Uint8Array> {
+  async #get(
+    id: number,
+    provider: Address,
+    want: Request["want"],
+    waits: (waiting: boolean) => void,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
     const piece = want.type === "piece";
     const request: ContentRequest = {
       provider,
       path: `/blake3/${hex(this.content)}${piece ? "" : "/hashes"}`,
       ...(piece ? { range: [want.start, want.end - 1] as const } : {}),
+      waits,
     };
     const response = await ask(this.driver.transport, request, signal);
     switch (response.status) {
@@ -352,7 +366,7 @@ async function ask(transport: Transport, request: ContentRequest, signal: AbortS
     if (transport.request) return await transport.request(request, signal);
     const { provider, path, range } = request;
     const headers = range ? { Range: `bytes=${range[0]}-${range[1]}` } : {};
-    return await fetch(`http://${provider}${path}`, { headers, signal, redirect: "error" });
+    return await fetch(`http://${provider}${path}`, { headers, signal, redirect: "error", cache: "no-store" });
   } catch {
     throw new RequestError("unreachable");
   }

@@ -21,7 +21,7 @@ const load = loader(glue, () => new URL("../pkg/full/kadlet_bg.wasm", import.met
 export async function createNode({ bind, state, transport, ...options }: UdpOptions = {}): Promise<RunningNode> {
   const { binds, also } = bind === undefined ? usualBinds() : { binds: typeof bind === "string" ? [bind] : bind, also: [] };
   const store = typeof state === "string" ? async () => fileStore(state) : state && (async () => state);
-  return open({ ...options, transport: transport ?? new UdpTransport(binds, also), store, core: await load() });
+  return open({ ...options, transport: transport ?? new UdpTransport(binds, also), store, load });
 }
 
 export { fileStore } from "./file-store.js";

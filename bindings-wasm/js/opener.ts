@@ -36,6 +36,6 @@ export function opener(
     const by = transport ?? (channels ? new WebRtcTransport(relayed, { iceServers }) : relayed);
     if (by === undefined) throw new TypeError("createNode needs a relay's URL or a transport");
     const store = typeof state === "string" ? () => browserStore(state) : state && (async () => state);
-    return open({ ...options, transport: by, store, core: await (mainline ? loadFull : load)() });
+    return open({ ...options, transport: by, store, load: mainline ? loadFull : load });
   };
 }

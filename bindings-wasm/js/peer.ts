@@ -1,7 +1,7 @@
 // One connection to one peer: made by an offer and an answer, two channels, and its end.
 import type { Address, Id } from "../pkg/kadlet.js";
 import { Pieces } from "./pieces.js";
-import { type Description, fromSdp, permitted, toSdp } from "./sdp.js";
+import { type Description, fromSdp, hostOf, permitted, prefixOf, toSdp } from "./sdp.js";
 import type { Shelf } from "./transport.js";
 
 /** Candidates that have not shown by then are left out, milliseconds. */
@@ -25,7 +25,11 @@ export interface PeerHost {
 /** One peer. */
 export class Peer {
   readonly pieces: Pieces;
+  /** Whose addresses count as one with its; undefined if they are spared. */
+  readonly prefix: string | undefined;
   open = false;
+  /** When we last had something to say to it: what comes from it says nothing of its worth. */
+  used = performance.now();
   /** Another attempt took its place: its end is none of a peer's. */
   replaced = false;
   /** The peer's answer is there: it may come twice, for signals are sent again. */
@@ -52,6 +56,7 @@ export class Peer {
     readonly mtu: number,
     readonly host: PeerHost,
   ) {
+    this.prefix = prefixOf(hostOf(address));
     this.#connection = new RTCPeerConnection({ iceServers });
     // Agreed beforehand: nothing that a peer opens is needed.
     const fast = { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 };
@@ -138,6 +143,7 @@ export class Peer {
   /** Whether the channel took it or dropped it; false: there is no channel any more. */
   send(datagram: Uint8Array): boolean {
     if (this.#datagrams.readyState !== "open") return false;
+    this.used = performance.now();
     if (this.#datagrams.bufferedAmount < BACKLOG) this.#datagrams.send(datagram as Uint8Array<ArrayBuffer>);
     return true;
   }

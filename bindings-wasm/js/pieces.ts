@@ -112,6 +112,11 @@ export class Pieces {
     this.#answering.clear();
   }
 
+  /** Whether anything of a file is on its way. */
+  get busy(): boolean {
+    return this.#asked.size + this.#answering.size > 0;
+  }
+
   /** Asks the peer; the answer's body comes as it arrives. */
   request({ path, range }: ContentRequest, signal: AbortSignal): Promise<Response> {
     const number = this.#next++;

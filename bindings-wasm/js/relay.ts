@@ -21,6 +21,10 @@ const SILENT = 2000;
 const REASONS = 16;
 /** Headers that are kept ready. */
 const HEADERS = 4096;
+/** Fetches at once: what a relay allows one client (docs/relay.md). */
+const FETCHES = 4;
+/** A relay that is busy, and does not say for how long, is asked again after so long. */
+const BUSY = 1000;
 
 const CODES: Readonly<Record<number, string>> = {
   1009: "a frame was too long for the relay",
@@ -110,6 +114,51 @@ export function relayUrl(text: string): URL {
     throw new RelayError(`a page from https may not connect to ${text}: the relay needs wss://`);
   }
   return url;
+}
+
+/** Waits until what `begin` was given is called; an abort does what `begin` gave. */
+function wait(signal: AbortSignal, begin: (done: () => void) => () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(reasonOf(signal));
+    const abort = (): void => {
+      undo();
+      reject(reasonOf(signal));
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    const undo = begin(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    });
+  });
+}
+
+/** The same answer; `end` is called once it has been read, or has failed, or was left. */
+function watched(response: Response, end: () => void): Response {
+  const reader = response.body?.getReader();
+  if (reader === undefined) {
+    end();
+    return response;
+  }
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { value, done } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        end();
+      },
+      cancel(reason) {
+        end();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, response);
 }
 
 /** Closes what nobody listens to any more. */
@@ -318,9 +367,11 @@ export class RelayTransport implements Transport {
   }
 
   /** Asks a provider itself where a page may, and the relay where it may not. */
-  async request({ provider, path, range }: ContentRequest, signal: AbortSignal): Promise<Response> {
+  async request({ provider, path, range, waits }: ContentRequest, signal: AbortSignal): Promise<Response> {
     const headers = range ? { Range: `bytes=${range[0]}-${range[1]}` } : {};
-    const options: RequestInit = { headers, signal, redirect: "error", credentials: "omit", referrerPolicy: "no-referrer" };
+    // Providers let caches keep what they say for a year: a lie would be there as long.
+    const cache = "no-store";
+    const options: RequestInit = { headers, signal, cache, redirect: "error", credentials: "omit", referrerPolicy: "no-referrer" };
     const direct = `http://${provider}${path}`;
     if (globalThis.location?.protocol !== "https:" && !this.#behind.has(provider)) {
       const asked = performance.now();
@@ -333,14 +384,66 @@ export class RelayTransport implements Transport {
         this.#behind.add(provider);
       }
     }
-    const relayed = new URL(`/fetch/${provider}${path}`, this.url);
-    relayed.protocol = this.url.protocol.replace(/^ws/, "http");
-    relayed.searchParams.set("session", this.#session ?? "");
-    const response = await fetch(relayed, options);
-    // Those are its own words, never the provider's: it does not know our session, as after a restart,
-    // or reaches nobody there.
-    if ([403, 502, 504].includes(response.status)) throw new RelayError(`the relay answers ${response.status}`);
-    return response;
+    const leave = await this.#enter(signal, waits);
+    try {
+      for (;;) {
+        const relayed = new URL(`/fetch/${provider}${path}`, this.url);
+        relayed.protocol = this.url.protocol.replace(/^ws/, "http");
+        relayed.searchParams.set("session", this.#session ?? "");
+        const response = await fetch(relayed, options);
+        const { status } = response;
+        const own = response.headers.get("kadlet-relay");
+        if (own !== "busy") {
+          // Those are its own words, never the provider's: it does not know our session, as after a
+          // restart, or reaches nobody there. Older relays do not say which words are theirs.
+          if (own !== null || [403, 502, 504].includes(status)) {
+            throw new RelayError(`the relay answers ${status}${own === null ? "" : `: ${own}`}`);
+          }
+          return watched(response, leave);
+        }
+        await response.body?.cancel();
+        const seconds = Number(response.headers.get("retry-after") ?? NaN);
+        const pause = seconds >= 0 ? Math.min(seconds * 1000, LONGEST_PAUSE) : BUSY;
+        waits?.(true);
+        await wait(signal, (done) => {
+          const timer = setTimeout(done, pause);
+          return () => clearTimeout(timer);
+        });
+        waits?.(false);
+      }
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  #fetches = 0;
+  #line = new Set<() => void>();
+
+  /** Waits for one of the places that the relay allows us; gives what leaves it. */
+  async #enter(signal: AbortSignal, waits: ContentRequest["waits"]): Promise<() => void> {
+    if (this.#fetches < FETCHES) this.#fetches += 1;
+    else {
+      waits?.(true);
+      await wait(signal, (done) => {
+        this.#line.add(done);
+        return () => this.#line.delete(done);
+      });
+      waits?.(false);
+    }
+    const leave = (): void => {
+      signal.removeEventListener("abort", leave);
+      if (left) return;
+      left = true;
+      // The place goes on to whoever is next.
+      const [next] = this.#line;
+      if (next === undefined) this.#fetches -= 1;
+      else this.#line.delete(next);
+      next?.();
+    };
+    let left = false;
+    signal.addEventListener("abort", leave, { once: true });
+    return leave;
   }
 
   /** Providers that we cannot reach ourselves. */

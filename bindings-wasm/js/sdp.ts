@@ -61,8 +61,17 @@ export function scopeOf(host: string): 0 | 1 | 2 | undefined {
   return /^[23]/.test(host) && !/^2002:|^2001:db8:/.test(host) ? 2 : undefined;
 }
 
+/** Whoever has one address has many like it: an IPv4 /24 or an IPv6 /48 counts as one, as in the core.
+ * Undefined for addresses of this machine and this house, which are spared. */
+export function prefixOf(host: string): string | undefined {
+  const scope = scopeOf(host);
+  if (scope === 0 || scope === 1) return undefined;
+  if (!host.includes(":")) return host.replace(/\.\d+$/, "");
+  return [...(host.split("::")[0] ?? "").split(":"), "0", "0"].slice(0, 3).join(":");
+}
+
 /** The host of IP:PORT. */
-const hostOf = (address: Address): string => address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+export const hostOf = (address: Address): string => address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
 
 /** Candidates that somebody at `address` may name: none of a nearer scope than its own. A name that a
  * browser made up is looked for by multicast alone, and harms nobody. */

@@ -60,6 +60,11 @@ class Database implements StateStore {
     request.onupgradeneeded = () => request.result.createObjectStore(STATES);
     const database = await done(request);
     database.onclose = () => (this.#database = undefined);
+    // Somebody deletes it, or a later version of ours opens it: both wait until all others have closed it.
+    database.onversionchange = () => {
+      database.close();
+      this.#database = undefined;
+    };
     return (this.#database = database);
   }
 

@@ -190,7 +190,7 @@ export class Network implements AsyncDisposable {
     this.#transports.set(address, transport);
     const known = this.#all.filter(({ closed }) => !closed);
     const node = await open({
-      core: this.#core,
+      load: async () => this.#core,
       clock: this.#clock,
       transport,
       random: (length) => this.#random.bytes(length),

@@ -49,6 +49,8 @@ export interface ContentRequest {
   readonly path: string;
   /** First and last byte. */
   readonly range?: readonly [number, number];
+  /** Told when the request begins and ends to wait for somebody else than the provider, who is not blamed for it. */
+  readonly waits?: (waiting: boolean) => void;
 }
 
 /** Serves what is shared, until the node is closed. */

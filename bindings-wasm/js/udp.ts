@@ -2,18 +2,25 @@
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIPv6 } from "node:net";
+import { isIPv6, type Socket as Stream } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Address } from "../pkg/kadlet.js";
 import { familyOf } from "./address.js";
+import { ClosedError } from "./errors.js";
+import { prefixOf } from "./sdp.js";
 import type { ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
 
 /** The longest datagram we send: what every IPv6 path carries is longer by its headers. */
 const MTU = 1500;
 /** The addresses of one name that are tried. */
 const ADDRESSES_A_NAME = 8;
-/** Requests that are answered at once. */
+/** Connections at once, and those of one source: a quarter, as of the program's. */
 const CONNECTIONS = 256;
+const CONNECTIONS_PER_SOURCE = 64;
+/** A request is a few lines: who is not done with it by then, milliseconds, loses its place. */
+const HEAD = 10_000;
+/** How often Node.js looks for those. */
+const LOOK = 1000;
 /** A client that reads nothing for so long, milliseconds, loses its place. */
 const IDLE = 30_000;
 /** Bytes sent at once. */
@@ -63,6 +70,7 @@ export class UdpTransport implements Transport {
   readonly #sockets = new Map<string, Socket>();
   #servers: Server[] = [];
   #hosts: string[] = [];
+  #closed = false;
 
   constructor(binds: readonly string[], also: readonly string[] = []) {
     this.#binds = binds;
@@ -123,18 +131,41 @@ export class UdpTransport implements Transport {
       void respond(shelf, request, response).catch(() => response.destroy());
     let port = 0;
     for (const host of this.#hosts) {
-      const server = createServer(answer);
+      const server = createServer({ headersTimeout: HEAD, requestTimeout: HEAD, connectionsCheckingInterval: LOOK }, answer);
       server.maxConnections = CONNECTIONS;
+      server.on("connection", (socket) => this.#admit(socket));
       server.setTimeout(IDLE);
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
         server.listen({ port, host, ipv6Only: true }, resolve);
       });
       this.#servers.push(server);
+      // Closed meanwhile: nobody else would close it, and the process would stay for it.
+      if (this.#closed) {
+        await this.close();
+        throw new ClosedError("the node is closed");
+      }
       const address = server.address();
       if (address !== null && typeof address === "object") ({ port } = address);
     }
     return { port, transports: 1 };
+  }
+
+  #sources = new Map<string, number>();
+
+  /** Sends away whom its source has left no place. */
+  #admit(socket: Stream): void {
+    // Without the zone of "fe80::1%eth0".
+    const source = prefixOf(socket.remoteAddress?.replace(/%.*/, "") ?? "");
+    if (source === undefined) return;
+    const there = this.#sources.get(source) ?? 0;
+    if (there >= CONNECTIONS_PER_SOURCE) return void socket.destroy();
+    this.#sources.set(source, there + 1);
+    socket.once("close", () => {
+      const left = (this.#sources.get(source) ?? 1) - 1;
+      if (left) this.#sources.set(source, left);
+      else this.#sources.delete(source);
+    });
   }
 
   #end(): void {
@@ -143,6 +174,7 @@ export class UdpTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#end();
     for (const server of this.#servers) {
       server.closeAllConnections();

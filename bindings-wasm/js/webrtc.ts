@@ -11,7 +11,7 @@ import { DhtError } from "./errors.js";
 import type { RunningNode } from "./node.js";
 import { Peer, type PeerHost } from "./peer.js";
 import type { RelayTransport } from "./relay.js";
-import { decode, type Description, encode } from "./sdp.js";
+import { decode, type Description, encode, hostOf, prefixOf } from "./sdp.js";
 import type { ContentRequest, ContentServer, Link, Shelf, Transport, TransportHost } from "./transport.js";
 import { hex } from "./words.js";
 
@@ -30,8 +30,11 @@ export interface WebRtcOptions {
 }
 
 const MAX_CHANNELS = 48;
-/** Attempts at once, ours and others'. */
+/** Attempts at once, ours and others'; half of them are kept for ours. */
 const DIALS = 8;
+/** Attempts and channels with one prefix: what a bucket and a lookup take of one. Who shares our relay has half of all. */
+const DIALS_A_PREFIX = 2;
+const CHANNELS_A_PREFIX = 4;
 /** One peer may make an offer so often, milliseconds; and is dialled again so long after a failure. */
 const OFFER_EVERY = 1000;
 const AGAIN = 30_000;
@@ -186,11 +189,37 @@ export class WebRtcTransport extends EventTarget implements Transport {
     return this.options.iceServers ?? (stun === undefined ? [] : [{ urls: `stun:${stun}` }]);
   }
 
+  get #most(): number {
+    return this.options.maxChannels ?? MAX_CHANNELS;
+  }
+
   /** Whether there is no place for an attempt; one that is to take a channel's place needs no other. */
-  #full(address: Address): boolean {
+  #full(address: Address, ours: boolean): boolean {
     const all = [...this.#all()];
-    const others = all.filter((peer) => peer.address !== address).length;
-    return others >= (this.options.maxChannels ?? MAX_CHANNELS) || all.filter(({ open }) => !open).length >= DIALS;
+    const others = all.filter((peer) => peer.address !== address);
+    const trying = all.filter(({ open }) => !open);
+    if (trying.length >= DIALS || (!ours && trying.filter(({ offered }) => !offered).length >= DIALS / 2)) return true;
+    const prefix = prefixOf(hostOf(address));
+    if (prefix !== undefined) {
+      // A relay lends all of its clients the same host: they are many.
+      const shared = this.#link?.addresses.some((own) => prefixOf(hostOf(own)) === prefix);
+      const [attempts, channels] = shared ? [DIALS / 2, this.#most / 2] : [DIALS_A_PREFIX, CHANNELS_A_PREFIX];
+      const count = (peers: Peer[]): number => peers.filter((peer) => peer.prefix === prefix).length;
+      if (count(trying) >= attempts || count(others) >= channels) return true;
+    }
+    return others.length >= this.#most && this.#leaves(prefix) === undefined;
+  }
+
+  /** The channel that gives way to one of this prefix: of the prefix that has most, and two more at least, one that is idle. */
+  #leaves(prefix: string | undefined): Peer | undefined {
+    const prefixes = new Map<string, Peer[]>();
+    for (const peer of this.#byAddress.values()) {
+      if (peer.prefix !== undefined) prefixes.set(peer.prefix, [...(prefixes.get(peer.prefix) ?? []), peer]);
+    }
+    const there = prefixes.get(prefix ?? "")?.length ?? 0;
+    const [heaviest = []] = [...prefixes.values()].sort((a, b) => b.length - a.length);
+    if (heaviest.length < there + 2) return undefined;
+    return heaviest.filter(({ pieces }) => !pieces.busy).sort((a, b) => a.used - b.used)[0];
   }
 
   /** Of one id there may be several, at addresses of their own: ids are free. */
@@ -233,7 +262,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
     const node = this.#node;
     const there = this.#peers.get(id);
     if (node === undefined || this.#closed || id === node.id || this.#byAddress.has(address)) return;
-    if ((there && !there.open) || this.#full(address)) return;
+    if ((there && !there.open) || this.#full(address, true)) return;
     if (this.#capable.get(address) === false) return;
     const now = performance.now();
     if ((this.#notBefore.get(id) ?? 0) > now) return;
@@ -279,7 +308,7 @@ export class WebRtcTransport extends EventTarget implements Transport {
       there.replaced = there.address === address;
       there.close();
     }
-    if (this.#full(address)) {
+    if (this.#full(address, false)) {
       this.counters.refused += 1;
       return;
     }
@@ -313,8 +342,17 @@ export class WebRtcTransport extends EventTarget implements Transport {
   }
 
   #began(peer: Peer): void {
-    this.counters.opened += 1;
     const there = this.#byAddress.get(peer.address);
+    // Not before: whoever makes an offer in another's name comes to no channel.
+    if (there === undefined && this.channels >= this.#most) {
+      const leaves = this.#leaves(peer.prefix);
+      if (leaves === undefined) {
+        this.#failed(peer.address);
+        return peer.close();
+      }
+      leaves.close();
+    }
+    this.counters.opened += 1;
     this.#byAddress.set(peer.address, peer);
     // Now, or for a moment there would be no channel at all.
     there?.close();

@@ -154,6 +154,16 @@ test("esbuild takes the inline entry, which runs from one file", async () => {
   await assert.rejects(start("ws://127.0.0.1:9"), { message: /the relay at 127.0.0.1:9/ });
 });
 
+test("errors keep their names in a bundle that was minified", async () => {
+  const input = await entry("errors.js", 'export * from "kadlet/inline";\n');
+  const outfile = join(empty, "esbuild/errors.mjs");
+  await esbuild({ entryPoints: [input], bundle: true, minify: true, format: "esm", outfile });
+  const all = Object.entries(await import(pathToFileURL(outfile).href));
+  const errors = all.filter(([, { prototype }]) => prototype instanceof Error);
+  assert.ok(errors.length > 10);
+  for (const [name, { prototype }] of errors) assert.equal(prototype.name, name);
+});
+
 test("a plain module script finds the core beside it, with no bundler", async () => {
   const served = join(empty, "plain");
   await mkdir(served);

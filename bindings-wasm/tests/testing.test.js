@@ -230,6 +230,27 @@ test("a slow writer slows down what is asked, and no provider is blamed for it",
   await net.close();
 });
 
+test("who is asked through a relay that lets us wait is not blamed for it", async () => {
+  const net = await network(3, { seed: 9 });
+  const [a, b] = net.nodes;
+  const { link } = await a.share(new Uint8Array(6 << 20), { listed: false });
+  const transport = net.at(b.addr);
+  const request = transport.request.bind(transport);
+  let asked = 0;
+  transport.request = async (wanted, signal) => {
+    // The first piece proves the list.
+    if (wanted.range && ++asked > 1) {
+      wanted.waits(true);
+      await net.sleep(30_000);
+      wanted.waits(false);
+    }
+    return request(wanted, signal);
+  };
+  const { rejected, providers } = await b.fetch(link);
+  assert.deepEqual([rejected, providers, asked], [{}, { [a.addr]: 6 }, 6]);
+  await net.close();
+});
+
 test("a store that throws is renewed only where the error can be given to withdraw", async () => {
   const net = await network(2, { seed: 10 });
   const [a, b] = net.nodes;

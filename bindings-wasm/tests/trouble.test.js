@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { systemClock } from "../dist/clock.js";
 import { loader } from "../dist/core-module.js";
 import { headerOf, read } from "../dist/frame.js";
 import { LoadError, RelayError, RelayTransport, createNode } from "../dist/index.js";
+import { opener } from "../dist/opener.js";
 import { browserStore } from "../dist/storage.js";
 
 const HELLO = {
@@ -264,6 +266,84 @@ test("what the relay itself says of a fetch is no answer of the provider's", asy
   for (status of [206, 404, 429, 503]) assert.equal((await ask()).status, status);
 });
 
+const RELAYED = { provider: "10.0.0.1:80", path: "/" };
+const own = (reason, status, headers) => new Response("in the relay's words", { status, headers: { "kadlet-relay": reason, ...headers } });
+
+test("a relay that is busy is waited for, and what else it says of itself is no provider's answer", async (t) => {
+  const { transport } = await faked(t);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  const pauses = [];
+  let meanwhile;
+  withGlobal(t, "setTimeout", (call, after) => (pauses.push(after), queueMicrotask(meanwhile ?? call)));
+  const answers = [own("busy", 429, { "retry-after": "3" }), own("busy", 429), own("busy", 429, { "retry-after": "soon" }), new Response("its own", { status: 206 })];
+  withGlobal(t, "fetch", async () => answers.shift());
+  const waits = [];
+  const ask = (signal = new AbortController().signal) =>
+    transport.request({ ...RELAYED, waits: (waiting) => waits.push(waiting) }, signal);
+  const answer = await ask();
+  assert.deepEqual([answer.status, await answer.text()], [206, "its own"]);
+  assert.deepEqual(pauses, [3000, 1000, 1000]);
+  assert.deepEqual(waits, [true, false, true, false, true, false]);
+  for (const [reason, status] of [["unanswered", 429], ["unreachable", 502], ["silent", 504], ["session", 403]]) {
+    answers.push(own(reason, status));
+    await assert.rejects(ask(), { name: "RelayError", message: `the relay answers ${status}: ${reason}` });
+  }
+  // Who leaves meanwhile does not wait.
+  const abort = new AbortController();
+  meanwhile = () => abort.abort();
+  answers.push(own("busy", 429));
+  await assert.rejects(ask(abort.signal), { name: "AbortError" });
+});
+
+test("as much is asked of the relay at once as it allows, each until its answer is read, broken or left", async (t) => {
+  const { transport } = await faked(t);
+  withGlobal(t, "location", new URL("https://page.example/"));
+  const bodies = [];
+  withGlobal(t, "fetch", async (_, { signal }) => {
+    signal.throwIfAborted();
+    return new Response(new ReadableStream({ start: (controller) => void bodies.push(controller) }));
+  });
+  const aborts = [];
+  const asked = Array.from({ length: 9 }, () => {
+    const abort = new AbortController();
+    aborts.push(abort);
+    return transport.request(RELAYED, abort.signal);
+  });
+  const begun = async () => {
+    await new Promise(setImmediate);
+    return bodies.length;
+  };
+  assert.equal(await begun(), 4);
+  aborts[5].abort();
+  await assert.rejects(asked[5], { name: "AbortError" });
+  const [first, second, third, fourth] = await Promise.all(asked.slice(0, 4));
+  const text = first.text();
+  assert.equal(await begun(), 4);
+  bodies[0].enqueue(new Uint8Array(3));
+  bodies[0].close();
+  assert.equal((await text).length, 3);
+  assert.equal(await begun(), 5);
+  bodies[1].error(new Error("the line broke"));
+  await assert.rejects(second.text(), /the line broke/);
+  assert.equal(await begun(), 6);
+  await third.body.cancel();
+  aborts[2].abort();
+  assert.equal(await begun(), 7);
+  aborts[3].abort();
+  assert.equal(await begun(), 8);
+});
+
+test("what a provider says is kept in no cache: a lie would stay there", async (t) => {
+  const { transport } = await faked(t);
+  const caches = [];
+  withGlobal(t, "fetch", async (_, { cache }) => (caches.push(cache), new Response()));
+  const ask = () => transport.request(RELAYED, new AbortController().signal);
+  await ask();
+  withGlobal(t, "location", new URL("https://page.example/"));
+  await ask();
+  assert.deepEqual(caches, ["no-store", "no-store"]);
+});
+
 test("a page from https wants wss, but for relays of this machine", (t) => {
   withGlobal(t, "location", new URL("https://page.example/"));
   const options = { WebSocket: Fake };
@@ -359,9 +439,84 @@ test("who leaves while the state is read gets no node", async () => {
   await leaving(new RelayTransport("ws://relay.example", { WebSocket: Fake }));
   assert.deepEqual([Fake.all, closed], [[], ["state"]]);
   // One that asks for no signal.
-  const link = { addresses: ["127.0.0.1:4000"], mtu: 1232 };
-  await leaving({ open: async () => link, send() {}, close: () => void closed.push("transport") });
+  const abort = new AbortController();
+  const open = async () => (abort.abort(), { addresses: ["127.0.0.1:4000"], mtu: 1232 });
+  const transport = { open, send() {}, close: () => void closed.push("transport") };
+  const state = { load: async () => undefined, save: async () => {}, close: () => closed.push("state") };
+  await assert.rejects(createNode({ transport, state, signal: abort.signal }), { name: "AbortError" });
   assert.deepEqual(closed, ["state", "transport", "state"]);
+});
+
+test("neither a core nor a state that does not come holds up who leaves, or whose time is up", async (t) => {
+  const never = () => new Promise(() => {});
+  const transport = { open: () => assert.fail("it is too late"), send() {}, close() {} };
+  let closed = 0;
+  const stalled = { load: never, save: never, close: () => (closed += 1) };
+  for (const create of [opener(never), (options) => createNode({ ...options, state: stalled })]) {
+    const abort = new AbortController();
+    const left = create({ transport, signal: abort.signal });
+    setImmediate(() => abort.abort());
+    await assert.rejects(left, { name: "AbortError" });
+    await assert.rejects(create({ transport, timeout: 0 }), { name: "QueryTimeout" });
+  }
+  assert.equal(closed, 2);
+  // What is granted later is given back.
+  let grant;
+  let asked;
+  const waits = new Promise((resolve) => (asked = resolve));
+  withGlobal(t, "localStorage", { getItem: () => null });
+  const request = (name, _, use) => new Promise((resolve) => asked((grant = () => resolve(use({})))));
+  let released;
+  withGlobal(t, "navigator", { locks: { request: (...given) => (released = request(...given)) } });
+  const abort = new AbortController();
+  const left = createNode({ transport, state: "mine", signal: abort.signal });
+  await waits;
+  abort.abort();
+  await assert.rejects(left, { name: "AbortError" });
+  grant();
+  await released;
+});
+
+test("a database that somebody wants to delete is closed, and opened anew", async (t) => {
+  withGlobal(t, "navigator", {});
+  const databases = [];
+  withGlobal(t, "indexedDB", {
+    open() {
+      const transaction = { objectStore: () => ({ put: () => queueMicrotask(() => transaction.oncomplete()) }) };
+      const result = { closed: 0, close: () => (result.closed += 1), transaction: () => transaction };
+      databases.push(result);
+      const request = { result };
+      queueMicrotask(() => request.onsuccess());
+      return request;
+    },
+  });
+  const store = await browserStore("mine");
+  databases[0].onversionchange();
+  assert.equal(databases[0].closed, 1);
+  await store.save(Uint8Array.of(1));
+  store.close();
+  assert.deepEqual(databases.map(({ closed }) => closed), [1, 1]);
+});
+
+test("a transport that fails to close keeps no state from being saved and left", async () => {
+  const fails = [() => { throw new Error("it hangs on"); }, async () => { throw new Error("it hangs on"); }];
+  for (const close of fails) {
+    const transport = { open: async () => ({ addresses: ["127.0.0.1:4000"], mtu: 1232 }), send() {}, close };
+    const said = [];
+    const state = { load: async () => undefined, save: async () => void said.push("saved"), close: () => void said.push("left") };
+    const abort = new AbortController();
+    const node = await createNode({ transport, state, signal: abort.signal });
+    node.addEventListener("warning", ({ detail }) => said.push(detail.message));
+    const closed = once(node, "close");
+    abort.abort();
+    await closed;
+    assert.deepEqual(said, ["saved", "it did not close: it hangs on", "saved", "left"]);
+    // And where there is no node yet.
+    said.length = 0;
+    const damaged = { ...state, load: async () => new Uint8Array(20) };
+    await assert.rejects(createNode({ transport, state: damaged }), { name: "InvalidState" });
+    assert.deepEqual(said, ["left"]);
+  }
 });
 
 test("addresses of both families are read and written as the core writes them", () => {
@@ -431,4 +586,53 @@ test("timers that come late do no harm", async (t) => {
   const attempts = node.bootstrap(["127.0.0.1:4001"], { timeout: 100 });
   await assert.rejects(attempts, { name: "BootstrapError" });
   assert.equal(node.health().operations, 0);
+});
+
+test("time goes on while the machine sleeps, and neither back nor to another year", (t) => {
+  let steady = 1000;
+  let wall = 1_000_000;
+  const timers = new Set();
+  withGlobal(t, "performance", { now: () => steady });
+  t.mock.method(Date, "now", () => wall);
+  withGlobal(t, "setTimeout", (call, after) => {
+    const timer = { call, at: steady + after };
+    timers.add(timer);
+    return timer;
+  });
+  withGlobal(t, "clearTimeout", (timer) => timers.delete(timer));
+  const pass = (awake, asleep = 0) => {
+    steady += awake;
+    wall += awake + asleep;
+    for (const timer of [...timers]) if (timer.at <= steady && timers.delete(timer)) timer.call();
+  };
+  const clock = systemClock();
+  const DAY = 86_400_000;
+  let rang = 0;
+  const start = clock.now();
+  clock.at(start + DAY, () => (rang += 1));
+  clock.at(start + DAY, () => assert.fail("it was taken back"))();
+  const passed = () => clock.now() - start;
+  pass(10_000);
+  assert.equal(passed(), 10_000);
+  // The wall clock is corrected, set back, and slews.
+  pass(0, 3000);
+  pass(0, -DAY);
+  for (let n = 0; n < 100; n++) {
+    pass(0, 100);
+    assert.equal(passed(), 10_000);
+  }
+  pass(0, 10 * 3_600_000);
+  assert.equal(passed(), 10_000 + 10 * 3_600_000);
+  assert.equal(rang, 0);
+  pass(0, 14 * 3_600_000);
+  // A timer that is on its way is late by half a minute of those awake at most.
+  pass(30_000);
+  assert.deepEqual([rang, timers.size], [1, 0]);
+  const before = passed();
+  pass(0, 365 * DAY);
+  assert.equal(passed() - before, 2 * DAY);
+  // As ever: no timer before its time, however far.
+  clock.at(clock.now() + 100 * DAY, () => (rang += 1));
+  for (let n = 0; n < 10; n++) pass(30_000);
+  assert.equal(rang, 1);
 });

@@ -4,6 +4,7 @@ import { Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Server, request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -12,6 +13,8 @@ import { usualBinds } from "../dist/udp.js";
 import { start } from "./program.js";
 
 const HELLO = new TextEncoder().encode("hello");
+/** A lock of this process. */
+const OURS = new RegExp(`^${process.pid}( \\d+)?\n$`);
 
 async function opened(t, options = {}) {
   const node = await createNode({ bind: "127.0.0.1:0", ...options });
@@ -30,7 +33,9 @@ test("a node joins the program's network, and fetches what it shares", async (t)
   await writeFile(path, "left, right, left, right\n");
   const share = await start(t, "link", "share", path, "--json", "--listen", "127.0.0.1:0", "--no-lan");
   const node = await opened(t);
+  const { mock } = t.mock.method(globalThis, "fetch");
   const { blob, name } = await node.fetch(share.link);
+  assert.ok(mock.calls.length > 0 && mock.calls.every(({ arguments: [, { cache }] }) => cache === "no-store"));
   assert.equal(name, "Long Walk.txt");
   assert.equal(await blob.text(), "left, right, left, right\n");
 });
@@ -94,16 +99,46 @@ test("one node at a time uses a state file, and a dead one's is taken over", asy
   await assert.rejects(readFile(lock), { code: "ENOENT" });
   // Our parent lives; nobody has so high a number; and that of an earlier life was ours.
   await writeFile(lock, `${process.ppid}\n`);
-  await assert.rejects(fileStore(state).load(), new RegExp(`process ${process.ppid} uses `));
+  const message = `process ${process.ppid} uses ${state}; if that is no node, remove ${lock}`;
+  await assert.rejects(fileStore(state).load(), { message });
   await writeFile(lock, "");
   await assert.rejects(fileStore(state).load(), /another process uses /);
   for (const dead of [2 ** 30, process.pid]) {
     await writeFile(lock, `${dead}\n`);
     const again = await opened(t, { state });
     assert.equal(again.id, first.id);
-    assert.equal(await readFile(lock, "utf8"), `${process.pid}\n`);
+    assert.match(await readFile(lock, "utf8"), OURS);
     await again.close();
   }
+});
+
+test("a number that is another program's by now keeps nobody out", { skip: process.platform !== "linux" }, async (t) => {
+  const state = join(await folder(t), "state");
+  const lock = `${state}.lock`;
+  const stat = await readFile(`/proc/${process.ppid}/stat`, "utf8");
+  const start = stat.replace(/^.*\) /s, "").split(" ")[19];
+  await writeFile(lock, `${process.ppid} ${start}\n`);
+  await assert.rejects(fileStore(state).load(), new RegExp(`process ${process.ppid} uses `));
+  await writeFile(lock, `${process.ppid} ${Number(start) + 1}\n`);
+  const store = fileStore(state);
+  await store.load();
+  assert.match(await readFile(lock, "utf8"), OURS);
+  store.close();
+});
+
+test("a state that is left while it is taken is free again", async (t) => {
+  const state = join(await folder(t), "state");
+  const left = fileStore(state);
+  const loading = left.load();
+  left.close();
+  await loading;
+  await assert.rejects(readFile(`${state}.lock`), { code: "ENOENT" });
+  const next = fileStore(state);
+  await next.load();
+  left.close();
+  assert.match(await readFile(`${state}.lock`, "utf8"), OURS);
+  next.close();
+  await fileStore(state).load();
 });
 
 test("IPv6 is used where the machine has it, and its lack is no error", async (t) => {
@@ -157,6 +192,46 @@ test("a client that does not read loses its place", async (t) => {
   assert.ok(socket.bytesWritten < 1 << 26);
 });
 
+test("who does not come to an end with its request loses its place", { timeout: 20_000 }, async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  await node.share(new Uint8Array(1), { listed: false });
+  const server = mock.calls[0].this;
+  assert.deepEqual([server.headersTimeout, server.requestTimeout], [10_000, 10_000]);
+  server.headersTimeout = 1;
+  const client = connect(server.address().port, "127.0.0.1", () => client.write("GET / HTTP/1.1\r\nA: "));
+  t.after(() => client.destroy());
+  await once(client.on("error", () => {}).resume(), "close");
+});
+
+test("one source has a quarter of the places, and this machine all of them", async (t) => {
+  const { mock } = t.mock.method(Server.prototype, "listen");
+  const node = await opened(t);
+  await node.share(new Uint8Array(1), { listed: false });
+  const server = mock.calls[0].this;
+  let from;
+  server.prependListener("connection", (socket) => Object.defineProperty(socket, "remoteAddress", { value: from }));
+  const clients = [];
+  t.after(() => clients.forEach((client) => client.destroy()));
+  const enters = async (address) => {
+    from = address;
+    const client = connect(server.address().port, "127.0.0.1");
+    clients.push(client);
+    const [socket] = await once(server, "connection");
+    return !socket.destroyed && socket;
+  };
+  const places = [];
+  for (let n = 0; n < 64; n++) places.push(await enters(`8.8.8.${n}`));
+  assert.ok(places.every(Boolean));
+  assert.equal(await enters("8.8.8.64"), false);
+  for (const other of ["8.8.9.8", "2a00:1450::1", "2a00:1450:1::1"]) assert.ok(await enters(other), other);
+  places[7].destroy();
+  await once(places[7], "close");
+  assert.ok(await enters("8.8.8.64"));
+  assert.equal(await enters("8.8.8.65"), false);
+  for (let n = 0; n < 65; n++) assert.ok(await enters(["127.0.0.1", "192.168.1.2", "fe80::1%eth0"][n % 3]));
+});
+
 test("a large file leaves no listener for each time that its client was slower", async (t) => {
   const { mock } = t.mock.method(Server.prototype, "listen");
   const node = await opened(t);
@@ -171,4 +246,23 @@ test("a large file leaves no listener for each time that its client was slower",
   assert.equal((await (await fetch(url)).arrayBuffer()).byteLength, 1 << 23);
   assert.ok(seen.length > 10);
   assert.ok(Math.max(...seen) <= seen[0] + 1, `${seen}`);
+});
+
+test("a node that is closed while it begins to serve leaves no server behind", async (t) => {
+  const { listen } = Server.prototype;
+  for (const bind of ["127.0.0.1:0", ["127.0.0.1:0", "[::1]:0"]]) {
+    const servers = [];
+    t.after(() => servers.forEach((server) => server.close()));
+    const node = await opened(t, { bind });
+    let closing;
+    t.mock.method(Server.prototype, "listen", function (...given) {
+      servers.push(this);
+      const listening = listen.apply(this, given);
+      closing ??= node.close();
+      return listening;
+    });
+    await assert.rejects(node.share(new Blob(["hello"])), { name: "ClosedError" });
+    await closing;
+    assert.deepEqual(servers.map(({ listening }) => listening), [false]);
+  }
 });

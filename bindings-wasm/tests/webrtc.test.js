@@ -525,6 +525,82 @@ test("who waits for a channel hears of the transport's end", async (t) => {
   assert.equal(await connected, false);
 });
 
+/** Makes offers from addresses, and says which were taken; with `open` each comes to a channel. */
+function strangers({ transport, signal, open }) {
+  const { counters } = transport;
+  let id = 1;
+  return async (addresses, { opened = true } = {}) => {
+    const taken = [];
+    for (const address of addresses) {
+      const before = counters.accepted;
+      signal(id, "offer", (id++).toString(16).padStart(16, "0"), address);
+      await settled();
+      taken.push(counters.accepted > before);
+      if (taken.at(-1) && opened) open();
+    }
+    return taken;
+  };
+}
+
+const hosts = (prefix, count) => Array.from({ length: count }, (_, n) => `${prefix}.${n + 1}:4000`);
+
+test("strangers have half of the attempts, and those of one prefix two", async (t) => {
+  const scenery = await scene(t, 0xee);
+  const { transport, dial } = scenery;
+  const offer = strangers(scenery);
+  const opened = false;
+  assert.deepEqual(await offer(hosts("6.6.6", 3), { opened }), [true, true, false]);
+  const others = ["[2a00:1450::1]:4000", "7.7.7.7:4000", "8.8.8.8:4000"];
+  assert.deepEqual(await offer(others, { opened }), [true, true, false]);
+  for (let peer = 100; peer < 105; peer++) dial(peer);
+  await settled();
+  assert.equal(transport.counters.offered, 4);
+});
+
+test("one prefix has four channels, this machine and this house all, and a relay's clients half", async (t) => {
+  const scenery = await scene(t, 0xee);
+  const { transport, line } = scenery;
+  const offer = strangers(scenery);
+  const four = [true, true, true, true, false];
+  assert.deepEqual(await offer(hosts("6.6.6", 5)), four);
+  assert.deepEqual(await offer([1, 2, 3, 4, 5].map((n) => `[2a00:1450:0:${n}::1]:4000`)), four);
+  assert.deepEqual(await offer(["[2a00:1450:1::1]:4000", "6.6.7.1:4000"]), [true, true]);
+  for (const prefix of ["127.0.0", "192.168.1"]) assert.deepEqual(await offer(hosts(prefix, 6)), Array(6).fill(true));
+  transport.options.maxChannels = 60;
+  line().up({ addresses: ["9.9.9.9:4000"], mtu: 1232 });
+  const many = await offer(Array.from({ length: 31 }, (_, n) => `9.9.9.9:${5000 + n}`));
+  assert.deepEqual([many.filter(Boolean).length, many.at(-1)], [30, false]);
+});
+
+test("where no channel is left, an idle one of the heaviest prefix gives way once a newcomer has shown itself", async (t) => {
+  const scenery = await scene(t, 0xee, { maxChannels: 7 });
+  const { time, transport, open } = scenery;
+  const offer = strangers(scenery);
+  const [first, second, ...rest] = hosts("6.6.6", 4);
+  const all = [first, second, ...rest, ...hosts("7.7.7", 3)];
+  await offer(all);
+  const connections = [...Connection.all];
+  await time.until(10_000);
+  // All have been of use since, but one.
+  for (const address of all) if (address !== second) transport.send(new Uint8Array(3), address);
+  const closed = () => all.filter((_, n) => connections[n].closed);
+  assert.deepEqual(await offer(["8.8.8.8:4000"], { opened: false }), [true]);
+  assert.deepEqual([closed(), transport.channels], [[], 7]);
+  open();
+  assert.deepEqual([closed(), transport.channels], [[second], 7]);
+  // Three and three are left: it would gain nothing.
+  assert.deepEqual(await offer(["7.7.7.9:4000", "6.6.6.9:4000"]), [false, false]);
+  // Files are on their way from all of them: none is idle by the time that the next one has shown itself.
+  assert.deepEqual(await offer(["9.9.9.9:4000"], { opened: false }), [true]);
+  const requests = all.filter((address) => address !== second).map((provider) =>
+    transport.request({ provider, path: "/" }, new AbortController().signal).catch(({ message }) => message));
+  await settled();
+  open();
+  assert.deepEqual([closed(), transport.channels, transport.counters.failed], [[second], 7, 1]);
+  transport.close();
+  assert.deepEqual(new Set(await Promise.all(requests)), new Set(["the channel is closed"]));
+});
+
 test("an open channel stays until another one of the peer's is open", async (t) => {
   const { time, transport, signal, last, table, open, relayed } = await scene(t, 5, { maxChannels: 1 });
   const { counters } = transport;

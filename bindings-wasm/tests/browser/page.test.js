@@ -133,6 +133,37 @@ test("a file that a page shares goes to another page by a data channel", async (
   await Promise.all([one, two].map((page) => page.context().close()));
 });
 
+test("a name that turns its letters round is shown straight, and a list that goes leaves no file in memory", async () => {
+  const page = await chromium.page();
+  await joined(page, net);
+  await page.evaluate(() => {
+    const node = kadlet.node();
+    const entry = { name: "\u202ecod.\u2066exe\u200f", content: new Uint8Array(32), size: 3 };
+    node.search = async function* () {
+      yield { entry };
+    };
+    node.fetch = async () => ({ blob: new Blob(["abc"]), size: 3, name: "cod.exe", providers: {} });
+    globalThis.revoked = [];
+    const { revokeObjectURL } = URL;
+    URL.revokeObjectURL = (url) => (revoked.push(url), revokeObjectURL.call(URL, url));
+  });
+  const search = async () => {
+    await page.fill("#words", "cod");
+    await page.click("#search button");
+    await text(page, "search-result", "1 file.");
+  };
+  await search();
+  assert.equal(await page.locator("#hits bdi.name").textContent(), "cod.exe");
+  assert.equal(await page.locator("#hits button").getAttribute("aria-label"), "Download cod.exe");
+  await page.click("#hits button");
+  const url = await page.locator("#hits a").getAttribute("href");
+  assert.deepEqual(await page.evaluate(() => revoked), []);
+  await search();
+  await page.waitForFunction(() => revoked.length > 0);
+  assert.deepEqual(await page.evaluate(() => revoked), [url]);
+  await page.context().close();
+});
+
 test("a reload keeps the id and the address, a goodbye gives the address up", async () => {
   const page = await chromium.page();
   await joined(page, net);

@@ -69,6 +69,23 @@ test("a database that the browser closes is opened anew", async () => {
   await page.context().close();
 });
 
+test("a tab that holds the database keeps nobody from deleting it, and keeps its state in a new one", async () => {
+  const page = await chromium.page();
+  await joined(page, net);
+  await page.waitForFunction(() => kadlet.node().buckets().length > 0);
+  await page.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const request = indexedDB.deleteDatabase("kadlet");
+        request.onsuccess = resolve;
+        request.onblocked = () => reject(new Error("the tab keeps it open"));
+      }),
+  );
+  await page.evaluate(() => kadlet.node().close());
+  assert.ok((await kept(page)) > 12);
+  await page.context().close();
+});
+
 test("storage that is full is said, and the node goes on", async () => {
   const page = await chromium.page();
   await page.goto(net.relay.url);
