@@ -21,6 +21,7 @@ from kadlet._native import mainline_config
 from rich.console import Console
 
 from .loops import LOOPBACK, network, run
+from .test_files import not_utf8
 
 NOBODY = "00" * 20
 
@@ -433,6 +434,19 @@ def test_a_share_stops_in_good_order(tmp_path: Path, number: signal.Signals) -> 
                 fetched = await node.fetch(shared["link"], tmp_path / "copy")
                 assert [*fetched.providers] == [shared["http"]]
             child.send_signal(number)
+            assert await end(child) == (0, [], "")
+
+    run(test())
+
+
+def test_a_file_name_that_is_not_utf8_ends_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        source, other = not_utf8(tmp_path), tmp_path / "run"
+        other.write_text("right, left")
+        async with begun("share", source, other) as child:
+            assert (await until(child, "shared"))["link"].count("dn=walk%20%EF%BF%BD.txt") == 1
+            assert (await until(child, "shared"))["path"] == str(other)
+            child.send_signal(signal.SIGINT)
             assert await end(child) == (0, [], "")
 
     run(test())

@@ -32,6 +32,16 @@ def written(path: Path, size: int, seed: int = 1) -> Path:
     return path
 
 
+def not_utf8(folder: Path) -> Path:
+    """A file whose name is no UTF-8, where the system takes such."""
+    path = folder / os.fsdecode(b"walk \xff.txt")
+    try:
+        path.write_bytes(b"left, right")
+    except OSError:
+        pytest.skip("names of files are UTF-8 here")
+    return path
+
+
 def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None:
     async def test() -> None:
         source = written(tmp_path / "A Long Walk.bin", 5 * MIB + 3)
@@ -88,6 +98,22 @@ def test_an_empty_file_and_one_without_words(tmp_path: Path) -> None:
                 fetched = await b.fetch(share.link, tmp_path / "copy")
                 assert fetched.path.read_bytes() == source.read_bytes()
                 fetched.path.unlink()
+
+    run(test())
+
+
+def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with network(2) as (a, b):
+            source = not_utf8(tmp_path)
+            share = await a.share(source)
+            assert share.path == source and share.link.name == "walk \N{REPLACEMENT CHARACTER}.txt"
+            assert [hit.entry.name async for hit in b.search("walk")] == [share.link.name]
+            fetched = await b.fetch(str(share.link), tmp_path)
+            assert fetched.path.read_bytes() == source.read_bytes()
+            with pytest.raises(ValueError, match=r"surrogate pair: 'walk \\udcff'"):
+                await a.share(source, name="walk \udcff")
+            assert a.health().publications == 2
 
     run(test())
 

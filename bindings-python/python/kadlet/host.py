@@ -158,6 +158,17 @@ def _sequence(name: str, number: int | None) -> None:
             raise ValueError(f"{name} is a number from 0 to 2**64 - 1, this is {number}")
 
 
+def _name_of(file: File, given: str | None) -> str:
+    """What a file is called to others: names are UTF-8, which one on the disk need not be."""
+    if given is None:
+        return os.fsencode(file.name).decode("utf-8", "replace")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"name is text, this has half of a surrogate pair: {given!a}") from None
+    return given
+
+
 def _item(item: Item, limit: int) -> None:
     checked("a value", item, (bytes, SignedValue), "bytes or SignedValue")
     value = item.value if isinstance(item, SignedValue) else item
@@ -372,15 +383,16 @@ class RunningNode:
         With `listed` it is found by the words of its name (from now on name and our address are
         public); without, by its link alone. `timeout` is for telling others; that nobody could be
         told yet is no error: it is tried again until the node is closed or `withdraw` is called.
-        A file that changes is served no longer: see `changed`.
+        A file that changes is served no longer: see `changed`. Without `name` it is the file's, with
+        U+FFFD where that is no UTF-8.
 
-        Raises OSError if it cannot be read, is no file, or does not stop changing.
+        Raises ValueError for a name that no text can be, OSError if it cannot be read, is no file, or does not stop changing.
         """
         checked("path", path, (str, os.PathLike), "a path")
         if name is not None:
             checked("name", name, str, "a str or None")
         driver, shelf, file = self._open(), self._shelf, File(os.path.abspath(path))
-        limit = timeout_of(timeout)
+        limit, name = timeout_of(timeout), _name_of(file, name)
         stop = threading.Event()
         try:
             shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread, stop))
@@ -388,7 +400,6 @@ class RunningNode:
             stop.set()
         content, size = shared.hashes.id(), shared.hashes.size()
         port = await self._serving()
-        name = file.name if name is None else name
         node, key = self._open().node, content_key_of(content)
         starts = [lambda now: node.announce(now, key, port, 1, True)]
         if listed:
