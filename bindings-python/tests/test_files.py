@@ -501,6 +501,26 @@ def test_a_share_that_is_left_is_hashed_no_longer(
     run(test())
 
 
+def looking(patch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Has a fetch look at what is there until it is told to stop, and a while longer; the event is
+    set when it does."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def held(stop: threading.Event) -> None:
+        loop.call_soon_threadsafe(there.set)
+        stop.wait()
+        # Whoever does not wait for the thread is through by then.
+        asyncio.run_coroutine_threadsafe(turns(), loop).result()
+        _shares.unless_stopped(stop)
+
+    patch.setattr(_partial, "unless_stopped", held)
+    return there
+
+
 def test_a_fetch_that_is_left_looks_at_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,27 +534,51 @@ def test_a_fetch_that_is_left_looks_at_nothing_more(
             for index in range(3):
                 partial.write(index * MIB, source.read_bytes()[index * MIB : (index + 1) * MIB])
             partial.close()
-            held = Held()
-
-            class Slow:
-                def __init__(self, hashes: content.HashList) -> None:
-                    self.size, self.pieces, self.range = hashes.size, hashes.pieces, hashes.range
-
-                @staticmethod
-                def decode(data: bytes, id: bytes, max_size: int) -> "Slow":
-                    return Slow(content.HashList.decode(data, id, max_size))
-
-                def verify_piece(self, index: int, data: bytes) -> bool:
-                    held.block()
-                    return True
-
             with monkeypatch.context() as patch:
-                patch.setattr(_partial, "HashList", Slow)
-                assert await held.left(b.fetch(share.link, tmp_path / "copy")) == 1
-            # And the lock is free.
+                there = looking(patch)
+                task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+                await there.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            # And the lock is free at once.
             left = partial.resume(share.id, 1 << 40, GOES_ON)
             assert left is not None and left[1] == [0, 1, 2]
             partial.close()
+
+    run(test())
+
+
+def test_a_fetch_that_is_left_at_its_end_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            loop, there, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+            finish = Partial.finish
+
+            def held(partial: Partial) -> None:
+                loop.call_soon_threadsafe(there.set)
+                goes_on.wait()
+                finish(partial)
+
+            monkeypatch.setattr(Partial, "finish", held)
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await there.wait()
+            try:
+                for _ in range(2):
+                    task.cancel()
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    assert not task.done(), "the thread has the file still"
+            finally:
+                goes_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+            assert not list(tmp_path.glob("*.part*"))
 
     run(test())
 

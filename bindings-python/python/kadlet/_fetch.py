@@ -95,6 +95,8 @@ class Fetching:
         self._lookup_error: DhtError | None = None
         self._timer: Timer | None = None
         self._end: asyncio.Future[None] = driver.loop.create_future()
+        self._left = threading.Event()
+        """Whether a thread works for nobody any more."""
         self._waiting = False
         self._held: list[tuple[int, bytes]] = []
         self._since_note = 0
@@ -109,13 +111,10 @@ class Fetching:
         try:
             if timeout is not None:
                 limit = self._driver.call_at(self._driver.now() + timeout, self._late)
-            stop = threading.Event()
-            try:
-                left = await self._driver.in_thread(
-                    lambda: self._partial.resume(self._content, self._config.max_size, stop)
-                )
-            finally:
-                stop.set()
+            left = await self._driver.in_thread(
+                lambda: self._partial.resume(self._content, self._config.max_size, self._left),
+                self._left,
+            )
             if left is not None:
                 self._machine = Fetch.resume(self._config, *left)
                 ranges = (left[0].range(index) or (0, 0) for index in left[1])
@@ -126,7 +125,7 @@ class Fetching:
             await self._over()
             # An empty file has no piece that would have begun it.
             self._write_held()
-            await self._driver.in_thread(self._partial.finish)
+            await self._driver.in_thread(self._partial.finish, self._left)
         finally:
             self._driver.on_close.discard(self._closed)
             if limit is not None:
