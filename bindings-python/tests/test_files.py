@@ -549,6 +549,30 @@ def test_a_fetch_that_is_left_looks_at_nothing_more(
     run(test())
 
 
+def test_time_and_the_node_end_a_fetch_that_looks_at_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            partial = Partial(tmp_path / "copy")
+            partial.start(a._shelf._contents[share.id].hashes)
+            partial.write(0, source.read_bytes())
+            partial.close()
+            there = looking(monkeypatch)
+            with pytest.raises(kadlet.QueryTimeout):
+                await b.fetch(share.link, tmp_path / "copy", timeout=0.01)
+            there.clear()
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await there.wait()
+            await b.aclose()
+            with pytest.raises(kadlet.ClosedError):
+                await task
+
+    run(test())
+
+
 def test_a_fetch_that_is_left_at_its_end_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

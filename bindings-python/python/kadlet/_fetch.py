@@ -111,10 +111,16 @@ class Fetching:
         try:
             if timeout is not None:
                 limit = self._driver.call_at(self._driver.now() + timeout, self._late)
-            left = await self._driver.in_thread(
-                lambda: self._partial.resume(self._content, self._config.max_size, self._left),
-                self._left,
-            )
+            try:
+                left = await self._driver.in_thread(
+                    lambda: self._partial.resume(self._content, self._config.max_size, self._left),
+                    self._left,
+                )
+            except OSError:
+                if self._end.done():
+                    # It was told to stop: why is said there.
+                    self._end.result()
+                raise
             if left is not None:
                 self._machine = Fetch.resume(self._config, *left)
                 ranges = (left[0].range(index) or (0, 0) for index in left[1])
@@ -284,6 +290,7 @@ class Fetching:
 
     def _finish(self, error: BaseException | None) -> None:
         if not self._end.done():
+            self._left.set()
             if error is None:
                 self._end.set_result(None)
             else:
