@@ -419,16 +419,23 @@ def test_a_share_stops_in_good_order(tmp_path: Path, number: signal.Signals) -> 
         source, wordless = tmp_path / "walk", tmp_path / "-"
         source.write_text("left, right")
         wordless.write_text("right, left")
+        unprintable = tmp_path / "walk\x07"
+        unprintable.write_text("right, right")
         missing = tmp_path / "missing"
-        async with begun("share", missing, source, wordless) as child:
+        async with begun("share", missing, source, wordless, unprintable) as child:
             warning = await until(child, "warning")
             assert warning["code"] == "not_shared" and str(missing) in warning["message"]
             # There is nobody else yet.
             assert (await until(child, "warning"))["code"] == "not_announced"
             shared = await until(child, "shared")
             assert shared["path"] == str(source) and shared["http"].startswith("127.0.0.1:")
-            codes = [(await until(child, "warning"))["code"] for _ in range(2)]
-            assert codes == ["not_announced", "not_published"]
+            assert (await until(child, "warning"))["code"] == "not_announced"
+            warning = await until(child, "warning")
+            assert warning["code"] == "not_published" and "no word in" in warning["message"]
+            await until(child, "shared")
+            assert (await until(child, "warning"))["code"] == "not_announced"
+            warning = await until(child, "warning")
+            assert warning["code"] == "not_published" and "control" in warning["message"]
             await until(child, "shared")
             async with kadlet.open_node(LOOPBACK) as node:
                 fetched = await node.fetch(shared["link"], tmp_path / "copy")

@@ -102,6 +102,25 @@ def test_an_empty_file_and_one_without_words(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_share_says_why_it_is_not_found_by_words(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, b):
+            for name, why in (
+                ("walk", None),
+                ("-", "no word in the name"),
+                ("walk\n", "control characters, this has one at byte 4"),
+                ("walk " * 52, "255 bytes, this has 260"),
+            ):
+                share = await a.share(source, name=name)
+                assert share.unlisted is None if why is None else why in str(share.unlisted)
+                assert [hit async for hit in b.search("walk")] or name != "walk"
+            assert (await a.share(source, name="-", listed=False)).unlisted is None
+            assert share.stored, "its link is as good as any"
+
+    run(test())
+
+
 def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
     async def test() -> None:
         async with network(2) as (a, b):

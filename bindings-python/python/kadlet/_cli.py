@@ -295,8 +295,8 @@ def _shared(node: RunningNode, share: Share, given: argparse.Namespace, output: 
     """Says what is shared now, and who could not be told of it."""
     if not share.stored:
         output.warning("not_announced", f"{share.path}: nobody took it; it is tried again")
-    if not given.unlisted and len(share.operations) == 1:
-        output.warning("not_published", f"{share.path}: there is no word in its name")
+    if share.unlisted is not None:
+        output.warning("not_published", f"{share.path}: {share.unlisted}")
     link, port = str(share.link), node._shelf.port
     http = text_of((split(node.addr, "our address")[0], port or 0))
     text = f"{share.path}\n  {link}"

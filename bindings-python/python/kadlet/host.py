@@ -381,7 +381,7 @@ class RunningNode:
         """Hashes a file, serves it over HTTP at a port of its own, and tells others of it.
 
         With `listed` it is found by the words of its name (from now on name and our address are
-        public); without, by its link alone. `timeout` is for telling others; that nobody could be
+        public), unless `Share.unlisted` says why not; without, by its link alone. `timeout` is for telling others; that nobody could be
         told yet is no error: it is tried again until the node is closed or `withdraw` is called.
         A file that changes is served no longer: see `changed`. Without `name` it is the file's, with
         U+FFFD where that is no UTF-8.
@@ -401,19 +401,21 @@ class RunningNode:
         content, size = shared.hashes.id(), shared.hashes.size()
         port = await self._serving()
         node, key = self._open().node, content_key_of(content)
-        starts = [lambda now: node.announce(now, key, port, 1, True)]
-        if listed:
-            entry = SearchEntry(name, size, content)
-            starts.append(lambda now: node.publish(now, entry, True))
+        entry = SearchEntry(name, size, content)
+        unlisted: str | None = None
         done = []
         shelf.add(shared)
         try:
-            for start in starts:
+            announced = driver.begin(lambda now: node.announce(now, key, port, 1, True), limit)
+            done.append((await finish(announced))[0])
+            if listed:
                 try:
-                    done.append((await finish(driver.begin(start, limit)))[0])
-                except ValueError:
-                    # Without a letter or digit in its name nobody can search for it.
-                    pass
+                    published = driver.begin(lambda now: node.publish(now, entry, True), limit)
+                except ValueError as error:
+                    # Its link does without words.
+                    unlisted = str(error)
+                else:
+                    done.append((await finish(published))[0])
         except BaseException:
             # Nobody has a `Share` by which it could be withdrawn.
             shelf.remove(shared)
@@ -423,7 +425,7 @@ class RunningNode:
         contacts = tuple(numeric(*split(addr, "an address")) for addr in self.addrs)
         link = Link(content, name, size, contacts)
         operations = tuple(one.operation for one in done)
-        share = Share(link, file, done[0].totals.stored, operations)
+        share = Share(link, file, done[0].totals.stored, unlisted, operations)
         shelf.announced(shared, share)
         return share
 
