@@ -275,19 +275,14 @@ async def _share_again(
 ) -> None:
     """A file is not what it was: what it is now is shared instead."""
     path = str(share.path)
-    again: Share | None = None
-    problem = ""
     try:
         again = await node.share(path, listed=not given.unlisted)
     except (OSError, ValueError) as error:
-        problem = str(error)
-    if again is not None and again.id == share.id:
-        # It was touched, and has the same bytes.
+        output.warning("withdrawn", str(error))
         return
-    output.event("changed", f"{path} has changed: what it is now is shared", path=path)
-    if again is None:
-        output.warning("withdrawn", problem)
-    else:
+    # One that was touched has the same bytes.
+    if again.id != share.id:
+        output.event("changed", f"{path} has changed: what it is now is shared", path=path)
         _shared(node, again, given, output)
 
 
