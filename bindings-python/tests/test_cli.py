@@ -37,11 +37,14 @@ async def begun(
     bind: str = LOOPBACK,
     json: bool = True,
     out: int | IO[bytes] = PIPE,
+    closed: str = "",
     **env: str,
 ) -> AsyncIterator[Process]:
-    """A process; it ends at the end of the block."""
+    """A process; it ends at the end of the block. `closed` in the shell's words: `>&-`."""
     command = [sys.executable, "-m", "kadlet", *map(str, arguments), "--bind", bind]
     command += ["--json"] if json else []
+    if closed:
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
     child = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=out, stderr=PIPE, env=os.environ | env
     )
@@ -377,6 +380,39 @@ def test_whoever_reads_no_more_has_read_enough() -> None:
                     async with begun("search", "walk", *at, out=full) as child:
                         _, err = await child.communicate()
                 assert (child.returncode, err) == (2, b"")
+
+    run(test())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes them")
+def test_streams_that_are_closed_end_nothing() -> None:
+    async def ended(*arguments: str, **options: Any) -> tuple[int | None, bytes, bytes]:
+        async with begun(*arguments, **options) as child:
+            out, err = await child.communicate()
+        return child.returncode, out, err
+
+    async def test() -> None:
+        async with network(2) as (node, other):
+            await other.publish(kadlet.SearchEntry("walk", 5, bytes(32)))
+            key = str((await other.put(b"hello")).key)
+            at = ["--bootstrap", node.addr]
+            for as_json in (True, False):
+                options: dict[str, Any] = {"closed": ">&-", "json": as_json}
+                assert await ended("search", "walk", *at, **options) == (0, b"", b"")
+                assert await ended("get", key, *at, **options) == (0, b"", b"")
+                assert (await ended("search", "nothing", *at, **options))[0] == 1
+            stored = await ended("put", "hello", *at, closed="2>&-", json=False)
+            assert stored == (0, f"{key}\n".encode(), b""), "a note is no result"
+            status, [error], err = await said("put", "-", *at, closed="<&-")
+            assert (status, error["code"], err) == (2, "io", "")
+            assert error["message"].startswith("standard input")
+            before = sum(node.health().contacts.values())
+            async with begun("node", *at, closed="<&- >&- 2>&-") as child:
+                while sum(node.health().contacts.values()) == before:
+                    await asyncio.sleep(0.01)
+                child.send_signal(signal.SIGTERM)
+                await child.communicate()
+            assert child.returncode == 0
 
     run(test())
 

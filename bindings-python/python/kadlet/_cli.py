@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -62,6 +63,11 @@ Command = Callable[[argparse.Namespace, Output], Coroutine[None, None, None]]
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command, and gives its exit status."""
     typed = sys.argv[1:] if arguments is None else arguments
+    for name in ("stdout", "stderr"):
+        # One that was closed is None, and what is for it fails or goes to the other: as for the
+        # program, nobody reads it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     try:
         return _run(typed)
     except Unread as error:
@@ -383,6 +389,8 @@ async def _get_file(given: argparse.Namespace, output: Output) -> None:
 async def _put(given: argparse.Namespace, output: Output) -> None:
     match given.value:
         case "-":
+            if sys.stdin is None:
+                raise Failure("io", "standard input, of which the value is read, is closed")
             value = sys.stdin.buffer.read(READ_AT_MOST)
         case text if text.startswith("@"):
             with open(text[1:], "rb") as file:
