@@ -433,6 +433,11 @@ def test_wrong_arguments_say_what_is_expected() -> None:
                 await node.get(bad)
             with pytest.raises(ValueError, match="20 bytes"):
                 await node.get(b"short")
+            with pytest.raises(ValueError, match="quorum is a number from 0 on, this is -1"):
+                await node.put(b"value", quorum=-1)
+            for blanks in ("00 " * 20, "00 " * 13 + "0", " " * 40):
+                with pytest.raises(ValueError, match="40 hexadecimal digits"):
+                    kadlet.Id(blanks)
             with pytest.raises(ValueError, match="hexadecimal"):
                 node.providers("not a key")
             with pytest.raises(TypeError, match="bytes or SignedValue"):

@@ -325,6 +325,8 @@ class RunningNode:
         _item(item, _mainline.MAX_VALUE if self._mainline else MAX_VALUE)
         _sequence("cas", cas)
         checked("quorum", quorum, int, "an int")
+        if quorum < 0:
+            raise ValueError(f"quorum is a number from 0 on, this is {quorum}")
         try:
             key = Id(key_of(item, self._mainline))
         except ValueError as error:
