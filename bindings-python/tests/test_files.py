@@ -81,6 +81,10 @@ def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None
                 await nodes[3].fetch(link, tmp_path / "copy")
             # By the link's own name into a folder.
             folder = tmp_path / "folder"
+            for missing in (f"{folder}/", folder / "copy"):
+                with pytest.raises(FileNotFoundError, match="no folder .*folder: make it"):
+                    await nodes[0].fetch(first.link, missing)
+            assert not folder.exists()
             folder.mkdir()
             assert (await nodes[0].fetch(first.link, folder)).path == folder / source.name
 

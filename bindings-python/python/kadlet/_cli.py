@@ -333,13 +333,10 @@ async def _get(given: argparse.Namespace, output: Output) -> None:
 
 def _target(given: str, name: str) -> Path:
     """Where it goes. What is wrong with that is said before anything is started."""
-    target = target_of(given, name)
-    # `new/` means a folder, as it does for cp.
-    folder = Path(given) if given.endswith("/") else target.parent
-    if not folder.is_dir():
-        text = f"there is no folder {folder}: make it first, or name another"
-        raise Failure("usage", text)
-    return target
+    try:
+        return target_of(given, name)
+    except FileNotFoundError as error:
+        raise Failure("usage", str(error)) from None
 
 
 async def _get_file(given: argparse.Namespace, output: Output) -> None:

@@ -325,8 +325,12 @@ class Fetching:
 def target_of(path: str | os.PathLike[str], name: str) -> Path:
     """Where a file of this safe name goes: into a folder, or where it is said."""
     target = Path(path)
+    # `new/` means a folder, as it does for cp.
+    folder = target if os.fspath(path).endswith(("/", os.sep)) else target.parent
     if target.is_dir():
         target = target / name
+    elif not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: make it first, or name another")
     if os.path.lexists(target):
         raise FileExistsError(f"{target} is there already: move it away or name another")
     return target

@@ -468,8 +468,8 @@ class RunningNode:
         """Finds who has the content of a link, fetches it from several at once, verifies every
         piece, and gives the file its name at the end.
 
-        `path` is a file that is not there yet, or a folder for a file of the link's name; None is
-        the current folder. An interrupted fetch goes on where it was. A node without contacts joins
+        `path` is a file that is not there yet, or a folder for a file of the link's name, which it
+        is with `/` at its end; None is the current folder. An interrupted fetch goes on where it was. A node without contacts joins
         by those of the link. `progress` is called in the loop's thread, and ends the fetch if it
         raises.
 
