@@ -159,6 +159,8 @@ def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
             missing = tmp_path / "missing"
             codes = await asyncio.gather(
                 refused("get", NOBODY),
+                refused("get", NOBODY, "--network", ""),
+                refused("get", NOBODY, "--network", "n" * 65),
                 refused("get", "no key"),
                 refused("lookup", "no id"),
                 refused("lookup"),
@@ -179,6 +181,8 @@ def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
             )
             assert codes == [
                 (3, "no_contacts"),
+                (2, "usage"),
+                (2, "usage"),
                 (2, "usage"),
                 (2, "usage"),
                 (2, "usage"),

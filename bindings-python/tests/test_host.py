@@ -424,6 +424,13 @@ def test_wrong_arguments_say_what_is_expected() -> None:
         kadlet.open_node(bad)
     with pytest.raises(TypeError, match="list"):
         kadlet.open_node(LOOPBACK, "127.0.0.1:1")
+    for name in ("", "n" * 65):
+        for given in ({"network": name}, {"config": kadlet.Config(network=name)}):
+            with pytest.raises(ValueError, match=f"1 to 64 characters, this has {len(name)}"):
+                kadlet.open_node(LOOPBACK, **given)
+    with pytest.raises(ValueError, match=r"control characters, this is 'a\\x00'"):
+        kadlet.open_node(LOOPBACK, network="a\0")
+    kadlet.open_node(LOOPBACK, network="é" * 64)
     with pytest.raises(TypeError, match="Config"):
         kadlet.open_node(LOOPBACK, config=bad)
 

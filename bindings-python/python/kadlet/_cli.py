@@ -24,7 +24,7 @@ from ._fetch import Fetched, FetchProgress, target_of
 from ._id import Id
 from ._mainline import MAINLINE
 from ._native import bencoded_string, mainline_config
-from ._opening import open_node
+from ._opening import network_name, open_node
 from ._output import Failure, Output, Unread, code_of, said
 from ._shares import Share
 from ._stop import Stop
@@ -104,6 +104,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        return network_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _seconds(text: str) -> float:
     with suppress(ValueError):
         if 0.0 < (seconds := float(text)) <= MOST_SECONDS:
@@ -125,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--bootstrap", metavar="HOST:PORT", type=_address, action="append", default=[]
     )
-    common.add_argument("--network", metavar="NAME")
+    common.add_argument("--network", metavar="NAME", type=_network)
     text = "longest time for one operation (30)"
     common.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=30.0, help=text)
 
