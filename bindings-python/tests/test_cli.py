@@ -21,6 +21,7 @@ from kadlet._native import mainline_config
 from rich.console import Console
 
 from .loops import LOOPBACK, network, run
+from .test_files import not_utf8
 
 NOBODY = "00" * 20
 
@@ -36,11 +37,14 @@ async def begun(
     bind: str = LOOPBACK,
     json: bool = True,
     out: int | IO[bytes] = PIPE,
+    closed: str = "",
     **env: str,
 ) -> AsyncIterator[Process]:
-    """A process; it ends at the end of the block."""
+    """A process; it ends at the end of the block. `closed` in the shell's words: `>&-`."""
     command = [sys.executable, "-m", "kadlet", *map(str, arguments), "--bind", bind]
     command += ["--json"] if json else []
+    if closed:
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
     child = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=out, stderr=PIPE, env=os.environ | env
     )
@@ -155,6 +159,8 @@ def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
             missing = tmp_path / "missing"
             codes = await asyncio.gather(
                 refused("get", NOBODY),
+                refused("get", NOBODY, "--network", ""),
+                refused("get", NOBODY, "--network", "n" * 65),
                 refused("get", "no key"),
                 refused("lookup", "no id"),
                 refused("lookup"),
@@ -175,6 +181,8 @@ def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
             )
             assert codes == [
                 (3, "no_contacts"),
+                (2, "usage"),
+                (2, "usage"),
                 (2, "usage"),
                 (2, "usage"),
                 (2, "usage"),
@@ -380,6 +388,39 @@ def test_whoever_reads_no_more_has_read_enough() -> None:
     run(test())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes them")
+def test_streams_that_are_closed_end_nothing() -> None:
+    async def ended(*arguments: str, **options: Any) -> tuple[int | None, bytes, bytes]:
+        async with begun(*arguments, **options) as child:
+            out, err = await child.communicate()
+        return child.returncode, out, err
+
+    async def test() -> None:
+        async with network(2) as (node, other):
+            await other.publish(kadlet.SearchEntry("walk", 5, bytes(32)))
+            key = str((await other.put(b"hello")).key)
+            at = ["--bootstrap", node.addr]
+            for as_json in (True, False):
+                options: dict[str, Any] = {"closed": ">&-", "json": as_json}
+                assert await ended("search", "walk", *at, **options) == (0, b"", b"")
+                assert await ended("get", key, *at, **options) == (0, b"", b"")
+                assert (await ended("search", "nothing", *at, **options))[0] == 1
+            stored = await ended("put", "hello", *at, closed="2>&-", json=False)
+            assert stored == (0, f"{key}\n".encode(), b""), "a note is no result"
+            status, [error], err = await said("put", "-", *at, closed="<&-")
+            assert (status, error["code"], err) == (2, "io", "")
+            assert error["message"].startswith("standard input")
+            before = sum(node.health().contacts.values())
+            async with begun("node", *at, closed="<&- >&- 2>&-") as child:
+                while sum(node.health().contacts.values()) == before:
+                    await asyncio.sleep(0.01)
+                child.send_signal(signal.SIGTERM)
+                await child.communicate()
+            assert child.returncode == 0
+
+    run(test())
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_node_stops_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
     async def test() -> None:
@@ -418,21 +459,41 @@ def test_a_share_stops_in_good_order(tmp_path: Path, number: signal.Signals) -> 
         source, wordless = tmp_path / "walk", tmp_path / "-"
         source.write_text("left, right")
         wordless.write_text("right, left")
+        unprintable = tmp_path / "walk\x07"
+        unprintable.write_text("right, right")
         missing = tmp_path / "missing"
-        async with begun("share", missing, source, wordless) as child:
+        async with begun("share", missing, source, wordless, unprintable) as child:
             warning = await until(child, "warning")
             assert warning["code"] == "not_shared" and str(missing) in warning["message"]
             # There is nobody else yet.
             assert (await until(child, "warning"))["code"] == "not_announced"
             shared = await until(child, "shared")
             assert shared["path"] == str(source) and shared["http"].startswith("127.0.0.1:")
-            codes = [(await until(child, "warning"))["code"] for _ in range(2)]
-            assert codes == ["not_announced", "not_published"]
+            assert (await until(child, "warning"))["code"] == "not_announced"
+            warning = await until(child, "warning")
+            assert warning["code"] == "not_published" and "no word in" in warning["message"]
+            await until(child, "shared")
+            assert (await until(child, "warning"))["code"] == "not_announced"
+            warning = await until(child, "warning")
+            assert warning["code"] == "not_published" and "control" in warning["message"]
             await until(child, "shared")
             async with kadlet.open_node(LOOPBACK) as node:
                 fetched = await node.fetch(shared["link"], tmp_path / "copy")
                 assert [*fetched.providers] == [shared["http"]]
             child.send_signal(number)
+            assert await end(child) == (0, [], "")
+
+    run(test())
+
+
+def test_a_file_name_that_is_not_utf8_ends_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        source, other = not_utf8(tmp_path), tmp_path / "run"
+        other.write_text("right, left")
+        async with begun("share", source, other) as child:
+            assert (await until(child, "shared"))["link"].count("dn=walk%20%EF%BF%BD.txt") == 1
+            assert (await until(child, "shared"))["path"] == str(other)
+            child.send_signal(signal.SIGINT)
             assert await end(child) == (0, [], "")
 
     run(test())
@@ -460,7 +521,6 @@ def test_what_was_shared_and_has_changed_is_shared_again(tmp_path: Path) -> None
                 assert fetched.path.read_text() == "left, right, left"
                 source.unlink()
                 await found_out(second["link"])
-                assert (await next_of(child))["event"] == "changed"
                 warning = await next_of(child)
                 assert (warning["event"], warning["code"]) == ("warning", "withdrawn")
                 assert str(source) in warning["message"]

@@ -32,6 +32,16 @@ def written(path: Path, size: int, seed: int = 1) -> Path:
     return path
 
 
+def not_utf8(folder: Path) -> Path:
+    """A file whose name is no UTF-8, where the system takes such."""
+    path = folder / os.fsdecode(b"walk \xff.txt")
+    try:
+        path.write_bytes(b"left, right")
+    except OSError:
+        pytest.skip("names of files are UTF-8 here")
+    return path
+
+
 def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None:
     async def test() -> None:
         source = written(tmp_path / "A Long Walk.bin", 5 * MIB + 3)
@@ -71,6 +81,10 @@ def test_a_file_is_shared_found_and_fetched_from_several(tmp_path: Path) -> None
                 await nodes[3].fetch(link, tmp_path / "copy")
             # By the link's own name into a folder.
             folder = tmp_path / "folder"
+            for missing in (f"{folder}/", folder / "copy"):
+                with pytest.raises(FileNotFoundError, match="no folder .*folder: make it"):
+                    await nodes[0].fetch(first.link, missing)
+            assert not folder.exists()
             folder.mkdir()
             assert (await nodes[0].fetch(first.link, folder)).path == folder / source.name
 
@@ -88,6 +102,41 @@ def test_an_empty_file_and_one_without_words(tmp_path: Path) -> None:
                 fetched = await b.fetch(share.link, tmp_path / "copy")
                 assert fetched.path.read_bytes() == source.read_bytes()
                 fetched.path.unlink()
+
+    run(test())
+
+
+def test_a_share_says_why_it_is_not_found_by_words(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, b):
+            for name, why in (
+                ("walk", None),
+                ("-", "no word in the name"),
+                ("walk\n", "control characters, this has one at byte 4"),
+                ("walk " * 52, "255 bytes, this has 260"),
+            ):
+                share = await a.share(source, name=name)
+                assert share.unlisted is None if why is None else why in str(share.unlisted)
+                assert [hit async for hit in b.search("walk")] or name != "walk"
+            assert (await a.share(source, name="-", listed=False)).unlisted is None
+            assert share.stored, "its link is as good as any"
+
+    run(test())
+
+
+def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with network(2) as (a, b):
+            source = not_utf8(tmp_path)
+            share = await a.share(source)
+            assert share.path == source and share.link.name == "walk \N{REPLACEMENT CHARACTER}.txt"
+            assert [hit.entry.name async for hit in b.search("walk")] == [share.link.name]
+            fetched = await b.fetch(str(share.link), tmp_path)
+            assert fetched.path.read_bytes() == source.read_bytes()
+            with pytest.raises(ValueError, match=r"surrogate pair: 'walk \\udcff'"):
+                await a.share(source, name="walk \udcff")
+            assert a.health().publications == 2
 
     run(test())
 
@@ -475,6 +524,26 @@ def test_a_share_that_is_left_is_hashed_no_longer(
     run(test())
 
 
+def looking(patch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Has a fetch look at what is there until it is told to stop, and a while longer; the event is
+    set when it does."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def held(stop: threading.Event) -> None:
+        loop.call_soon_threadsafe(there.set)
+        stop.wait()
+        # Whoever does not wait for the thread is through by then.
+        asyncio.run_coroutine_threadsafe(turns(), loop).result()
+        _shares.unless_stopped(stop)
+
+    patch.setattr(_partial, "unless_stopped", held)
+    return there
+
+
 def test_a_fetch_that_is_left_looks_at_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,27 +557,75 @@ def test_a_fetch_that_is_left_looks_at_nothing_more(
             for index in range(3):
                 partial.write(index * MIB, source.read_bytes()[index * MIB : (index + 1) * MIB])
             partial.close()
-            held = Held()
-
-            class Slow:
-                def __init__(self, hashes: content.HashList) -> None:
-                    self.size, self.pieces, self.range = hashes.size, hashes.pieces, hashes.range
-
-                @staticmethod
-                def decode(data: bytes, id: bytes, max_size: int) -> "Slow":
-                    return Slow(content.HashList.decode(data, id, max_size))
-
-                def verify_piece(self, index: int, data: bytes) -> bool:
-                    held.block()
-                    return True
-
             with monkeypatch.context() as patch:
-                patch.setattr(_partial, "HashList", Slow)
-                assert await held.left(b.fetch(share.link, tmp_path / "copy")) == 1
-            # And the lock is free.
+                there = looking(patch)
+                task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+                await there.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            # And the lock is free at once.
             left = partial.resume(share.id, 1 << 40, GOES_ON)
             assert left is not None and left[1] == [0, 1, 2]
             partial.close()
+
+    run(test())
+
+
+def test_time_and_the_node_end_a_fetch_that_looks_at_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", MIB)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            partial = Partial(tmp_path / "copy")
+            partial.start(a._shelf._contents[share.id].hashes)
+            partial.write(0, source.read_bytes())
+            partial.close()
+            there = looking(monkeypatch)
+            with pytest.raises(kadlet.QueryTimeout):
+                await b.fetch(share.link, tmp_path / "copy", timeout=0.01)
+            there.clear()
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await there.wait()
+            await b.aclose()
+            with pytest.raises(kadlet.ClosedError):
+                await task
+
+    run(test())
+
+
+def test_a_fetch_that_is_left_at_its_end_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "file", 10)
+        async with network(2) as (a, b):
+            share = await a.share(source)
+            loop, there, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+            finish = Partial.finish
+
+            def held(partial: Partial) -> None:
+                loop.call_soon_threadsafe(there.set)
+                goes_on.wait()
+                finish(partial)
+
+            monkeypatch.setattr(Partial, "finish", held)
+            task = asyncio.create_task(b.fetch(share.link, tmp_path / "copy"))
+            await there.wait()
+            try:
+                for _ in range(2):
+                    task.cancel()
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    assert not task.done(), "the thread has the file still"
+            finally:
+                goes_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+            assert not list(tmp_path.glob("*.part*"))
 
     run(test())
 

@@ -424,6 +424,13 @@ def test_wrong_arguments_say_what_is_expected() -> None:
         kadlet.open_node(bad)
     with pytest.raises(TypeError, match="list"):
         kadlet.open_node(LOOPBACK, "127.0.0.1:1")
+    for name in ("", "n" * 65):
+        for given in ({"network": name}, {"config": kadlet.Config(network=name)}):
+            with pytest.raises(ValueError, match=f"1 to 64 characters, this has {len(name)}"):
+                kadlet.open_node(LOOPBACK, **given)
+    with pytest.raises(ValueError, match=r"control characters, this is 'a\\x00'"):
+        kadlet.open_node(LOOPBACK, network="a\0")
+    kadlet.open_node(LOOPBACK, network="é" * 64)
     with pytest.raises(TypeError, match="Config"):
         kadlet.open_node(LOOPBACK, config=bad)
 
@@ -433,6 +440,11 @@ def test_wrong_arguments_say_what_is_expected() -> None:
                 await node.get(bad)
             with pytest.raises(ValueError, match="20 bytes"):
                 await node.get(b"short")
+            with pytest.raises(ValueError, match="quorum is a number from 0 on, this is -1"):
+                await node.put(b"value", quorum=-1)
+            for blanks in ("00 " * 20, "00 " * 13 + "0", " " * 40):
+                with pytest.raises(ValueError, match="40 hexadecimal digits"):
+                    kadlet.Id(blanks)
             with pytest.raises(ValueError, match="hexadecimal"):
                 node.providers("not a key")
             with pytest.raises(TypeError, match="bytes or SignedValue"):

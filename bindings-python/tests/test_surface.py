@@ -6,6 +6,7 @@ this table, or stands below with the reason why it is not.
 
 import dataclasses
 import inspect
+import pickle
 import re
 import typing
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import kadlet
 import pytest
-from kadlet import _native, content, wire
+from kadlet import _native, content, errors, wire
 
 CORE = Path(__file__).resolve().parents[2] / "core" / "src"
 
@@ -388,3 +389,25 @@ def test_all_names_what_there_is() -> None:
         n for n, v in vars(kadlet).items() if not n.startswith("_") and not inspect.ismodule(v)
     }
     assert there - named == set()
+
+
+def test_errors_go_to_other_processes_and_back() -> None:
+    result = kadlet.PutResult(kadlet.Id(bytes(20)), 1, 2, (), 3)
+    lies = content.Rejection("wrong_piece", "gave wrong bytes for piece 3", True)
+    arguments: dict[type, tuple[Any, ...]] = {
+        kadlet.QueryTimeout: ("the time was up", result),
+        kadlet.RefusedError: ("every holder refused", "cas_mismatch", 7),
+        kadlet.StaleSequence: ("a newer value is stored", "stale_sequence", 7),
+        kadlet.QuorumError: ("1 took it, 2 were asked for", result),
+        kadlet.ValueTooLarge: (897, 896),
+        kadlet.BootstrapError: ((kadlet.Attempt("a:1", ("10.0.0.1", 1), "timeout"),),),
+        kadlet.NoProvidersError: ({"10.0.0.1:1": lies},),
+    }
+    kinds: list[type] = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    kinds = [kind for kind in kinds if issubclass(kind, kadlet.DhtError)]
+    assert len(kinds) > 10 and arguments.keys() <= set(kinds)
+    for kind in kinds:
+        error: kadlet.DhtError = kind(*arguments.get(kind, ("the message",)))
+        again = pickle.loads(pickle.dumps(error))
+        assert again.args == error.args and vars(again) == vars(error), kind
+        assert type(again) is kind and str(again) == str(error), kind

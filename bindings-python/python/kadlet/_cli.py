@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -23,7 +24,7 @@ from ._fetch import Fetched, FetchProgress, target_of
 from ._id import Id
 from ._mainline import MAINLINE
 from ._native import bencoded_string, mainline_config
-from ._opening import open_node
+from ._opening import network_name, open_node
 from ._output import Failure, Output, Unread, code_of, said
 from ._shares import Share
 from ._stop import Stop
@@ -62,6 +63,11 @@ Command = Callable[[argparse.Namespace, Output], Coroutine[None, None, None]]
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command, and gives its exit status."""
     typed = sys.argv[1:] if arguments is None else arguments
+    for name in ("stdout", "stderr"):
+        # One that was closed is None, and what is for it fails or goes to the other: as for the
+        # program, nobody reads it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     try:
         return _run(typed)
     except Unread as error:
@@ -98,6 +104,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        return network_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _seconds(text: str) -> float:
     with suppress(ValueError):
         if 0.0 < (seconds := float(text)) <= MOST_SECONDS:
@@ -119,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--bootstrap", metavar="HOST:PORT", type=_address, action="append", default=[]
     )
-    common.add_argument("--network", metavar="NAME")
+    common.add_argument("--network", metavar="NAME", type=_network)
     text = "longest time for one operation (30)"
     common.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=30.0, help=text)
 
@@ -275,19 +288,14 @@ async def _share_again(
 ) -> None:
     """A file is not what it was: what it is now is shared instead."""
     path = str(share.path)
-    again: Share | None = None
-    problem = ""
     try:
         again = await node.share(path, listed=not given.unlisted)
     except (OSError, ValueError) as error:
-        problem = str(error)
-    if again is not None and again.id == share.id:
-        # It was touched, and has the same bytes.
+        output.warning("withdrawn", str(error))
         return
-    output.event("changed", f"{path} has changed: what it is now is shared", path=path)
-    if again is None:
-        output.warning("withdrawn", problem)
-    else:
+    # One that was touched has the same bytes.
+    if again.id != share.id:
+        output.event("changed", f"{path} has changed: what it is now is shared", path=path)
         _shared(node, again, given, output)
 
 
@@ -295,8 +303,8 @@ def _shared(node: RunningNode, share: Share, given: argparse.Namespace, output: 
     """Says what is shared now, and who could not be told of it."""
     if not share.stored:
         output.warning("not_announced", f"{share.path}: nobody took it; it is tried again")
-    if not given.unlisted and len(share.operations) == 1:
-        output.warning("not_published", f"{share.path}: there is no word in its name")
+    if share.unlisted is not None:
+        output.warning("not_published", f"{share.path}: {share.unlisted}")
     link, port = str(share.link), node._shelf.port
     http = text_of((split(node.addr, "our address")[0], port or 0))
     text = f"{share.path}\n  {link}"
@@ -332,13 +340,10 @@ async def _get(given: argparse.Namespace, output: Output) -> None:
 
 def _target(given: str, name: str) -> Path:
     """Where it goes. What is wrong with that is said before anything is started."""
-    target = target_of(given, name)
-    # `new/` means a folder, as it does for cp.
-    folder = Path(given) if given.endswith("/") else target.parent
-    if not folder.is_dir():
-        text = f"there is no folder {folder}: make it first, or name another"
-        raise Failure("usage", text)
-    return target
+    try:
+        return target_of(given, name)
+    except FileNotFoundError as error:
+        raise Failure("usage", str(error)) from None
 
 
 async def _get_file(given: argparse.Namespace, output: Output) -> None:
@@ -388,6 +393,8 @@ async def _get_file(given: argparse.Namespace, output: Output) -> None:
 async def _put(given: argparse.Namespace, output: Output) -> None:
     match given.value:
         case "-":
+            if sys.stdin is None:
+                raise Failure("io", "standard input, of which the value is read, is closed")
             value = sys.stdin.buffer.read(READ_AT_MOST)
         case text if text.startswith("@"):
             with open(text[1:], "rb") as file:

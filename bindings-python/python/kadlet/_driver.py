@@ -8,6 +8,7 @@ polls and sets the timer anew. Nobody's code runs inside `pump`: events go to qu
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -176,9 +177,25 @@ class Driver(ABC):
     def call_at(self, time: float, do: Callable[[], None]) -> Timer:
         """Something is done then, in the core's time."""
 
-    async def in_thread(self, do: Callable[[], T]) -> T:
-        """What waits for the disk is done where the loop does not wait with it."""
-        return await self.loop.run_in_executor(None, do)
+    async def in_thread(self, do: Callable[[], T], stop: threading.Event | None = None) -> T:
+        """What waits for the disk is done where the loop does not wait with it. Whoever is cancelled
+        meanwhile sets `stop`, if it is given, and waits for the thread: the file is its own until
+        then."""
+        thread = self.loop.run_in_executor(None, do)
+        if stop is None:
+            return await thread
+        left: asyncio.CancelledError | None = None
+        while not thread.done():
+            try:
+                await asyncio.wait([thread])
+            except asyncio.CancelledError as error:
+                left = error
+                stop.set()
+        if left is not None:
+            # What became of it is for nobody now.
+            thread.exception()
+            raise left
+        return thread.result()
 
     def busy(self) -> None:
         """Something begins that takes no virtual time."""

@@ -95,6 +95,8 @@ class Fetching:
         self._lookup_error: DhtError | None = None
         self._timer: Timer | None = None
         self._end: asyncio.Future[None] = driver.loop.create_future()
+        self._left = threading.Event()
+        """Whether a thread works for nobody any more."""
         self._waiting = False
         self._held: list[tuple[int, bytes]] = []
         self._since_note = 0
@@ -109,13 +111,16 @@ class Fetching:
         try:
             if timeout is not None:
                 limit = self._driver.call_at(self._driver.now() + timeout, self._late)
-            stop = threading.Event()
             try:
                 left = await self._driver.in_thread(
-                    lambda: self._partial.resume(self._content, self._config.max_size, stop)
+                    lambda: self._partial.resume(self._content, self._config.max_size, self._left),
+                    self._left,
                 )
-            finally:
-                stop.set()
+            except OSError:
+                if self._end.done():
+                    # It was told to stop: why is said there.
+                    self._end.result()
+                raise
             if left is not None:
                 self._machine = Fetch.resume(self._config, *left)
                 ranges = (left[0].range(index) or (0, 0) for index in left[1])
@@ -126,7 +131,7 @@ class Fetching:
             await self._over()
             # An empty file has no piece that would have begun it.
             self._write_held()
-            await self._driver.in_thread(self._partial.finish)
+            await self._driver.in_thread(self._partial.finish, self._left)
         finally:
             self._driver.on_close.discard(self._closed)
             if limit is not None:
@@ -285,6 +290,7 @@ class Fetching:
 
     def _finish(self, error: BaseException | None) -> None:
         if not self._end.done():
+            self._left.set()
             if error is None:
                 self._end.set_result(None)
             else:
@@ -319,8 +325,12 @@ class Fetching:
 def target_of(path: str | os.PathLike[str], name: str) -> Path:
     """Where a file of this safe name goes: into a folder, or where it is said."""
     target = Path(path)
+    # `new/` means a folder, as it does for cp.
+    folder = target if os.fspath(path).endswith(("/", os.sep)) else target.parent
     if target.is_dir():
         target = target / name
+    elif not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: make it first, or name another")
     if os.path.lexists(target):
         raise FileExistsError(f"{target} is there already: move it away or name another")
     return target

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
+
+_DIGITS = re.compile("[0-9A-Fa-f]{40}")
 
 
 class Id(bytes):
@@ -24,10 +27,10 @@ class Id(bytes):
         Raises TypeError for other types, and ValueError for another length.
         """
         if isinstance(value, str):
-            try:
-                raw = bytes.fromhex(value)
-            except ValueError:
-                raise ValueError(f"a key has 40 hexadecimal digits, this is {value!r}") from None
+            # `fromhex` skips blanks.
+            if not _DIGITS.fullmatch(value):
+                raise ValueError(f"a key has 40 hexadecimal digits, this is {value!r}")
+            raw = bytes.fromhex(value)
         elif isinstance(value, bytes):
             raw = value
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import unicodedata
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path as File
@@ -45,6 +46,16 @@ class Opening:
             await self._node.aclose()
 
 
+def network_name(name: str) -> str:
+    """A name that the program takes too: another one would make a network without it."""
+    checked("network", name, str, "a str or None")
+    if not 1 <= len(name) <= 64:
+        raise ValueError(f"a network's name has 1 to 64 characters, this has {len(name)}")
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise ValueError(f"a network's name has no control characters, this is {name!a}")
+    return name
+
+
 def open_node(
     bind: str = "[::]:0",
     bootstrap: Iterable[str] = (),
@@ -63,7 +74,7 @@ def open_node(
 
     `bind` is IP:PORT, port 0 any free one; `[::]` is both families. Without bootstrap addresses the
     node starts from the contacts in its state, or is the first of a network. `network` is its name,
-    before that in `config`; "mainline" is BitTorrent's DHT, which is entered by
+    of 1 to 64 characters, before that in `config`; "mainline" is BitTorrent's DHT, which is entered by
     `bootstrap=kadlet.ROUTERS`. `state` is a file, written when the node is closed and a minute after
     its contacts changed, each time as a whole; one node at a time uses it. `timeout` is for
     joining, in seconds.
@@ -88,8 +99,9 @@ def open_node(
         checked("state", state, (str, os.PathLike), "a path")
     settings = config or (mainline_config() if network == MAINLINE else Config())
     if network is not None:
-        checked("network", network, str, "a str")
         settings = replace(settings, network=None if network == MAINLINE else network)
+    if settings.network is not None:
+        network_name(settings.network)
     file = None if state is None else File(state)
     timeout_of(timeout)
 

@@ -43,6 +43,9 @@ class Share:
     stored: int
     """How many nodes keep the announcement. 0: nobody could be asked yet, or nobody took it; it is
     tried again until somebody does."""
+    unlisted: str | None
+    """Why it is not found by the words of its name although it was to be: there are none, or others
+    take no such name."""
     operations: tuple[int, ...] = field(repr=False)
     """Name the renewals, to `RunningNode.withdraw`."""
 

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 class DhtError(Exception):
     """Any of the errors below."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled as its type called with the message: some are made of more, and a
+        # `ProcessPoolExecutor` waits in vain for a result that cannot be read.
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(kind: type[DhtError], args: tuple[Any, ...], fields: dict[str, Any]) -> DhtError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
 
 class NoPeersError(DhtError):
     """There was nobody to ask: the node has no contacts. Raised at once."""

@@ -158,6 +158,17 @@ def _sequence(name: str, number: int | None) -> None:
             raise ValueError(f"{name} is a number from 0 to 2**64 - 1, this is {number}")
 
 
+def _name_of(file: File, given: str | None) -> str:
+    """What a file is called to others: names are UTF-8, which one on the disk need not be."""
+    if given is None:
+        return os.fsencode(file.name).decode("utf-8", "replace")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"name is text, this has half of a surrogate pair: {given!a}") from None
+    return given
+
+
 def _item(item: Item, limit: int) -> None:
     checked("a value", item, (bytes, SignedValue), "bytes or SignedValue")
     value = item.value if isinstance(item, SignedValue) else item
@@ -314,6 +325,8 @@ class RunningNode:
         _item(item, _mainline.MAX_VALUE if self._mainline else MAX_VALUE)
         _sequence("cas", cas)
         checked("quorum", quorum, int, "an int")
+        if quorum < 0:
+            raise ValueError(f"quorum is a number from 0 on, this is {quorum}")
         try:
             key = Id(key_of(item, self._mainline))
         except ValueError as error:
@@ -370,17 +383,18 @@ class RunningNode:
         """Hashes a file, serves it over HTTP at a port of its own, and tells others of it.
 
         With `listed` it is found by the words of its name (from now on name and our address are
-        public); without, by its link alone. `timeout` is for telling others; that nobody could be
+        public), unless `Share.unlisted` says why not; without, by its link alone. `timeout` is for telling others; that nobody could be
         told yet is no error: it is tried again until the node is closed or `withdraw` is called.
-        A file that changes is served no longer: see `changed`.
+        A file that changes is served no longer: see `changed`. Without `name` it is the file's, with
+        U+FFFD where that is no UTF-8.
 
-        Raises OSError if it cannot be read, is no file, or does not stop changing.
+        Raises ValueError for a name that no text can be, OSError if it cannot be read, is no file, or does not stop changing.
         """
         checked("path", path, (str, os.PathLike), "a path")
         if name is not None:
             checked("name", name, str, "a str or None")
         driver, shelf, file = self._open(), self._shelf, File(os.path.abspath(path))
-        limit = timeout_of(timeout)
+        limit, name = timeout_of(timeout), _name_of(file, name)
         stop = threading.Event()
         try:
             shared = await driver.in_thread(lambda: SharedFile(file, driver.in_thread, stop))
@@ -388,21 +402,22 @@ class RunningNode:
             stop.set()
         content, size = shared.hashes.id(), shared.hashes.size()
         port = await self._serving()
-        name = file.name if name is None else name
         node, key = self._open().node, content_key_of(content)
-        starts = [lambda now: node.announce(now, key, port, 1, True)]
-        if listed:
-            entry = SearchEntry(name, size, content)
-            starts.append(lambda now: node.publish(now, entry, True))
+        entry = SearchEntry(name, size, content)
+        unlisted: str | None = None
         done = []
         shelf.add(shared)
         try:
-            for start in starts:
+            announced = driver.begin(lambda now: node.announce(now, key, port, 1, True), limit)
+            done.append((await finish(announced))[0])
+            if listed:
                 try:
-                    done.append((await finish(driver.begin(start, limit)))[0])
-                except ValueError:
-                    # Without a letter or digit in its name nobody can search for it.
-                    pass
+                    published = driver.begin(lambda now: node.publish(now, entry, True), limit)
+                except ValueError as error:
+                    # Its link does without words.
+                    unlisted = str(error)
+                else:
+                    done.append((await finish(published))[0])
         except BaseException:
             # Nobody has a `Share` by which it could be withdrawn.
             shelf.remove(shared)
@@ -412,7 +427,7 @@ class RunningNode:
         contacts = tuple(numeric(*split(addr, "an address")) for addr in self.addrs)
         link = Link(content, name, size, contacts)
         operations = tuple(one.operation for one in done)
-        share = Share(link, file, done[0].totals.stored, operations)
+        share = Share(link, file, done[0].totals.stored, unlisted, operations)
         shelf.announced(shared, share)
         return share
 
@@ -453,8 +468,8 @@ class RunningNode:
         """Finds who has the content of a link, fetches it from several at once, verifies every
         piece, and gives the file its name at the end.
 
-        `path` is a file that is not there yet, or a folder for a file of the link's name; None is
-        the current folder. An interrupted fetch goes on where it was. A node without contacts joins
+        `path` is a file that is not there yet, or a folder for a file of the link's name, which it
+        is with `/` at its end; None is the current folder. An interrupted fetch goes on where it was. A node without contacts joins
         by those of the link. `progress` is called in the loop's thread, and ends the fetch if it
         raises.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import threading
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Self, TypeVar, overload
@@ -292,7 +293,7 @@ class _Driver(Driver):
     def call_at(self, time: float, do: Callable[[], None]) -> Timer:
         return self._network.at(time, do)
 
-    async def in_thread(self, do: Callable[[], T]) -> T:
+    async def in_thread(self, do: Callable[[], T], stop: threading.Event | None = None) -> T:
         # Which thread is done first would not be the same in every run.
         return do()
 
