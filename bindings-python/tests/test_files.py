@@ -125,6 +125,20 @@ def test_a_share_says_why_it_is_not_found_by_words(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_share_that_would_not_be_renewed_is_none(tmp_path: Path) -> None:
+    async def test() -> None:
+        source = written(tmp_path / "walk", 10)
+        config = kadlet.Config(max_publications=1)
+        async with kadlet.open_node("127.0.0.1:0", config=config) as node:
+            with pytest.raises(kadlet.OverloadedError):
+                await node.share(source)
+            assert node.health().publications == 0
+            assert (await node.share(source, listed=False)).stored == 0
+            assert node.health().publications == 1
+
+    run(test())
+
+
 def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
     async def test() -> None:
         async with network(2) as (a, b):

@@ -468,7 +468,10 @@ export class RunningNode extends EventTarget implements AsyncDisposable {
     const tell = async (call: (now: number) => number): Promise<number> => {
       const operation = this.#begin(call, { signal, timeout });
       operations.push(operation.number);
-      return (await operation.finish()).done.totals.stored;
+      const { outcome, totals } = (await operation.finish()).done;
+      // Nobody will try again.
+      if (outcome === "overloaded") throw errorOf(outcome);
+      return totals.stored;
     };
     this.#shelves.add(file, hashes);
     try {

@@ -383,12 +383,13 @@ class RunningNode:
         """Hashes a file, serves it over HTTP at a port of its own, and tells others of it.
 
         With `listed` it is found by the words of its name (from now on name and our address are
-        public), unless `Share.unlisted` says why not; without, by its link alone. `timeout` is for telling others; that nobody could be
-        told yet is no error: it is tried again until the node is closed or `withdraw` is called.
-        A file that changes is served no longer: see `changed`. Without `name` it is the file's, with
+        public), unless `Share.unlisted` says why not; without, by its link alone. `timeout` is for
+        telling others; that nobody could be told yet is no error: it is tried again until the node is
+        closed or `withdraw` is called. A file that changes is served no longer: see `changed`. Without `name` it is the file's, with
         U+FFFD where that is no UTF-8.
 
-        Raises ValueError for a name that no text can be, OSError if it cannot be read, is no file, or does not stop changing.
+        Raises ValueError for a name that no text can be, OSError if it cannot be read, is no file, or
+        does not stop changing, OverloadedError if the node renews as many records as it may.
         """
         checked("path", path, (str, os.PathLike), "a path")
         if name is not None:
@@ -405,7 +406,7 @@ class RunningNode:
         node, key = self._open().node, content_key_of(content)
         entry = SearchEntry(name, size, content)
         unlisted: str | None = None
-        done = []
+        done: list[Done] = []
         shelf.add(shared)
         try:
             announced = driver.begin(lambda now: node.announce(now, key, port, 1, True), limit)
@@ -418,6 +419,11 @@ class RunningNode:
                     unlisted = str(error)
                 else:
                     done.append((await finish(published))[0])
+            if any(one.outcome == "overloaded" for one in done):
+                # Nobody will try again.
+                failed = of_outcome("overloaded")
+                assert failed is not None
+                raise failed
         except BaseException:
             # Nobody has a `Share` by which it could be withdrawn.
             shelf.remove(shared)
