@@ -86,8 +86,19 @@ fn files_whose_names_become_equal_are_all_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("project");
     fs::create_dir(&source).unwrap();
-    let names = [".env", "_env", "a:b.txt", "a_b.txt", "README", "Readme"];
+    let names = [
+        ".dir/x",
+        ".env",
+        "README",
+        "Readme",
+        "_dir",
+        "_env",
+        "a:b.txt",
+        "a_b.txt",
+        "kadlet-folder.txt/y",
+    ];
     for name in names {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
         fs::write(source.join(name), name).unwrap();
     }
     let mut sharer = Node::share(&nodes[0], &[text(&source)]);
@@ -100,15 +111,16 @@ fn files_whose_names_become_equal_are_all_fetched() {
     let target = dir.path().join("copy");
     get(&nodes[1], &link, &target).succeeded();
     let fetched = || {
-        let entries = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path());
-        let texts = entries.filter(|path| !path.ends_with("kadlet-folder.txt"));
+        let entries = [".", "_dir", "kadlet-folder.txt_"]
+            .into_iter()
+            .flat_map(|folder| fs::read_dir(target.join(folder)).unwrap())
+            .map(|entry| entry.unwrap().path());
+        let texts = entries.filter(|path| path.is_file() && !path.ends_with("kadlet-folder.txt"));
         let mut texts: Vec<_> = texts.map(|path| fs::read_to_string(path).unwrap()).collect();
         texts.sort_unstable();
         texts
     };
-    let mut sorted = names;
-    sorted.sort_unstable();
-    assert_eq!(fetched(), sorted);
+    assert_eq!(fetched(), names);
     assert_eq!(fs::read(target.join("_env")).unwrap(), b".env");
     let digits = &ContentId::of(b"a_b.txt").to_string()[..8];
     assert_eq!(fs::read(target.join(format!("a_b-{digits}.txt"))).unwrap(), b"a_b.txt");
@@ -116,7 +128,7 @@ fn files_whose_names_become_equal_are_all_fetched() {
     drop(sharer);
     let again = get(&nodes[1], &link, &target).succeeded();
     assert_eq!(again.event("done")["fetched"], 0);
-    assert_eq!(fetched(), sorted);
+    assert_eq!(fetched(), names);
 }
 
 #[test]
@@ -136,8 +148,9 @@ fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
         "a/../../../escaped",
         text(&absolute),
         "sub/file",
-        // A folder where a file is.
+        // A folder where another file of the list would be, and one where a file is already.
         "sub/file/below",
+        "mine/below",
         "last",
     ];
     let mut list = "kadlet folder 1\n".to_owned();
@@ -149,12 +162,16 @@ fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
     let _provider = Provider::serve(&nodes[0], &list, move |range| Ok(part(&served, &range)));
     let link = Link::new(ContentId::of(&list)).with_name("nice/").to_string();
     let target = outer.join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("mine"), "mine").unwrap();
     let got = get(&nodes[1], &link, &target);
     assert_eq!(got.status, Some(2), "{got:?}");
-    assert!(got.event("warning")["message"].as_str().unwrap().contains("below"), "{got:?}");
+    assert!(got.event("warning")["message"].as_str().unwrap().contains("mine/below"), "{got:?}");
+    assert_eq!(fs::read(target.join("mine")).unwrap(), b"mine");
     assert_holds_only(&outer, &["target"]);
     assert_holds_only(dir.path(), &["file", "outer"]);
-    for inside in ["sub/file", "last"] {
+    let apart = format!("sub/file-{}", &id.to_string()[..8]);
+    for inside in [&apart, "sub/file/below", "last"] {
         assert_eq!(fs::read(target.join(inside)).unwrap(), b"owned", "{inside}");
     }
     // Another folder does not mix with it, nor does its list pass for the other's.
