@@ -335,6 +335,15 @@ impl Sharer<'_> {
         );
     }
 
+    /// Says that a link leads nowhere any more, and that another one follows.
+    fn say_changed(&self, path: &Path) {
+        let path = path.display().to_string();
+        self.output.event(
+            json!({"event": "changed", "path": path}),
+            format_args!("{path} has changed: what it is now is shared"),
+        );
+    }
+
     /// What is at a place; none if that has another content by now.
     fn look<T>(&self, (id, path): &Place, look: impl FnOnce(&Shared) -> T) -> Option<T> {
         self.shared.borrow().get(id)?.iter().find(|shared| shared.path == *path).map(look)
@@ -413,13 +422,11 @@ impl Sharer<'_> {
             for operation in shared.operations {
                 self.dht.withdraw(operation);
             }
-            let said = shared.path.display().to_string();
-            self.output.event(
-                json!({"event": "changed", "path": said}),
-                format_args!("{said} has changed: what it is now is shared"),
-            );
             match result {
-                Ok(file) => self.offer(shared.path, file, shared.listed, shared.kind),
+                Ok(file) => {
+                    self.say_changed(&path);
+                    self.offer(path, file, shared.listed, shared.kind);
+                }
                 Err(error) => self.output.warning(Warning::Withdrawn, error),
             }
         }
