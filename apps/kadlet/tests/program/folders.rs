@@ -1,6 +1,8 @@
 //! Folders: shared as a whole, fetched into a folder that is there or not, hostile ones too.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use kadlet::core::content::{ContentId, Link};
 
@@ -77,6 +79,47 @@ fn a_folder_is_shared_as_a_whole() {
     assert_eq!(again.event("done")["path"], text(&target.join("disc 1/first song.txt")));
     assert!(again.event("warning")["message"].as_str().unwrap().contains("cover art.txt"));
     assert_eq!(fs::read(target.join("cover art.txt")).unwrap(), [b'x'; 100]);
+}
+
+/// The link of a folder is dead for a file that has changed: there is a new one, which is said.
+#[test]
+fn a_folder_whose_files_change_gets_a_new_link() {
+    let nodes = network_of(2, "folder-changes");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("album");
+    fs::create_dir(&source).unwrap();
+    for name in ["draft", "gone", "same"] {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&source)]);
+    let mut folder = || loop {
+        let event = sharer.next().unwrap();
+        if event["path"] == text(&source) {
+            break event;
+        }
+    };
+    let shared = folder();
+    let old = bare(&link(&shared));
+    fs::write(source.join("draft"), "final").unwrap();
+    fs::remove_file(source.join("gone")).unwrap();
+    // Whoever asks for them finds out.
+    for file in ["draft", "gone"] {
+        let mut stream = TcpStream::connect(shared["http"].as_str().unwrap()).unwrap();
+        let id = ContentId::of(file.as_bytes());
+        write!(stream, "GET /blake3/{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        // Broken off or refused.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    // Both changes are in one list.
+    assert_eq!(folder()["event"], "changed");
+    let new = bare(&link(&folder()));
+    let target = dir.path().join("copy");
+    get(&nodes[1], &new, &target).succeeded();
+    assert_holds_only(&target, &["draft", "kadlet-folder.txt", "same"]);
+    assert_eq!(fs::read(target.join("draft")).unwrap(), b"final");
+    // What led to the files as they were leads nowhere.
+    get(&nodes[1], &old, &dir.path().join("late")).failed(1, "no_provider_left");
 }
 
 /// Names that differ where they were shared and are equal where they are fetched.

@@ -1,8 +1,9 @@
 //! What is shared: hashed, announced and said, kept over restarts, and withdrawn when it changes.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::cell::RefCell;
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
@@ -27,6 +28,10 @@ use crate::tree::{Tree, TreeError, TreeFile};
 /// Publications at once. What they take is the time until nodes that are gone have not answered:
 /// one after the other, a folder of some thousand files would take an hour.
 const PUBLICATIONS: usize = 16;
+
+/// From the first change in a folder to its new list: whoever fetches the folder finds one changed
+/// file after the other, and each list is a link of its own.
+const GATHER: Duration = Duration::from_secs(5);
 
 /// What is shared, and how it is withdrawn.
 pub(super) struct Sharer<'a> {
@@ -102,12 +107,26 @@ impl Sharer<'_> {
         mut withdrawn: UnboundedReceiver<ContentId>,
         mut notices: Receiver<Event>,
     ) {
+        let mut stale = BTreeSet::new();
+        let gathered = tokio::time::sleep(GATHER);
+        tokio::pin!(gathered);
         loop {
             tokio::select! {
                 changed = withdrawn.recv() => match changed {
-                    Some(id) => self.changed(id).await,
+                    Some(id) => {
+                        let was_stale = !stale.is_empty();
+                        self.changed(id, &mut stale).await;
+                        if !was_stale {
+                            gathered.as_mut().reset(tokio::time::Instant::now() + GATHER);
+                        }
+                    }
                     None => return,
                 },
+                () = &mut gathered, if !stale.is_empty() => {
+                    for folder in core::mem::take(&mut stale) {
+                        self.list_anew(folder);
+                    }
+                }
                 notice = notices.recv() => match notice {
                     Ok(Event::Renewed { operation, stored, .. }) => self.renewed(operation, stored),
                     Ok(notice) => tell(&notice, self.output),
@@ -393,7 +412,7 @@ impl Sharer<'_> {
         );
     }
 
-    /// Takes a file or folder out of what is shared.
+    /// Takes a file or folder out of what is shared and renewed.
     fn take(&self, id: ContentId, path: &Path) -> Option<Shared> {
         let mut all = self.shared.borrow_mut();
         let of_id = all.get_mut(&id)?;
@@ -402,12 +421,15 @@ impl Sharer<'_> {
         if of_id.is_empty() {
             all.remove(&id);
         }
+        for operation in &taken.operations {
+            self.dht.withdraw(*operation);
+        }
         Some(taken)
     }
 
     /// A file is not what it was: what it is now is shared instead. Another one with the same bytes
-    /// may still be.
-    async fn changed(&self, id: ContentId) {
+    /// may still be. The lists of the folders that it is in become stale.
+    async fn changed(&self, id: ContentId, stale: &mut BTreeSet<Arc<Path>>) {
         let paths = |of_id: &Vec<Shared>| of_id.iter().map(|it| Arc::clone(&it.path)).collect();
         let paths: Vec<Arc<Path>> = self.shared.borrow().get(&id).map(paths).unwrap_or_default();
         for path in paths {
@@ -419,8 +441,8 @@ impl Sharer<'_> {
                 continue;
             }
             let Some(shared) = self.take(id, &path) else { continue };
-            for operation in shared.operations {
-                self.dht.withdraw(operation);
+            if let Kind::FileOf(folder) = &shared.kind {
+                stale.insert(Arc::clone(folder));
             }
             match result {
                 Ok(file) => {
@@ -430,6 +452,26 @@ impl Sharer<'_> {
                 Err(error) => self.output.warning(Warning::Withdrawn, error),
             }
         }
+    }
+
+    /// Shares the list of a folder's files as they are now instead of the one whose link leads to
+    /// some that are not there any more.
+    fn list_anew(&self, folder: Arc<Path>) {
+        let is_its = |shared: &Shared| matches!(shared.kind, Kind::Folder) && shared.path == folder;
+        let of = |(id, of_id): (&ContentId, &Vec<Shared>)| of_id.iter().any(is_its).then_some(*id);
+        // One whose files are still being hashed has no list yet.
+        let Some(before) = self.shared.borrow().iter().find_map(of) else { return };
+        let list = Arc::new(self.list_of(&folder));
+        if list.list.id() == before {
+            return;
+        }
+        self.take(before, &folder);
+        // Another folder with the same files has the same list.
+        if !self.shared.borrow().contains_key(&before) {
+            self.shares.remove(before);
+        }
+        self.say_changed(&folder);
+        self.offer(folder, list, false, Kind::Folder);
     }
 }
 
