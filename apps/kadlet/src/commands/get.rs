@@ -66,8 +66,7 @@ async fn fetch_link(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
 
 /// A shared folder: its list first, then the files that are not there yet.
 async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Result<(), Failure> {
-    let refused = |error| Failure::io(target.display(), &error);
-    std::fs::create_dir_all(target).map_err(refused)?;
+    let _made = Made::folder(target).map_err(|error| Failure::io(target.display(), &error))?;
     let list = target.join(Tree::FILE_NAME);
     if !list.exists() {
         let mut options = FetchOptions::default();
@@ -115,6 +114,28 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     }
     whole.say(target, output);
     Ok(())
+}
+
+/// A folder that we have made, which goes where nothing came into it.
+struct Made<'a>(Option<&'a Path>);
+
+impl<'a> Made<'a> {
+    fn folder(path: &'a Path) -> std::io::Result<Self> {
+        match std::fs::create_dir(path) {
+            Ok(()) => Ok(Self(Some(path))),
+            Err(_) if path.is_dir() => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            // It stays where something is in it.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
 }
 
 /// What a folder's files come to, its list not counted.
