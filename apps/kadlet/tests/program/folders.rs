@@ -1,13 +1,18 @@
 //! Folders: shared as a whole, fetched into a folder that is there or not, hostile ones too.
 
+use alloc::sync::Arc;
+use core::net::SocketAddr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use kadlet::core::content::{ContentId, Link};
+use kadlet::{SharedFile, Shares};
+use socket2::{Domain, Socket, Type};
+use tokio::runtime::Runtime;
 
 use crate::common::{Ended, Node, ask, network_of};
-use crate::files::{PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
+use crate::files::{Gate, PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
 
 #[test]
 fn a_folder_is_shared_as_a_whole() {
@@ -172,6 +177,61 @@ fn files_whose_names_become_equal_are_all_fetched() {
     let again = get(&nodes[1], &link, &target).succeeded();
     assert_eq!(again.event("done")["fetched"], 0);
     assert_eq!(fetched(), names);
+}
+
+/// That a provider is gone is found out once for all files, and whether it is back at the end.
+#[test]
+fn a_provider_that_is_gone_holds_up_one_file_of_a_folder() {
+    let nodes = network_of(2, "gone-folder");
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["one", "two", "three"];
+    // Nobody else has the port, and nobody listens there.
+    let port = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    port.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let addr = port.local_addr().unwrap().as_socket().unwrap();
+    let ids = names.map(|name| ContentId::of(name.as_bytes()));
+    let _announced = ids.map(|id| Provider::at_port(&nodes[0], id, addr.port()));
+    let back = Gate::default();
+    let until = back.clone();
+    let _last = Provider::serve(&nodes[0], b"last", move |range| {
+        until.wait();
+        Ok(part(b"last", &range))
+    });
+    let mut list = "kadlet folder 1\n".to_owned();
+    for name in names.iter().chain(&["last"]) {
+        list += &format!("{} {} {name}\n", ContentId::of(name.as_bytes()), name.len());
+    }
+    let list = list.into_bytes();
+    let served = list.clone();
+    let _list = Provider::serve(&nodes[0], &list, move |range| Ok(part(&served, &range)));
+    let link = Link::new(ContentId::of(&list)).with_name("folder/").to_string();
+    let target = dir.path().join("copy");
+    let arguments = ["get", &link, "-o", text(&target), "--json", "--no-lan"];
+    let network = ["--network", &nodes[0].network, "--bootstrap", &nodes[0].addr];
+    let mut getting = Node::spawn("", &[&arguments[..], &network].concat());
+    assert_eq!(getting.wait_for("rejected")["addr"], addr.to_string());
+    drop(port);
+    let runtime = Runtime::new().unwrap();
+    let shares = runtime.block_on(Shares::listen(addr)).unwrap();
+    for name in names {
+        let source = dir.path().join(name);
+        fs::write(&source, name).unwrap();
+        shares.add(Arc::new(SharedFile::hash(&source, |_| {}).unwrap()));
+    }
+    back.open();
+    let mut done = Vec::new();
+    while let Some(event) = getting.next() {
+        assert!(!["rejected", "warning"].contains(&event["event"].as_str().unwrap()), "{event}");
+        if event["event"] == "done" {
+            done.push(event["path"].as_str().unwrap().to_owned());
+        }
+    }
+    let expected = ["last", "one", "two", "three", ""];
+    assert_eq!(
+        done,
+        expected.map(|name| text(&target.join(name)).trim_end_matches('/').to_owned())
+    );
+    assert_eq!(getting.ended(), Some(0));
 }
 
 #[test]
