@@ -6,9 +6,10 @@
 
 use alloc::collections::BTreeSet;
 use core::fmt::{self, Write as _};
+use core::ops::Bound;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use kadlet::core::content::{ContentId, Link, safe_file_name};
 
@@ -34,7 +35,11 @@ impl TreeFile {
     /// Where the file belongs below `folder`, and never anywhere else, unless another has its name.
     pub(crate) fn path_in(&self, folder: &Path) -> PathBuf {
         let parts = self.path.split('/').filter(|part| !part.is_empty());
-        parts.fold(folder.to_owned(), |path, part| path.join(safe_file_name(part, self.id)))
+        // In one buffer: a stranger's path can have millions of parts.
+        parts.fold(folder.to_owned(), |mut path, part| {
+            path.push(safe_file_name(part, self.id));
+            path
+        })
     }
 
     /// The same with so many digits of its id in the name, before the ending.
@@ -69,23 +74,35 @@ impl Tree {
 
     /// Where each file belongs below `folder`: in the order of the list, so that it is the same
     /// every time. Names can be equal once they are safe (`.env` and `_env`), or for a file system
-    /// that does not tell `A` from `a`: the first has it, and the others one with digits of their
-    /// ids. Of files with the same bytes too it may come to the same place, where they are one.
+    /// that does not tell `A` from `a`: a folder has it before a file (`.a/x` and `_a`), the first
+    /// file before the others, and those have one with digits of their ids. Of files with the same
+    /// bytes too it may come to the same place, where they are one.
     pub(crate) fn paths_in(&self, folder: &Path) -> Vec<PathBuf> {
         let list = folder.join(Self::FILE_NAME);
-        let folded = |path: &Path| path.to_string_lossy().to_lowercase();
+        let own: Vec<_> =
+            self.files.iter().map(|file| beside_list(file.path_in(folder), &list)).collect();
+        // The folders are not listed one by one: of a stranger's paths there could be too many.
+        let all: BTreeSet<_> = own.iter().map(|path| folded(path)).collect();
+        let is_folder = |path: &str| {
+            let inside = format!("{path}{MAIN_SEPARATOR}");
+            let next = all.range::<str, _>((Bound::Included(&*inside), Bound::Unbounded)).next();
+            next.is_some_and(|next| next.starts_with(&inside))
+        };
         let mut taken = BTreeSet::from([folded(&list)]);
-        let place = |file: &TreeFile| {
-            let own = file.path_in(folder);
+        let mut take = |path: &Path| {
+            let path = folded(path);
+            !is_folder(&path) && taken.insert(path)
+        };
+        let place = |(file, own): (&TreeFile, PathBuf)| {
             // A list that somebody shared along with the rest: this folder's own is there.
-            if own == list || taken.insert(folded(&own)) {
+            if own == list || take(&own) {
                 return own;
             }
             let mut apart = DIGITS.map(|digits| file.path_apart(&own, digits)).into_iter();
-            let free = apart.find(|path| taken.insert(folded(path)));
+            let free = apart.find(|path| take(path));
             free.unwrap_or_else(|| file.path_apart(&own, DIGITS[DIGITS.len() - 1]))
         };
-        self.files.iter().map(place).collect()
+        self.files.iter().zip(own).map(place).collect()
     }
 
     /// Whether a link leads to a folder.
@@ -132,6 +149,26 @@ impl Tree {
         }
         Ok(Self { files })
     }
+}
+
+/// A path as file systems compare it that do not tell `A` from `a`.
+fn folded(path: &Path) -> String {
+    path.to_string_lossy().to_lowercase()
+}
+
+/// The same path, but for one in a folder that has the name of the list, which cannot be both: it
+/// becomes one in `kadlet-folder.txt_`.
+fn beside_list(path: PathBuf, list: &Path) -> PathBuf {
+    let Some(root) = list.parent() else { return path };
+    let mut inside = path.strip_prefix(root).unwrap_or(&path).components();
+    let Some(first) = inside.next() else { return path };
+    let rest = inside.as_path();
+    if rest.as_os_str().is_empty() || folded(&root.join(first)) != folded(list) {
+        return path;
+    }
+    let mut name = first.as_os_str().to_owned();
+    name.push("_");
+    root.join(name).join(rest)
 }
 
 /// Why a text is no list of a folder.
@@ -244,6 +281,54 @@ mod tests {
             apart(12, "_env", "", 16),
             apart(12, "_env", "", 32),
             apart(12, "_env", "", 32),
+        ];
+        let folder = Path::new("/tmp/here");
+        assert_eq!(tree.paths_in(folder), expected.map(|path| folder.join(path)));
+    }
+
+    #[test]
+    fn no_file_has_the_place_of_a_folder() {
+        let names = [
+            "foo",
+            "foo./y",
+            ".a/x",
+            "_A",
+            "q?/w",
+            "q_",
+            "q_ ",
+            "kadlet-folder.txt/own",
+            "Kadlet-Folder.TXT/own",
+            "kadlet-folder.txt_",
+            "deep/er/z",
+            "deep",
+            "deep/er",
+            "deeper",
+        ];
+        let id = |index: usize| ContentId::of(&[index as u8]);
+        let file = |(index, name): (usize, &&str)| TreeFile {
+            id: id(index),
+            size: 1,
+            path: (*name).to_owned(),
+        };
+        let tree = Tree { files: names.iter().enumerate().map(file).collect() };
+        let apart = |index: usize, stem: &str, ending: &str| {
+            format!("{stem}-{}{ending}", &id(index).to_string()[..8])
+        };
+        let expected = [
+            apart(0, "foo", ""),
+            "foo/y".to_owned(),
+            "_a/x".to_owned(),
+            apart(3, "_A", ""),
+            "q_/w".to_owned(),
+            apart(5, "q_", ""),
+            apart(6, "q_", ""),
+            "kadlet-folder.txt_/own".to_owned(),
+            apart(8, "Kadlet-Folder.TXT_/own", ""),
+            apart(9, "kadlet-folder", ".txt_"),
+            "deep/er/z".to_owned(),
+            apart(11, "deep", ""),
+            apart(12, "deep/er", ""),
+            "deeper".to_owned(),
         ];
         let folder = Path::new("/tmp/here");
         assert_eq!(tree.paths_in(folder), expected.map(|path| folder.join(path)));

@@ -1,11 +1,11 @@
 //! `kadlet get`: a file by its link, from several providers at once.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kadlet::core::content::{ContentId, Link, safe_file_name};
+use kadlet::core::content::{ContentId, Link, Rejection, RequestFailure, safe_file_name};
 use kadlet::{Dht, FetchFailure, FetchOptions, FetchProgress, Fetched, HostPort, SharedFile};
 use serde_json::json;
 
@@ -61,22 +61,25 @@ async fn fetch_link(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
         return fetch_tree(dht, link, target, output).await;
     }
     let options = FetchOptions::default();
-    fetch_one(dht, link.id(), link.size(), target, options, output).await.map(drop)
+    let fetched = fetch_one(dht, link.id(), link.size(), target, options, output).await;
+    fetched.map(drop).map_err(failure)
 }
 
 /// A shared folder: its list first, then the files that are not there yet.
 async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Result<(), Failure> {
-    let refused = |error| Failure::io(target.display(), &error);
-    std::fs::create_dir_all(target).map_err(refused)?;
+    let _made = Made::folder(target).map_err(|error| Failure::io(target.display(), &error))?;
     let list = target.join(Tree::FILE_NAME);
     if !list.exists() {
         let mut options = FetchOptions::default();
         options.config.max_size = Tree::MAX_LEN;
-        fetch_one(dht, link.id(), link.size(), &list, options, output).await?;
+        let fetched = fetch_one(dht, link.id(), link.size(), &list, options, output).await;
+        fetched.map_err(failure)?;
     }
     let tree = read_tree(&list, link.id())?;
     let mut missing = None;
     let mut whole = Whole::default();
+    let mut gone = Gone::default();
+    let mut later = Vec::new();
     for (file, path) in tree.files.iter().zip(tree.paths_in(target)) {
         // A list that somebody shared along with the rest: this folder's own is there.
         if path == list {
@@ -94,17 +97,34 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
                 path.display()
             ));
         }
-        let fetched = match path.parent().map_or(Ok(()), std::fs::create_dir_all) {
-            Ok(()) => {
-                let options = FetchOptions::default();
-                fetch_one(dht, file.id, Some(file.size), &path, options, output).await
-            }
-            Err(error) => Err(Failure::io(path.display(), &error)),
-        };
-        match fetched {
+        if let Err(error) = path.parent().map_or(Ok(()), std::fs::create_dir_all) {
+            let failure = Failure::io(path.display(), &error);
+            output.partial_failure(path.display(), &failure);
+            missing = Some(failure);
+            continue;
+        }
+        match fetch_file(dht, file, &path, FetchOptions::default(), &mut gone, output).await {
             Ok(fetched) => whole.add(file, Some(&fetched)),
+            Err(FetchFailure::AllDropped(dropped)) if dropped.iter().any(Gone::is_gone) => {
+                later.push((file, path));
+            }
             // One file that nobody has, or that has no place, does not keep the others back.
-            Err(failure) => {
+            Err(error) => {
+                let failure = failure(error);
+                output.partial_failure(path.display(), &failure);
+                missing = Some(failure);
+            }
+        }
+    }
+    // Who was gone may be back by now: one try finds out.
+    let mut gone = Gone::default();
+    for (file, path) in later {
+        let mut options = FetchOptions::default();
+        options.config.failures = 1;
+        match fetch_file(dht, file, &path, options, &mut gone, output).await {
+            Ok(fetched) => whole.add(file, Some(&fetched)),
+            Err(error) => {
+                let failure = failure(error);
                 output.partial_failure(path.display(), &failure);
                 missing = Some(failure);
             }
@@ -115,6 +135,68 @@ async fn fetch_tree(dht: &Dht, link: &Link, target: &Path, output: Output) -> Re
     }
     whole.say(target, output);
     Ok(())
+}
+
+/// A folder that we have made, which goes where nothing came into it.
+struct Made<'a>(Option<&'a Path>);
+
+impl<'a> Made<'a> {
+    fn folder(path: &'a Path) -> std::io::Result<Self> {
+        match std::fs::create_dir(path) {
+            Ok(()) => Ok(Self(Some(path))),
+            Err(_) if path.is_dir() => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            // It stays where something is in it.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
+/// Providers that could not be reached or stayed silent: what took seconds to find out for one file
+/// holds for the next ones, of which there can be thousands.
+#[derive(Default)]
+struct Gone(BTreeMap<SocketAddr, Rejection>);
+
+impl Gone {
+    /// As many as one fetch knows: a stranger can name any number.
+    const MAX: usize = 1024;
+
+    fn is_gone((_, reason): &(SocketAddr, Rejection)) -> bool {
+        use RequestFailure::{Silent, Unreachable};
+        matches!(reason, Rejection::Failing(Unreachable | Silent))
+    }
+
+    /// Remembers those among the dropped.
+    fn note(&mut self, dropped: &[(SocketAddr, Rejection)]) {
+        let room = Self::MAX.saturating_sub(self.0.len());
+        self.0.extend(dropped.iter().copied().filter(Self::is_gone).take(room));
+    }
+}
+
+/// One file of a folder, without those that are gone, and who is gone besides.
+async fn fetch_file(
+    dht: &Dht,
+    file: &TreeFile,
+    path: &Path,
+    mut options: FetchOptions,
+    gone: &mut Gone,
+    output: Output,
+) -> Result<Fetched, FetchFailure> {
+    options.gone.clone_from(&gone.0);
+    let fetched = fetch_one(dht, file.id, Some(file.size), path, options, output).await;
+    match &fetched {
+        Ok(fetched) => gone.note(&fetched.rejected),
+        Err(FetchFailure::AllDropped(dropped)) => gone.note(dropped),
+        Err(_) => {}
+    }
+    fetched
 }
 
 /// What a folder's files come to, its list not counted.
@@ -200,7 +282,7 @@ async fn fetch_one(
     target: &Path,
     mut options: FetchOptions,
     output: Output,
-) -> Result<Fetched, Failure> {
+) -> Result<Fetched, FetchFailure> {
     options.size = size;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut bar = Bar::bytes(output, &name);
@@ -221,7 +303,7 @@ async fn fetch_one(
     })
     .await;
     bar.finish();
-    let fetched = result.map_err(failure)?;
+    let fetched = result?;
     let path = fetched.path.display().to_string();
     let providers: Vec<String> = fetched.providers.keys().map(SocketAddr::to_string).collect();
     output.event(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use kadlet::core::Announcement;
 use kadlet::{Dht, Shares};
+use tokio::sync::Notify;
 
 use super::node::{join, listening};
 use super::status;
@@ -143,22 +144,33 @@ async fn serve(
     #[cfg(not(feature = "webrtc"))]
     let by_channel = None;
     let announcements = core::iter::once(http).chain(by_channel).collect();
-    let shared = RefCell::default();
-    let sharer = Sharer { dht, shares, output, announcements, shared };
-    // Hashing can take hours, in which what is shared already changes.
+    let sharer = Sharer {
+        dht,
+        shares,
+        output,
+        announcements,
+        shared: RefCell::default(),
+        waiting: RefCell::default(),
+        queued: Notify::new(),
+    };
+    // Hashing can take hours, in which what is shared already is published, and changes.
     let sharing = sharer.share_all(options);
+    let publishing = sharer.publish_all();
     let attending = sharer.attend(shares.withdrawn(), notices);
-    tokio::pin!(sharing, attending);
-    tokio::select! {
-        // A publication is remembered before what becomes of it is heard.
-        biased;
-        shared = &mut sharing => {
-            if !shared {
-                return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
+    tokio::pin!(sharing, publishing, attending);
+    let mut is_sharing = true;
+    loop {
+        tokio::select! {
+            // A publication is remembered before what becomes of it is heard.
+            biased;
+            shared = &mut sharing, if is_sharing => {
+                if !shared {
+                    return Err(Failure::new(Code::NothingShared, "nothing could be shared"));
+                }
+                is_sharing = false;
             }
+            () = &mut publishing => return Ok(()),
+            () = &mut attending => return Ok(()),
         }
-        () = &mut attending => return Ok(()),
     }
-    attending.await;
-    Ok(())
 }

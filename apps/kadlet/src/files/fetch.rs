@@ -38,6 +38,8 @@ pub struct FetchOptions {
     pub size: Option<u64>,
     /// Providers that are known beforehand.
     pub providers: Vec<SocketAddr>,
+    /// Providers that are not asked, and why: another fetch has found out a moment ago.
+    pub gone: BTreeMap<SocketAddr, Rejection>,
 }
 
 /// What happens on the way.
@@ -197,10 +199,13 @@ pub async fn fetch(
         if let Some(end) = driver.drain(&mut progress)? {
             return match end {
                 End::Done => driver.finish(),
-                End::Failed(providers) if providers.is_empty() => {
-                    Err(FetchFailure::NoProviders { lookup: lookup_error })
+                End::Failed(mut providers) => {
+                    providers.append(&mut driver.passed_over);
+                    if providers.is_empty() {
+                        return Err(FetchFailure::NoProviders { lookup: lookup_error });
+                    }
+                    Err(FetchFailure::AllDropped(providers))
                 }
-                End::Failed(providers) => Err(FetchFailure::AllDropped(providers)),
             };
         }
         let deadline = driver.machine.poll_timeout();
@@ -253,6 +258,10 @@ struct Driver {
     fetched: u64,
     resumed: u64,
     providers: BTreeMap<SocketAddr, u32>,
+    /// Providers that are not asked, until they are named.
+    gone: BTreeMap<SocketAddr, Rejection>,
+    /// Those that were.
+    passed_over: Vec<(SocketAddr, Rejection)>,
 }
 
 impl Drop for Driver {
@@ -320,6 +329,8 @@ impl Driver {
             fetched: 0,
             resumed,
             providers: BTreeMap::new(),
+            gone: options.gone.clone(),
+            passed_over: Vec::new(),
         })
     }
 
@@ -333,6 +344,12 @@ impl Driver {
     }
 
     fn found(&mut self, provider: SocketAddr, namer: Id, progress: &mut impl FnMut(FetchProgress)) {
+        if let Some(reason) = self.gone.remove(&provider) {
+            self.passed_over.push((provider, reason));
+        }
+        if self.passed_over.iter().any(|(passed, _)| *passed == provider) {
+            return;
+        }
         if self.machine.provider_found(self.now(), provider, namer) {
             progress(FetchProgress::Provider(provider));
         }

@@ -165,6 +165,13 @@ fn what_nobody_has_is_not_found() {
     let link = Link::new(ContentId::of(b"nobody has this")).to_string();
     get(&nodes[1], &link, &dir.path().join("file")).failed(1, "not_found");
     assert_holds_only(dir.path(), &[]);
+    // Nor does an empty folder stay, but one that was there.
+    let link = Link::new(ContentId::of(b"nobody has this")).with_name("folder/").to_string();
+    get(&nodes[1], &link, &dir.path().join("folder")).failed(1, "not_found");
+    assert_holds_only(dir.path(), &[]);
+    fs::create_dir(dir.path().join("there")).unwrap();
+    get(&nodes[1], &link, &dir.path().join("there")).failed(1, "not_found");
+    assert_holds_only(dir.path(), &["there"]);
 }
 
 /// Fetches `bytes` until some of it is on the disk, ends the process by `signal`, and fetches the

@@ -1,11 +1,18 @@
 //! Folders: shared as a whole, fetched into a folder that is there or not, hostile ones too.
 
+use alloc::sync::Arc;
+use core::net::SocketAddr;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use kadlet::core::content::{ContentId, Link};
+use kadlet::{SharedFile, Shares};
+use socket2::{Domain, Socket, Type};
+use tokio::runtime::Runtime;
 
 use crate::common::{Ended, Node, ask, network_of};
-use crate::files::{PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
+use crate::files::{Gate, PIECE, Provider, assert_holds_only, bare, get, link, noise, part, text};
 
 #[test]
 fn a_folder_is_shared_as_a_whole() {
@@ -79,6 +86,47 @@ fn a_folder_is_shared_as_a_whole() {
     assert_eq!(fs::read(target.join("cover art.txt")).unwrap(), [b'x'; 100]);
 }
 
+/// The link of a folder is dead for a file that has changed: there is a new one, which is said.
+#[test]
+fn a_folder_whose_files_change_gets_a_new_link() {
+    let nodes = network_of(2, "folder-changes");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("album");
+    fs::create_dir(&source).unwrap();
+    for name in ["draft", "gone", "same"] {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&source)]);
+    let mut folder = || loop {
+        let event = sharer.next().unwrap();
+        if event["path"] == text(&source) {
+            break event;
+        }
+    };
+    let shared = folder();
+    let old = bare(&link(&shared));
+    fs::write(source.join("draft"), "final").unwrap();
+    fs::remove_file(source.join("gone")).unwrap();
+    // Whoever asks for them finds out.
+    for file in ["draft", "gone"] {
+        let mut stream = TcpStream::connect(shared["http"].as_str().unwrap()).unwrap();
+        let id = ContentId::of(file.as_bytes());
+        write!(stream, "GET /blake3/{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        // Broken off or refused.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    // Both changes are in one list.
+    assert_eq!(folder()["event"], "changed");
+    let new = bare(&link(&folder()));
+    let target = dir.path().join("copy");
+    get(&nodes[1], &new, &target).succeeded();
+    assert_holds_only(&target, &["draft", "kadlet-folder.txt", "same"]);
+    assert_eq!(fs::read(target.join("draft")).unwrap(), b"final");
+    // What led to the files as they were leads nowhere.
+    get(&nodes[1], &old, &dir.path().join("late")).failed(1, "no_provider_left");
+}
+
 /// Names that differ where they were shared and are equal where they are fetched.
 #[test]
 fn files_whose_names_become_equal_are_all_fetched() {
@@ -86,8 +134,19 @@ fn files_whose_names_become_equal_are_all_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("project");
     fs::create_dir(&source).unwrap();
-    let names = [".env", "_env", "a:b.txt", "a_b.txt", "README", "Readme"];
+    let names = [
+        ".dir/x",
+        ".env",
+        "README",
+        "Readme",
+        "_dir",
+        "_env",
+        "a:b.txt",
+        "a_b.txt",
+        "kadlet-folder.txt/y",
+    ];
     for name in names {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
         fs::write(source.join(name), name).unwrap();
     }
     let mut sharer = Node::share(&nodes[0], &[text(&source)]);
@@ -100,15 +159,16 @@ fn files_whose_names_become_equal_are_all_fetched() {
     let target = dir.path().join("copy");
     get(&nodes[1], &link, &target).succeeded();
     let fetched = || {
-        let entries = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path());
-        let texts = entries.filter(|path| !path.ends_with("kadlet-folder.txt"));
+        let entries = [".", "_dir", "kadlet-folder.txt_"]
+            .into_iter()
+            .flat_map(|folder| fs::read_dir(target.join(folder)).unwrap())
+            .map(|entry| entry.unwrap().path());
+        let texts = entries.filter(|path| path.is_file() && !path.ends_with("kadlet-folder.txt"));
         let mut texts: Vec<_> = texts.map(|path| fs::read_to_string(path).unwrap()).collect();
         texts.sort_unstable();
         texts
     };
-    let mut sorted = names;
-    sorted.sort_unstable();
-    assert_eq!(fetched(), sorted);
+    assert_eq!(fetched(), names);
     assert_eq!(fs::read(target.join("_env")).unwrap(), b".env");
     let digits = &ContentId::of(b"a_b.txt").to_string()[..8];
     assert_eq!(fs::read(target.join(format!("a_b-{digits}.txt"))).unwrap(), b"a_b.txt");
@@ -116,7 +176,62 @@ fn files_whose_names_become_equal_are_all_fetched() {
     drop(sharer);
     let again = get(&nodes[1], &link, &target).succeeded();
     assert_eq!(again.event("done")["fetched"], 0);
-    assert_eq!(fetched(), sorted);
+    assert_eq!(fetched(), names);
+}
+
+/// That a provider is gone is found out once for all files, and whether it is back at the end.
+#[test]
+fn a_provider_that_is_gone_holds_up_one_file_of_a_folder() {
+    let nodes = network_of(2, "gone-folder");
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["one", "two", "three"];
+    // Nobody else has the port, and nobody listens there.
+    let port = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    port.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let addr = port.local_addr().unwrap().as_socket().unwrap();
+    let ids = names.map(|name| ContentId::of(name.as_bytes()));
+    let _announced = ids.map(|id| Provider::at_port(&nodes[0], id, addr.port()));
+    let back = Gate::default();
+    let until = back.clone();
+    let _last = Provider::serve(&nodes[0], b"last", move |range| {
+        until.wait();
+        Ok(part(b"last", &range))
+    });
+    let mut list = "kadlet folder 1\n".to_owned();
+    for name in names.iter().chain(&["last"]) {
+        list += &format!("{} {} {name}\n", ContentId::of(name.as_bytes()), name.len());
+    }
+    let list = list.into_bytes();
+    let served = list.clone();
+    let _list = Provider::serve(&nodes[0], &list, move |range| Ok(part(&served, &range)));
+    let link = Link::new(ContentId::of(&list)).with_name("folder/").to_string();
+    let target = dir.path().join("copy");
+    let arguments = ["get", &link, "-o", text(&target), "--json", "--no-lan"];
+    let network = ["--network", &nodes[0].network, "--bootstrap", &nodes[0].addr];
+    let mut getting = Node::spawn("", &[&arguments[..], &network].concat());
+    assert_eq!(getting.wait_for("rejected")["addr"], addr.to_string());
+    drop(port);
+    let runtime = Runtime::new().unwrap();
+    let shares = runtime.block_on(Shares::listen(addr)).unwrap();
+    for name in names {
+        let source = dir.path().join(name);
+        fs::write(&source, name).unwrap();
+        shares.add(Arc::new(SharedFile::hash(&source, |_| {}).unwrap()));
+    }
+    back.open();
+    let mut done = Vec::new();
+    while let Some(event) = getting.next() {
+        assert!(!["rejected", "warning"].contains(&event["event"].as_str().unwrap()), "{event}");
+        if event["event"] == "done" {
+            done.push(event["path"].as_str().unwrap().to_owned());
+        }
+    }
+    let expected = ["last", "one", "two", "three", ""];
+    assert_eq!(
+        done,
+        expected.map(|name| text(&target.join(name)).trim_end_matches('/').to_owned())
+    );
+    assert_eq!(getting.ended(), Some(0));
 }
 
 #[test]
@@ -136,8 +251,9 @@ fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
         "a/../../../escaped",
         text(&absolute),
         "sub/file",
-        // A folder where a file is.
+        // A folder where another file of the list would be, and one where a file is already.
         "sub/file/below",
+        "mine/below",
         "last",
     ];
     let mut list = "kadlet folder 1\n".to_owned();
@@ -149,12 +265,16 @@ fn a_hostile_folder_stays_inside_and_loses_only_its_bad_entries() {
     let _provider = Provider::serve(&nodes[0], &list, move |range| Ok(part(&served, &range)));
     let link = Link::new(ContentId::of(&list)).with_name("nice/").to_string();
     let target = outer.join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("mine"), "mine").unwrap();
     let got = get(&nodes[1], &link, &target);
     assert_eq!(got.status, Some(2), "{got:?}");
-    assert!(got.event("warning")["message"].as_str().unwrap().contains("below"), "{got:?}");
+    assert!(got.event("warning")["message"].as_str().unwrap().contains("mine/below"), "{got:?}");
+    assert_eq!(fs::read(target.join("mine")).unwrap(), b"mine");
     assert_holds_only(&outer, &["target"]);
     assert_holds_only(dir.path(), &["file", "outer"]);
-    for inside in ["sub/file", "last"] {
+    let apart = format!("sub/file-{}", &id.to_string()[..8]);
+    for inside in [&apart, "sub/file/below", "last"] {
         assert_eq!(fs::read(target.join(inside)).unwrap(), b"owned", "{inside}");
     }
     // Another folder does not mix with it, nor does its list pass for the other's.

@@ -1,7 +1,7 @@
 //! Sharing as users meet it.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -94,8 +94,11 @@ fn a_file_that_changes_is_never_served_wrong() {
     // Gone: named, and nothing is served any more.
     fs::remove_file(&source).unwrap();
     get(&nodes[1], &new, &dir.path().join("again")).failed(1, "no_provider_left");
-    sharer.wait_for("changed");
-    let warning = sharer.wait_for("warning");
+    let warning = core::iter::from_fn(|| sharer.next()).find(|event| {
+        assert_ne!(event["event"], "changed", "{event}");
+        event["event"] == "warning"
+    });
+    let warning = warning.unwrap();
     assert_eq!(warning["code"], "withdrawn");
     assert!(warning["message"].as_str().unwrap().contains(text(&source)), "{warning}");
 }
@@ -126,16 +129,14 @@ fn a_node_that_nobody_listens_to_goes_on() {
 /// A large folder takes its time; meanwhile what is shared already is seen to.
 #[test]
 fn a_file_that_changes_while_others_are_hashed_is_shared_anew() {
-    /// So many that they are not through before the one that changes has been asked for.
-    const OTHERS: u32 = 3_000;
+    /// All of it a hole, and nothing that is hashed within a test.
+    const LARGE: u64 = 1 << 40;
     let nodes = network_of(1, "meanwhile");
     let dir = tempfile::tempdir().unwrap();
     let (draft, folder) = (dir.path().join("draft.txt"), dir.path().join("folder"));
     fs::write(&draft, "first").unwrap();
     fs::create_dir(&folder).unwrap();
-    for number in 0..OTHERS {
-        fs::write(folder.join(number.to_string()), number.to_le_bytes()).unwrap();
-    }
+    fs::File::create(folder.join("large")).unwrap().set_len(LARGE).unwrap();
     let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&draft), text(&folder)]);
     let shared = sharer.wait_for("shared");
     fs::write(&draft, "second").unwrap();
@@ -151,6 +152,40 @@ fn a_file_that_changes_while_others_are_hashed_is_shared_anew() {
     assert_eq!(changed.unwrap()["path"], text(&draft));
     let again = said.find(|event| event["event"] == "shared" && event["path"] == text(&draft));
     assert!(link(&again.unwrap()).contains(&ContentId::of(b"second").to_string()));
+}
+
+/// Nodes that are gone make every publication last: neither the files nor the folder's link wait
+/// until it is over for all that come before.
+#[test]
+fn a_folder_has_its_link_before_all_of_its_files_are_published() {
+    const FILES: usize = 60;
+    let nodes = network_of(6, "beside");
+    for node in &nodes[2..] {
+        kill(node.pid(), "-STOP");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("album");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..FILES {
+        fs::write(folder.join(format!("{number:02}")), number.to_string()).unwrap();
+    }
+    let mut sharer = Node::share(&nodes[0], &["--unlisted", text(&folder)]);
+    let mut files = 0;
+    let shared = loop {
+        let shared = sharer.wait_for("shared");
+        if shared["path"] == text(&folder) {
+            break shared;
+        }
+        assert_eq!(shared["path"], text(&folder.join(format!("{files:02}"))));
+        files += 1;
+    };
+    assert!(files < FILES, "the link came last");
+    let mut stream = TcpStream::connect(shared["http"].as_str().unwrap()).unwrap();
+    let id = ContentId::of((FILES - 1).to_string().as_bytes());
+    write!(stream, "GET /blake3/{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("59"), "{answer}");
 }
 
 /// Two files with the same bytes are one content: that one of them changes takes nothing away.

@@ -14,9 +14,11 @@ const UNLISTED: &[u8] = b"unlisted";
 const BYTES: &str = "bytes:";
 
 /// A path as it is kept and shared: absolute, and the same however it is typed. `Music/` is
-/// `Music`; what `..` means is the system's to say, which may follow links there.
+/// `Music`; what `..` means is the system's to say, which may follow links there. It is asked where
+/// the path ends so: what is shared has a name.
 pub(super) fn plain(path: &Path) -> io::Result<PathBuf> {
-    Ok(std::path::absolute(path)?.components().collect())
+    let path: PathBuf = std::path::absolute(path)?.components().collect();
+    if path.file_name().is_none() { path.canonicalize() } else { Ok(path) }
 }
 
 /// A share that outlives a restart.
@@ -34,13 +36,13 @@ impl Kept {
         )
     }
 
-    /// What is kept, each path once. Earlier versions kept `Music` and `Music/` side by side: what
-    /// was unlisted once stays so.
+    /// What is kept, each path once. Earlier versions kept `Music` and `Music/` side by side, and
+    /// `Music/..` as it is: what was unlisted once stays so.
     pub(super) fn all(kept: &[(String, Vec<u8>)]) -> BTreeMap<PathBuf, bool> {
         let mut all = BTreeMap::new();
         for (key, value) in kept {
             let Self { path, listed } = Self::read(key, value);
-            *all.entry(path.components().collect()).or_insert(true) &= listed;
+            *all.entry(path).or_insert(true) &= listed;
         }
         all
     }
@@ -67,7 +69,8 @@ impl Kept {
         let mut parts = value.splitn(2, |byte| *byte == 0);
         let listed = parts.next() != Some(UNLISTED);
         let path = parts.next().and_then(path_of).unwrap_or_else(|| PathBuf::from(key));
-        Self { path, listed }
+        // What is not there any more stays as it was kept.
+        Self { path: plain(&path).unwrap_or(path), listed }
     }
 }
 
@@ -117,6 +120,20 @@ mod tests {
         assert_eq!(Kept::all(&all), BTreeMap::from(once));
         let keys: Vec<_> = Kept::keys(&all, Path::new(typed[0])).collect();
         assert_eq!(keys, typed[..2]);
+    }
+
+    #[test]
+    fn a_path_that_ends_in_dots_has_a_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let music = dir.path().canonicalize().expect("it is there").join("music");
+        let album = music.join("album");
+        std::fs::create_dir_all(&album).expect("a folder");
+        let typed = album.join("..");
+        assert_eq!(plain(&typed).expect("it is there").as_os_str(), music.as_os_str());
+        // As earlier versions kept it.
+        let all = [(Kept::key(&typed), Kept { path: typed.clone(), listed: false }.value())];
+        assert_eq!(Kept::all(&all), BTreeMap::from([(music.clone(), false)]));
+        assert_eq!(Kept::keys(&all, &music).next(), Some(&*Kept::key(&typed)));
     }
 
     #[cfg(unix)]
