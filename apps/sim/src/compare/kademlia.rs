@@ -316,13 +316,12 @@ impl Kademlia {
         for (at, event) in report.events() {
             if let Event::Provider { address, .. } = event {
                 let at = shown + at.since(*start);
-                let is_there = self.net.at(*address).is_some_and(|node| self.runs(node));
-                if is_there {
-                    answer.first.get_or_insert(at);
-                }
+                let there = self.net.at(*address).filter(|node| self.runs(*node));
+                let asker = asking.operation.node;
+                answer.try_address(at, there.map(|node| self.net.round_trip(asker, node)));
                 answer.last = answer.last.max(Some(at));
                 answer.results += 1;
-                answer.stale += u32::from(!is_there);
+                answer.stale += u32::from(there.is_none());
             }
         }
     }

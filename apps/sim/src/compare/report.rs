@@ -7,6 +7,7 @@ use kadlet_core::Config;
 use super::figures::{Answers, Tally};
 use super::script::Group;
 use super::{Comparison, Row, System};
+use crate::classics::NO_CONNECTION;
 use crate::page::{self, Page, RIGHT, picture};
 use crate::plot::{Axis, Bars, Line, Look, Plot, Scale};
 use crate::quality::quantile;
@@ -120,7 +121,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             )),
             ("first-result", plot(
                 "How long until the first useful answer?",
-                "time to the first address to fetch from",
+                "time to a connection to fetch from",
                 Unit::Milliseconds,
                 Scale::Linear,
                 two(
@@ -128,7 +129,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 950),
                     ["median", "95 % are faster"],
                 ),
-                format!("Of those that found it; {mixed}; {queries} queries a point."),
+                format!("Of those that found it, with {} s for each machine tried that has left; {mixed}; {queries} queries a point.", NO_CONNECTION.as_secs()),
             )),
             ("last-result", plot(
                 "How long do answers keep coming?",
@@ -266,7 +267,10 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         );
         section(
             "How long does it take?",
-            "From the question to the first address from which the file can be fetched, and to the last result of any kind. A search by words in Kademlia counts both of its lookups. Napster's time includes the second question to the server, for the address.",
+            &format!(
+                "From the question to a connection from which the file can be fetched, and to the last result of any kind. Who is named as having the file is tried in the order in which the names come, one at a time, until one is there: in all three that takes a round trip to a machine that is there, and {} s of waiting for one that has left. A search by words in Kademlia counts both of its lookups. Napster's time includes another question to the server for each address. Connections count in no table of messages or bytes, as the transfers do not.",
+                NO_CONNECTION.as_secs(),
+            ),
             &[
                 ("first-result", "Time to the first result"),
                 ("last-result", "Time to the last result"),
