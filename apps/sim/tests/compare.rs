@@ -71,6 +71,7 @@ fn a_report_of_a_part_names_what_is_missing() {
         nodes: 100,
         steady: none(),
         upkeep: Upkeep::default(),
+        unharmed: none(),
         one: none(),
         random: none(),
         best: none(),

@@ -160,6 +160,8 @@ fn suffer<C: Classic>(network: &C, script: &Script, lost: &[u32]) -> Answers {
 pub(super) struct Outcome {
     pub(super) steady: Answers,
     pub(super) upkeep: Upkeep,
+    /// Nobody lost.
+    pub(super) unharmed: Answers,
     /// One machine of the attacker's choice; so many at random; the best connected.
     pub(super) one: Answers,
     pub(super) random: Answers,
@@ -187,6 +189,7 @@ pub(super) fn napster(
     let mut upkeep = Upkeep::new(upkeep, load.bytes, (nodes, asking), &[6]);
     upkeep.state_most = network.server_state() as f64;
     let steady = ask(&mut network, script);
+    let unharmed = suffer(&network, script, &[]);
     let without = {
         let mut network = network.clone();
         network.stop_server();
@@ -195,7 +198,7 @@ pub(super) fn napster(
     let random = suffer(&network, script, &script.unlucky[..lost]);
     let best = without.clone();
     let server_busy = Some(work.as_secs_f64() / asking.as_secs_f64());
-    Outcome { steady, upkeep, one: without, random, best, server_busy }
+    Outcome { steady, upkeep, unharmed, one: without, random, best, server_busy }
 }
 
 /// Bytes of a connection (address, when it was last heard, what is owed), of an address in the host
@@ -237,6 +240,7 @@ pub(super) fn gnutella(
     best.sort_unstable_by(|a, b| b.cmp(a));
     let best: Vec<u32> = best.into_iter().map(|(_, place)| place).collect();
     Outcome {
+        unharmed: suffer(&network, script, &[]),
         one: suffer(&network, script, &best[..1]),
         random: suffer(&network, script, &script.unlucky[..lost]),
         best: suffer(&network, script, &best[..lost]),

@@ -137,3 +137,26 @@ impl Upkeep {
 pub(super) fn ratio(part: u64, of: u64) -> f64 {
     part as f64 / of as f64
 }
+
+/// Where a share lies of which so many cases of all were seen, with 95 % confidence (Wilson 1927).
+pub(super) fn wilson(cases: u64, of: u64) -> [f64; 2] {
+    const Z: f64 = 1.959_964;
+    let (n, p) = (of as f64, ratio(cases, of));
+    let (centre, z) = (p + Z * Z / (2.0 * n), Z * Z / n);
+    let half = Z * libm::sqrt(p * (1.0 - p) / n + z / (4.0 * n));
+    [-half, half].map(|half| ((centre + half) / (1.0 + z)).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Newcombe (1998) has 81 of 263, and none of 20, among his examples.
+    #[test]
+    fn intervals_are_as_published() {
+        let rounded = |bounds: [f64; 2]| bounds.map(|bound| libm::round(bound * 1e4) / 1e4);
+        assert_eq!(rounded(wilson(81, 263)), [0.2553, 0.3662]);
+        assert_eq!(rounded(wilson(0, 20)), [0.0, 0.1611]);
+        assert_eq!(rounded(wilson(20, 20)), [0.8389, 1.0]);
+    }
+}

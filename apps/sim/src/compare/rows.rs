@@ -66,6 +66,7 @@ impl Row {
         add("state_mean", "bytes", self.upkeep.state, nodes);
         add("state_most", "bytes", self.upkeep.state_most, None);
         let misfortunes = [
+            ("success_none_lost", "success_victim_none_lost", &self.unharmed),
             ("success_one_lost", "success_victim_one_lost", &self.one),
             ("success_random_lost", "success_victim_random_lost", &self.random),
             ("success_best_lost", "success_victim_best_lost", &self.best),
