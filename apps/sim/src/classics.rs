@@ -85,7 +85,7 @@ pub struct Answer {
     pub tried: Instant,
     /// When the last result came, whatever it was.
     pub last: Option<Instant>,
-    /// Results: a node with a file that fits.
+    /// Results: a node with a file that fits. Hits of a search that name a file alone are none.
     pub results: u32,
     /// Results that name a node which runs no more.
     pub stale: u32,

@@ -299,8 +299,8 @@ impl Kademlia {
         let answer = &mut asking.answer;
         for (at, event) in report.events() {
             if let Event::Hit { entry, .. } = event {
+                // It names no machine, so it is none of the results.
                 answer.last = Some(*at);
-                answer.results += 1;
                 if entry.content() == meant {
                     asking.before.get_or_insert(at.since(answer.asked));
                 }
