@@ -17,7 +17,7 @@ pub struct Tally {
     pub cost: Cost,
     /// Times to the first such address, of those found, in milliseconds and ascending order.
     pub first: Vec<f64>,
-    /// Times to the last result, of those that had any.
+    /// Times to the last result, of the same.
     pub last: Vec<f64>,
     /// Results, and those that named a node which had left.
     pub results: u64,
@@ -72,7 +72,8 @@ impl Tally {
         self.cost.add(answer.cost);
         let ms = |at: kadlet_core::Instant| at.since(answer.asked).as_secs_f64() * 1e3;
         self.first.extend(answer.first.map(ms));
-        self.last.extend(answer.last.map(ms));
+        // What found nothing ends otherwise than what did: both times are of the same queries.
+        self.last.extend(answer.last.filter(|_| answer.first.is_some()).map(ms));
         self.results += u64::from(answer.results);
         self.stale += u64::from(answer.stale);
         self.reached += u64::from(answer.reached);

@@ -145,7 +145,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                     &|row| quantile(&row.steady.of(Group::Mixed).last, 950),
                     ["median", "95 % are faster"],
                 ),
-                format!("Of those that brought any; {mixed}; {queries} queries a point."),
+                format!("Of those that found it; {mixed}; {queries} queries a point."),
             )),
             ("upkeep", plot(
                 "What does it cost just to be there?",
@@ -277,7 +277,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         section(
             "How long does it take?",
             &format!(
-                "From the question to a connection from which the file can be fetched, and to the last result of any kind. Who is named as having the file is tried in the order in which the names come, one at a time, until one is there: a try takes, in all three, a round trip to a machine that is there, and {} s of waiting for one that has left. A search by words in Kademlia counts both of its lookups. Napster's time includes another question to the server for each address. Connections count in no table of messages or bytes, as the transfers do not.",
+                "From the question to a connection from which the file can be fetched, and to the last result of any kind, both of the questions that found the file. Who is named as having the file is tried in the order in which the names come, one at a time, until one is there; the last name may be known before that. A try takes a round trip to a machine that is there, in all three, and {} s of waiting for one that has left. A search by words in Kademlia counts both of its lookups. Napster's time includes another question to the server for each address. Connections count in no table of messages or bytes, as the transfers do not.",
                 NO_CONNECTION.as_secs(),
             ),
             &[

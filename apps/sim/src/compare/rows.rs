@@ -40,15 +40,14 @@ impl Row {
         for (group, names) in NAMES {
             let tally = self.steady.of(group);
             let (asked, found) = (Some(tally.asked), Some(tally.first.len() as u64));
-            let any = Some(tally.last.len() as u64);
             let values = [
                 ("share", tally.success(), asked),
                 ("messages", tally.messages(), asked),
                 ("bytes", tally.bytes(), asked),
                 ("ms", quantile(&tally.first, 500), found),
                 ("ms", quantile(&tally.first, 950), found),
-                ("ms", quantile(&tally.last, 500), any),
-                ("ms", quantile(&tally.last, 950), any),
+                ("ms", quantile(&tally.last, 500), found),
+                ("ms", quantile(&tally.last, 950), found),
                 ("share", tally.stale_share(), Some(tally.results)),
             ];
             for (name, (unit, value, of)) in names.into_iter().zip(values) {
