@@ -39,7 +39,7 @@ pub struct Comparison {
     pub seed: u64,
     /// How many nodes, each at least 100.
     pub sizes: Vec<u32>,
-    /// Queries in each group of those asked while all is well; half as many after a misfortune.
+    /// Queries in each group; after a misfortune those are left out that nobody can ask or answer.
     pub queries: usize,
     /// How long machines stay.
     pub sessions: Sessions,

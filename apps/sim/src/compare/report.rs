@@ -385,7 +385,7 @@ All three have the same machines, round-trip times (log-normal, median 156 ms), 
 kadlet-sim compare --sizes {} --seed {seed}{other}
 ```
 
-Files: as many different ones as there are machines and two copies per machine on average, on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.
+Files: as many different ones as there are machines and 2.1 to 2.2 copies per machine on average (2 by the law of popularity, but of each file at least one), on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.
 ",
             list(",")
         )
