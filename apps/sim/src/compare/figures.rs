@@ -107,7 +107,8 @@ pub struct Upkeep {
     pub messages: f64,
     /// Bytes sent per node and hour.
     pub bytes: f64,
-    /// Bytes sent and received in an hour by the machine that had most.
+    /// Bytes sent and received in an hour by the machine that had most, of all that were there for
+    /// some of it.
     pub busiest: f64,
     /// Bytes a node remembers: the mean, and the most.
     pub state: f64,

@@ -161,7 +161,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                 Unit::Bytes,
                 Scale::Decades,
                 lines(rows, &[("", &Row::busiest_bytes)]),
-                "Upkeep of the busiest machine (Napster: the server) and one query an hour from everybody.".to_owned(),
+                "Upkeep of the busiest machine, and a mean share of one query an hour from everybody (Napster: the server, all of both).".to_owned(),
             )),
             ("state", plot(
                 "How much must a machine remember?",
@@ -319,7 +319,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         );
         section(
             "Who bears it?",
-            "The busiest machine: in Napster the server, through which everything goes, so that its load and its memory grow with the number of users. In Gnutella whoever has most connections. In Kademlia whoever is close to the commonest words. State is what the protocol makes a machine remember, without what programs add to it, and without its own files.",
+            "The busiest machine: in Napster the server, through which everything goes, so that its load and its memory grow with the number of users. In Gnutella whoever has most connections. In Kademlia whoever is close to the commonest words. Upkeep is counted machine by machine in the hour without questions, and a machine that left during it counts with what it had until then. Of the questions a mean share is added, all of them only to the server: who bears most of them was not measured, and bears more than the table says. State is what the protocol makes a machine remember, without what programs add to it, and without its own files.",
             &[
                 ("busiest", "Bytes at the busiest machine against the number of nodes"),
                 ("state", "State against the number of nodes"),
@@ -327,7 +327,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             &[],
             &[
                 (
-                    "Busiest machine, bytes in and out in an hour (one query an hour from everybody)",
+                    "Upkeep of the busiest machine, and a mean share of one query an hour from everybody: bytes in and out in an hour",
                     Unit::Bytes,
                     &Row::busiest_bytes,
                 ),

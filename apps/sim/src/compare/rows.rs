@@ -88,9 +88,10 @@ impl Row {
         self.upkeep.bytes + self.steady.of(Group::Mixed).bytes()
     }
 
-    /// Bytes in and out of the busiest machine in an hour if everybody asks once. All that is asked
-    /// goes through Napster's server; elsewhere it is spread over all, and each byte is sent by one
-    /// and received by another.
+    /// Bytes in and out in an hour of the machine with most upkeep, and a mean share of the queries if
+    /// everybody asks once. All that is asked goes through Napster's server; elsewhere it is spread
+    /// over all, and each byte is sent by one and received by another. Who bears most of the queries
+    /// bears more than this.
     #[must_use]
     pub fn busiest_bytes(&self) -> f64 {
         let query = self.steady.of(Group::Mixed).bytes();

@@ -238,6 +238,22 @@ fn a_newcomer_finds_its_place() {
     assert!(network.is_quiet());
 }
 
+/// What a machine bore counts when it has left, and not to whoever comes into its place.
+#[test]
+fn the_busiest_is_one_machine() {
+    let (mut network, _) = regular(100, 3, 7);
+    let query = rare(&network, 2);
+    ask(&mut network, &query);
+    let most = network.busiest();
+    let place = network.traffic().position(|traffic| traffic == most).expect("a place") as u32;
+    network.leave(place);
+    network.join(place, NodeIndex(100), &[(place + 1) % 100]);
+    assert!(network.traffic().all(|traffic| traffic <= most));
+    assert_eq!(network.busiest(), most);
+    network.reset();
+    assert_eq!(network.busiest(), 0);
+}
+
 #[test]
 fn one_seed_one_run() {
     let run = || {
