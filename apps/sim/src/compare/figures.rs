@@ -146,7 +146,9 @@ pub(super) fn wilson(cases: u64, of: u64) -> [f64; 2] {
     let (n, p) = (of as f64, ratio(cases, of));
     let (centre, z) = (p + Z * Z / (2.0 * n), Z * Z / n);
     let half = Z * libm::sqrt(p * (1.0 - p) / n + z / (4.0 * n));
-    [-half, half].map(|half| ((centre + half) / (1.0 + z)).clamp(0.0, 1.0))
+    let [from, to] = [-half, half].map(|half| (centre + half) / (1.0 + z));
+    // Exactly, where rounding would come close.
+    [if cases == 0 { 0.0 } else { from }, if cases == of { 1.0 } else { to }]
 }
 
 #[cfg(test)]
@@ -160,5 +162,8 @@ mod tests {
         assert_eq!(rounded(wilson(81, 263)), [0.2553, 0.3662]);
         assert_eq!(rounded(wilson(0, 20)), [0.0, 0.1611]);
         assert_eq!(rounded(wilson(20, 20)), [0.8389, 1.0]);
+        for of in 1..1_000 {
+            assert!(wilson(0, of)[0] <= 0.0 && wilson(of, of)[1] >= 1.0, "{of}");
+        }
     }
 }

@@ -125,15 +125,15 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             )),
             ("first-result", plot(
                 "How long until the first useful answer?",
-                "time to a connection to fetch from",
+                "time to a connection (each step: ten times)",
                 Unit::Milliseconds,
-                Scale::Linear,
+                Scale::Decades,
                 two(
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 500),
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 950),
                     ["median", "95 % are faster"],
                 ),
-                format!("Of those that found it, with {} s for each machine tried that has left; {mixed}; {queries} queries a point.", NO_CONNECTION.as_secs()),
+                format!("To a connection to fetch from, of those that found it, with {} s for each machine tried that has left; {mixed}; {queries} queries a point.", NO_CONNECTION.as_secs()),
             )),
             ("last-result", plot(
                 "How long do answers keep coming?",
@@ -156,7 +156,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                 format!("{hour}; mean over all machines."),
             )),
             ("busiest", plot(
-                "How much must the busiest machine bear?",
+                "Upkeep of the busiest machine, and a mean share of the queries",
                 "bytes in and out in an hour (each step: ten times)",
                 Unit::Bytes,
                 Scale::Decades,
@@ -193,7 +193,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         let least = asked(|row| &row.random).min(asked(|row| &row.best)).min(asked(|row| &row.one));
         let lost = Unit::Share.write(self.lost);
         let method = self.method(&format!(
-            "n = {}; the same questions for each bar, whose asker and file are still there, at least {least}, within {} s of the loss.",
+            "n = {}; the same questions for each bar, less those whose asker or file is gone: at least {least}, within {} s of the loss.",
             Unit::Count.write(f64::from(n)),
             self.timeline.aftermath.as_secs(),
         ));
