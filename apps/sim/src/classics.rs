@@ -29,6 +29,8 @@ pub const SEGMENT: u64 = 1_460;
 /// How often both sides of an idle connection see whether the other is still there, and how long
 /// it takes at most to notice that it is not. A minute: what the clients of the time had.
 pub const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long one waits for a connection to somebody who is not there.
+pub const NO_CONNECTION: Duration = Duration::from_secs(3);
 
 /// What something cost.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -77,11 +79,13 @@ impl Cost {
 pub struct Answer {
     /// When it was asked.
     pub asked: Instant,
-    /// When the address of a running node that has the file meant was known.
+    /// When a connection to a running node that has the file meant stood.
     pub first: Option<Instant>,
+    /// Until when connections to others that are named as having it were waited for in vain.
+    pub tried: Instant,
     /// When the last result came, whatever it was.
     pub last: Option<Instant>,
-    /// Results: a node with a file that fits.
+    /// Results: a node with a file that fits. Hits of a search that name a file alone are none.
     pub results: u32,
     /// Results that name a node which runs no more.
     pub stale: u32,
@@ -91,4 +95,39 @@ pub struct Answer {
     pub reached: u32,
     /// Copies of the question that came to a node which had it already.
     pub duplicates: u32,
+}
+
+impl Answer {
+    /// The address of somebody who is said to have the file meant came. One at a time and in the
+    /// order in which they come, they are tried until one is there, to whom the round trip is known.
+    pub fn try_address(&mut self, came: Instant, round_trip: Option<Duration>) {
+        let begun = self.tried.max(came);
+        match round_trip {
+            _ if self.first.is_some() => {}
+            Some(round_trip) => self.first = Some(begun + round_trip),
+            None => self.tried = begun + NO_CONNECTION,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_tried_one_after_the_other_until_one_is_there() {
+        let at = |ms| Instant::EPOCH + Duration::from_millis(ms);
+        let there = Some(Duration::from_millis(100));
+        let mut answer = Answer::default();
+        answer.try_address(at(200), None);
+        // While the one before is waited for, and when nobody is.
+        answer.try_address(at(300), None);
+        assert_eq!((answer.first, answer.tried), (None, at(6_200)));
+        let mut later = answer.clone();
+        answer.try_address(at(400), there);
+        later.try_address(at(7_000), there);
+        assert_eq!((answer.first, later.first), (Some(at(6_300)), Some(at(7_100))));
+        answer.try_address(at(500), None);
+        assert_eq!(answer.first, Some(at(6_300)));
+    }
 }

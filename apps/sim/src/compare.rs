@@ -39,7 +39,7 @@ pub struct Comparison {
     pub seed: u64,
     /// How many nodes, each at least 100.
     pub sizes: Vec<u32>,
-    /// Queries in each group of those asked while all is well; half as many after a misfortune.
+    /// Queries in each group; after a misfortune those are left out that nobody can ask or answer.
     pub queries: usize,
     /// How long machines stay.
     pub sessions: Sessions,
@@ -113,6 +113,8 @@ pub struct Row {
     pub steady: Answers,
     /// What it costs to be there.
     pub upkeep: Upkeep,
+    /// The questions asked after misfortunes, without one.
+    pub unharmed: Answers,
     /// After one machine of the attacker's choice had gone: the server, the servent with most
     /// connections, the node closest to the key of the most popular file.
     pub one: Answers,
@@ -259,8 +261,9 @@ impl Comparison {
             System::Napster => classics::napster(&script, self.napster, ground, lost),
             System::Gnutella => classics::gnutella(&script, &self.gnutella, ground, lost),
         };
-        let classics::Outcome { steady, upkeep, one, random, best, server_busy } = outcome;
-        Ok(Row { system, nodes, steady, upkeep, one, random, best, server_busy })
+        let classics::Outcome { steady, upkeep, unharmed, one, random, best, server_busy } =
+            outcome;
+        Ok(Row { system, nodes, steady, upkeep, unharmed, one, random, best, server_busy })
     }
 
     fn kademlia(
@@ -281,6 +284,7 @@ impl Comparison {
             nodes,
             steady: Answers::default(),
             upkeep: Upkeep::default(),
+            unharmed: Answers::default(),
             one: Answers::default(),
             random: Answers::default(),
             best: Answers::default(),
@@ -288,7 +292,10 @@ impl Comparison {
         };
         row.upkeep = network.live(&mut row.steady);
         halfway(row.clone());
-        // In a copy, which is gone when the next misfortune begins: it needs the network unharmed.
+        // In copies, each of which is gone when the next begins: the next needs the network unharmed.
+        let mut copy = network.clone();
+        copy.suffer(&[], &mut row.unharmed);
+        drop(copy);
         let mut copy = network.clone();
         copy.suffer(&copy.best_known()[..lost], &mut row.best);
         drop(copy);

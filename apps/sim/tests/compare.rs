@@ -4,6 +4,7 @@
 use core::fmt::Write;
 
 use kadlet_sim::compare::{Answers, Comparison, Group, Row, System, Timeline, Upkeep};
+use kadlet_sim::content::{Content, ContentPlan};
 use kadlet_sim::snapshot;
 
 fn comparison(size: u32) -> Comparison {
@@ -61,6 +62,18 @@ fn one_seed_one_result_for_any_number_of_threads() {
     assert_ne!(lines(&one), lines(&run(&comparison, 2)));
 }
 
+/// The report says 2.1 to 2.2: the law has 2, and every file at least one copy.
+#[test]
+fn there_are_as_many_copies_as_the_report_says() {
+    let copies = |nodes: u32| {
+        let content = Content::new(ContentPlan::new(nodes), 1);
+        let all: usize = content.files().iter().map(|file| file.holders.len()).sum();
+        all as f64 / f64::from(nodes)
+    };
+    let (small, large) = (copies(100), copies(100_000));
+    assert!(small >= 2.05 && small < large && large < 2.25, "{small} to {large}");
+}
+
 /// Whoever stops it early has a report of what there is: no number stands below another system's name,
 /// and what is not there yet is drawn nowhere.
 #[test]
@@ -71,6 +84,7 @@ fn a_report_of_a_part_names_what_is_missing() {
         nodes: 100,
         steady: none(),
         upkeep: Upkeep::default(),
+        unharmed: none(),
         one: none(),
         random: none(),
         best: none(),

@@ -71,6 +71,8 @@ pub struct Gnutella {
     floods: Floods,
     searches: Vec<Search>,
     upkeep: Cost,
+    /// Most bytes since the counters were reset of a machine that left.
+    busiest: u64,
     rng: Rng,
 }
 
@@ -133,6 +135,7 @@ impl Gnutella {
             agenda: Agenda::new(),
             searches: Vec::new(),
             upkeep: Cost::default(),
+            busiest: 0,
             config,
             content,
             ground,
@@ -162,6 +165,7 @@ impl Gnutella {
     /// The machine at a place vanishes without goodbye.
     pub fn leave(&mut self, place: u32) {
         self.ground.set(place, None);
+        self.busiest = self.busiest.max(self.servent(place).traffic);
         *self.servent(place) = Servent::default();
         self.floods.forget(place);
     }
@@ -237,21 +241,35 @@ impl Gnutella {
         self.upkeep
     }
 
-    /// Bytes sent and received at each place since [`Self::reset`].
+    /// Bytes sent and received by the machine at each place since [`Self::reset`].
     pub fn traffic(&self) -> impl Iterator<Item = u64> {
         self.servents.iter().map(|servent| servent.traffic)
     }
 
-    /// Descriptors whose GUID each place has remembered since [`Self::reset`].
+    /// Bytes sent and received since then by the machine that had most, whether it is still there
+    /// or not.
+    #[must_use]
+    pub fn busiest(&self) -> u64 {
+        self.traffic().fold(self.busiest, u64::max)
+    }
+
+    /// Descriptors whose GUID each place has remembered since [`Self::reset_descriptors`].
     pub fn descriptors(&self) -> impl Iterator<Item = u64> {
         self.servents.iter().map(|servent| servent.descriptors)
     }
 
-    /// Begins to count anew.
+    /// Begins to count upkeep and traffic anew.
     pub fn reset(&mut self) {
-        self.upkeep = Cost::default();
+        (self.upkeep, self.busiest) = (Cost::default(), 0);
         for servent in &mut self.servents {
-            (servent.traffic, servent.descriptors) = (0, 0);
+            servent.traffic = 0;
+        }
+    }
+
+    /// Begins to count descriptors anew.
+    pub fn reset_descriptors(&mut self) {
+        for servent in &mut self.servents {
+            servent.descriptors = 0;
         }
     }
 

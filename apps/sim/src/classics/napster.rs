@@ -12,6 +12,7 @@
 
 mod run;
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -74,6 +75,8 @@ pub struct Napster {
 struct Search {
     query: Query,
     answer: Answer,
+    /// Who is named as having the file meant and has not been tried.
+    untried: VecDeque<Host>,
 }
 
 impl Napster {
@@ -139,7 +142,7 @@ impl Napster {
     pub fn search(&mut self, query: &Query) -> usize {
         let number = self.searches.len();
         let answer = Answer { asked: self.now, ..Answer::default() };
-        self.searches.push(Search { query: query.clone(), answer });
+        self.searches.push(Search { query: query.clone(), answer, untried: VecDeque::new() });
         if let Some(asker) = self.ground.at(query.asker) {
             let text = self.content.text(&query.words).len();
             let limit = self.capacity.results;

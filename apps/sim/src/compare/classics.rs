@@ -1,6 +1,6 @@
 //! Napster and Gnutella under the script. Both begin as networks that have been running for long, and
 //! have nothing that needs hours to settle: they come to rest for as long as queries are asked, and
-//! for as long again what they cost is measured, before the first query.
+//! then what they cost is measured in the same hour as Kademlia's.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -76,7 +76,7 @@ fn at(time: Duration) -> Instant {
 
 /// When the classics begin.
 fn beginning(script: &Script) -> Duration {
-    script.timeline.first_query().saturating_sub(2 * script.timeline.asking)
+    script.timeline.warm_up.saturating_sub(script.timeline.asking)
 }
 
 fn ground(script: &Script, seed: u64, link: &LinkModel) -> Ground {
@@ -89,13 +89,21 @@ fn ground(script: &Script, seed: u64, link: &LinkModel) -> Ground {
     Ground::new(seed, link.clone(), &machines)
 }
 
-/// From the beginning to the first query: `reset` is called when the measurement begins.
-fn live<C: Classic>(network: &mut C, script: &Script, reset: impl FnOnce(&mut C)) {
-    let first = script.timeline.first_query();
-    let half = first - script.timeline.asking;
-    pass(network, script, (beginning(script), half), &mut Vec::new());
+/// From the beginning to the first query: `reset` is called when the measurement begins, `late` as
+/// long before the first query as queries are asked.
+fn live<C: Classic>(
+    network: &mut C,
+    script: &Script,
+    reset: impl FnOnce(&mut C),
+    late: impl FnOnce(&mut C),
+) {
+    let (start, first) = (script.timeline.warm_up, script.timeline.first_query());
+    let last = first.saturating_sub(script.timeline.asking).max(start);
+    pass(network, script, (beginning(script), start), &mut Vec::new());
     reset(network);
-    pass(network, script, (half, first), &mut Vec::new());
+    pass(network, script, (start, last), &mut Vec::new());
+    late(network);
+    pass(network, script, (last, first), &mut Vec::new());
 }
 
 /// From the first query to the end, and until all answers are in.
@@ -160,6 +168,8 @@ fn suffer<C: Classic>(network: &C, script: &Script, lost: &[u32]) -> Answers {
 pub(super) struct Outcome {
     pub(super) steady: Answers,
     pub(super) upkeep: Upkeep,
+    /// Nobody lost.
+    pub(super) unharmed: Answers,
     /// One machine of the attacker's choice; so many at random; the best connected.
     pub(super) one: Answers,
     pub(super) random: Answers,
@@ -179,14 +189,15 @@ pub(super) fn napster(
     // Behind every machine that ever comes.
     let server = NodeIndex(u32::MAX);
     let mut network = Napster::new(capacity, content, ground, start, server);
-    live(&mut network, script, Napster::reset);
-    let asking = script.timeline.asking;
+    live(&mut network, script, Napster::reset, |_| {});
+    let quiet = script.timeline.quiet();
     let (upkeep, load, work) = (network.upkeep(), network.server_load(), network.server_work());
     let nodes = script.content.plan().nodes;
     // A user remembers the server's address; the index is the server's.
-    let mut upkeep = Upkeep::new(upkeep, load.bytes, (nodes, asking), &[6]);
+    let mut upkeep = Upkeep::new(upkeep, load.bytes, (nodes, quiet), &[6]);
     upkeep.state_most = network.server_state() as f64;
     let steady = ask(&mut network, script);
+    let unharmed = suffer(&network, script, &[]);
     let without = {
         let mut network = network.clone();
         network.stop_server();
@@ -194,8 +205,8 @@ pub(super) fn napster(
     };
     let random = suffer(&network, script, &script.unlucky[..lost]);
     let best = without.clone();
-    let server_busy = Some(work.as_secs_f64() / asking.as_secs_f64());
-    Outcome { steady, upkeep, one: without, random, best, server_busy }
+    let server_busy = Some(work.as_secs_f64() / quiet.as_secs_f64());
+    Outcome { steady, upkeep, unharmed, one: without, random, best, server_busy }
 }
 
 /// Bytes of a connection (address, when it was last heard, what is owed), of an address in the host
@@ -213,8 +224,9 @@ pub(super) fn gnutella(
     let start = at(beginning(script));
     let (content, ground) = (Arc::clone(&script.content), ground(script, seed, link));
     let mut network = Gnutella::new(config.clone(), content, ground, start, seed);
-    live(&mut network, script, Gnutella::reset);
-    let asking = script.timeline.asking;
+    // A GUID that is remembered no more is no state: only the last minutes count.
+    live(&mut network, script, Gnutella::reset, Gnutella::reset_descriptors);
+    let (asking, quiet) = (script.timeline.asking, script.timeline.quiet());
     let [connection, address, guid] = STATE;
     let remembered = |seen: u64| seen * MEMORY.as_secs() / asking.as_secs().max(1);
     let state: Vec<u64> = network
@@ -225,9 +237,8 @@ pub(super) fn gnutella(
             links as u64 * connection + cache as u64 * address + remembered(seen) * guid
         })
         .collect();
-    let busiest = network.traffic().max().unwrap_or(0);
     let nodes = script.content.plan().nodes;
-    let mut upkeep = Upkeep::new(network.upkeep(), busiest, (nodes, asking), &state);
+    let mut upkeep = Upkeep::new(network.upkeep(), network.busiest(), (nodes, quiet), &state);
     let steady = ask(&mut network, script);
     // With one query an hour from everybody, a servent sees as many as a query reaches.
     let queries = steady.of(Group::Mixed).reach() * MEMORY.as_secs_f64() / 3_600.0;
@@ -237,6 +248,7 @@ pub(super) fn gnutella(
     best.sort_unstable_by(|a, b| b.cmp(a));
     let best: Vec<u32> = best.into_iter().map(|(_, place)| place).collect();
     Outcome {
+        unharmed: suffer(&network, script, &[]),
         one: suffer(&network, script, &best[..1]),
         random: suffer(&network, script, &script.unlucky[..lost]),
         best: suffer(&network, script, &best[..lost]),

@@ -17,7 +17,7 @@ pub struct Tally {
     pub cost: Cost,
     /// Times to the first such address, of those found, in milliseconds and ascending order.
     pub first: Vec<f64>,
-    /// Times to the last result, of those that had any.
+    /// Times to the last result, of the same.
     pub last: Vec<f64>,
     /// Results, and those that named a node which had left.
     pub results: u64,
@@ -72,7 +72,8 @@ impl Tally {
         self.cost.add(answer.cost);
         let ms = |at: kadlet_core::Instant| at.since(answer.asked).as_secs_f64() * 1e3;
         self.first.extend(answer.first.map(ms));
-        self.last.extend(answer.last.map(ms));
+        // What found nothing ends otherwise than what did: both times are of the same queries.
+        self.last.extend(answer.last.filter(|_| answer.first.is_some()).map(ms));
         self.results += u64::from(answer.results);
         self.stale += u64::from(answer.stale);
         self.reached += u64::from(answer.reached);
@@ -106,7 +107,8 @@ pub struct Upkeep {
     pub messages: f64,
     /// Bytes sent per node and hour.
     pub bytes: f64,
-    /// Bytes sent and received in an hour by the machine that had most.
+    /// Bytes sent and received in an hour by the machine that had most, of all that were there for
+    /// some of it.
     pub busiest: f64,
     /// Bytes a node remembers: the mean, and the most.
     pub state: f64,
@@ -136,4 +138,32 @@ impl Upkeep {
 /// Counts of a simulation are far below 2^53.
 pub(super) fn ratio(part: u64, of: u64) -> f64 {
     part as f64 / of as f64
+}
+
+/// Where a share lies of which so many cases of all were seen, with 95 % confidence (Wilson 1927).
+pub(super) fn wilson(cases: u64, of: u64) -> [f64; 2] {
+    const Z: f64 = 1.959_964;
+    let (n, p) = (of as f64, ratio(cases, of));
+    let (centre, z) = (p + Z * Z / (2.0 * n), Z * Z / n);
+    let half = Z * libm::sqrt(p * (1.0 - p) / n + z / (4.0 * n));
+    let [from, to] = [-half, half].map(|half| (centre + half) / (1.0 + z));
+    // Exactly, where rounding would come close.
+    [if cases == 0 { 0.0 } else { from }, if cases == of { 1.0 } else { to }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Newcombe (1998) has 81 of 263, and none of 20, among his examples.
+    #[test]
+    fn intervals_are_as_published() {
+        let rounded = |bounds: [f64; 2]| bounds.map(|bound| libm::round(bound * 1e4) / 1e4);
+        assert_eq!(rounded(wilson(81, 263)), [0.2553, 0.3662]);
+        assert_eq!(rounded(wilson(0, 20)), [0.0, 0.1611]);
+        assert_eq!(rounded(wilson(20, 20)), [0.8389, 1.0]);
+        for of in 1..1_000 {
+            assert!(wilson(0, of)[0] <= 0.0 && wilson(of, of)[1] >= 1.0, "{of}");
+        }
+    }
 }

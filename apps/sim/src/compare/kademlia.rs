@@ -36,9 +36,10 @@ pub(super) struct Kademlia {
     /// The next change and publication.
     changes: usize,
     publications: usize,
-    /// Traffic of each place's earlier machines, and what the present one had when it was reset.
-    gone: Vec<Cost>,
+    /// What the machine at each place had sent and received when the count began.
     base: Vec<Cost>,
+    /// Most bytes since then of a machine that left.
+    busiest: u64,
     /// What machines sent that left since the reset, and what all had sent before it.
     total: Cost,
     debt: Cost,
@@ -68,13 +69,12 @@ impl Kademlia {
         let mut net = Network::new(sim);
         let machines = net.grow(places, config)?;
         let zero = net.now();
-        let none = vec![Cost::default(); places];
         Ok(Self {
             options: NodeOptions::new(config.clone()),
             changes: 0,
             publications: 0,
-            gone: none.clone(),
-            base: none,
+            base: vec![Cost::default(); places],
+            busiest: 0,
             total: Cost::default(),
             debt: Cost::default(),
             asking: Vec::new(),
@@ -216,7 +216,7 @@ impl Kademlia {
         let place = change.place as usize;
         let old = self.machines[place];
         let spent = cost(self.net.traffic(old)).less(self.base[place]);
-        self.gone[place].add(spent);
+        self.busiest = self.busiest.max(spent.bytes);
         self.total.add(sent(self.net.traffic(old)));
         self.net.kill(old);
         let node = self.net.add_node(self.options.clone());
@@ -299,8 +299,8 @@ impl Kademlia {
         let answer = &mut asking.answer;
         for (at, event) in report.events() {
             if let Event::Hit { entry, .. } = event {
+                // It names no machine, so it is none of the results.
                 answer.last = Some(*at);
-                answer.results += 1;
                 if entry.content() == meant {
                     asking.before.get_or_insert(at.since(answer.asked));
                 }
@@ -316,37 +316,35 @@ impl Kademlia {
         for (at, event) in report.events() {
             if let Event::Provider { address, .. } = event {
                 let at = shown + at.since(*start);
-                let is_there = self.net.at(*address).is_some_and(|node| self.runs(node));
-                if is_there {
-                    answer.first.get_or_insert(at);
-                }
+                let there = self.net.at(*address).filter(|node| self.runs(*node));
+                let asker = asking.operation.node;
+                answer.try_address(at, there.map(|node| self.net.round_trip(asker, node)));
                 answer.last = answer.last.max(Some(at));
                 answer.results += 1;
-                answer.stale += u32::from(!is_there);
+                answer.stale += u32::from(there.is_none());
             }
         }
     }
 
     /// Begins to count traffic anew.
     fn reset(&mut self) {
-        self.total = Cost::default();
+        (self.total, self.busiest) = (Cost::default(), 0);
         for (place, node) in self.machines.iter().enumerate() {
             let traffic = self.net.traffic(*node);
             self.base[place] = cost(traffic);
-            self.gone[place] = Cost::default();
             // Taken off again when the machine's whole traffic is added.
             self.debt.add(sent(traffic));
         }
     }
 
-    /// What all sent since then, and the bytes of the place with most traffic in and out.
+    /// What all sent since then, and the bytes in and out of the machine that had most, whether it
+    /// is still there or not.
     fn traffic(&self) -> (Cost, u64) {
-        let (mut total, mut busiest) = (self.total, 0);
+        let (mut total, mut busiest) = (self.total, self.busiest);
         for (place, node) in self.machines.iter().enumerate() {
             let traffic = self.net.traffic(*node);
             total.add(sent(traffic));
-            let spent = cost(traffic).less(self.base[place]).bytes + self.gone[place].bytes;
-            busiest = busiest.max(spent);
+            busiest = busiest.max(cost(traffic).less(self.base[place]).bytes);
         }
         (total.less(self.debt), busiest)
     }
@@ -375,4 +373,39 @@ const fn cost(traffic: Traffic) -> Cost {
     let messages = traffic.datagrams_out + traffic.datagrams_in;
     let bytes = traffic.bytes_out + traffic.bytes_in + messages * UDP_HEADERS;
     Cost { messages, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::Timeline;
+    use super::*;
+    use crate::churn::Sessions;
+    use crate::content::ContentPlan;
+    use crate::distribution::Weibull;
+
+    /// Where several follow each other, none of them bears what all did.
+    #[test]
+    fn the_busiest_is_one_machine() {
+        let sessions = Sessions(Weibull { shape: 1.0, scale: 120.0 });
+        let script = Script::new(ContentPlan::new(100), (1, sessions), Timeline::SHORT, 1);
+        let (sim, config) = (SimConfig::with_seed(1), Config::default());
+        let mut network = Kademlia::new(sim, &config, Arc::new(script)).expect("growth");
+        network.advance(Timeline::SHORT.warm_up);
+        network.reset();
+        let came = 100 + network.changes as u32;
+        network.advance(Timeline::SHORT.first_query());
+        let bytes = |machine: u32| cost(network.net.traffic(NodeIndex(machine))).bytes;
+        let mut places = vec![0; 100];
+        for change in &network.script.changes[..network.changes] {
+            if change.newcomer.0 >= came {
+                places[change.place as usize] += bytes(change.newcomer.0);
+            }
+        }
+        let (_, busiest) = network.traffic();
+        // Those that came since have all of theirs in it, and those before at most that.
+        let least = (came..100 + network.changes as u32).map(bytes).max();
+        let most = (0..100 + network.changes as u32).map(bytes).max();
+        assert!(least <= Some(busiest) && Some(busiest) <= most);
+        assert!(places.into_iter().max() > Some(busiest), "a place bears more");
+    }
 }

@@ -4,9 +4,10 @@ use core::fmt::Write;
 
 use kadlet_core::Config;
 
-use super::figures::{Answers, Tally};
+use super::figures::{Answers, Tally, wilson};
 use super::script::Group;
 use super::{Comparison, Row, System};
+use crate::classics::NO_CONNECTION;
 use crate::page::{self, Page, RIGHT, picture};
 use crate::plot::{Axis, Bars, Line, Look, Plot, Scale};
 use crate::quality::quantile;
@@ -14,6 +15,10 @@ use crate::unit::Unit;
 
 /// What a table or a line of a plot shows of a row.
 type Value<'a> = &'a dyn Fn(&Row) -> f64;
+/// The same of a table whose cells say more than a number.
+type Cell<'a> = &'a dyn Fn(&Row) -> String;
+/// Where there is no number.
+const NONE: &str = "–";
 
 impl Comparison {
     /// The files of a report: `report.md`, `rows.jsonl` and the plots.
@@ -120,15 +125,15 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             )),
             ("first-result", plot(
                 "How long until the first useful answer?",
-                "time to the first address to fetch from",
+                "time to a connection (each step: ten times)",
                 Unit::Milliseconds,
-                Scale::Linear,
+                Scale::Decades,
                 two(
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 500),
                     &|row| quantile(&row.steady.of(Group::Mixed).first, 950),
                     ["median", "95 % are faster"],
                 ),
-                format!("Of those that found it; {mixed}; {queries} queries a point."),
+                format!("To a connection to fetch from, of those that found it, with {} s for each machine tried that has left; {mixed}; {queries} queries a point.", NO_CONNECTION.as_secs()),
             )),
             ("last-result", plot(
                 "How long do answers keep coming?",
@@ -140,7 +145,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                     &|row| quantile(&row.steady.of(Group::Mixed).last, 950),
                     ["median", "95 % are faster"],
                 ),
-                format!("Of those that brought any; {mixed}; {queries} queries a point."),
+                format!("Of those that found it; {mixed}; {queries} queries a point."),
             )),
             ("upkeep", plot(
                 "What does it cost just to be there?",
@@ -151,12 +156,12 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                 format!("{hour}; mean over all machines."),
             )),
             ("busiest", plot(
-                "How much must the busiest machine bear?",
+                "Upkeep of the busiest machine, and a mean share of the queries",
                 "bytes in and out in an hour (each step: ten times)",
                 Unit::Bytes,
                 Scale::Decades,
                 lines(rows, &[("", &Row::busiest_bytes)]),
-                "Upkeep of the busiest machine (Napster: the server) and one query an hour from everybody.".to_owned(),
+                "Upkeep of the busiest machine, and a mean share of one query an hour from everybody (Napster: the server, all of both).".to_owned(),
             )),
             ("state", plot(
                 "How much must a machine remember?",
@@ -188,7 +193,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         let least = asked(|row| &row.random).min(asked(|row| &row.best)).min(asked(|row| &row.one));
         let lost = Unit::Share.write(self.lost);
         let method = self.method(&format!(
-            "n = {}; at least {least} queries a bar, asked within {} s of the loss, for files that somebody still has.",
+            "n = {}; the same questions for each bar, less those whose asker or file is gone: at least {least}, within {} s of the loss.",
             Unit::Count.write(f64::from(n)),
             self.timeline.aftermath.as_secs(),
         ));
@@ -198,7 +203,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             axis: "queries that found the file meant".to_owned(),
             names: System::ALL.map(|system| (system.name().to_owned(), look(system, 0))).to_vec(),
             groups: vec![
-                ("all is well".to_owned(), bars(&|row| row.steady.of(Group::Mixed).success())),
+                ("all is well".to_owned(), bars(&|row| after(&row.unharmed))),
                 ("one machine, of an\nattacker's choice".to_owned(), bars(&|row| after(&row.one))),
                 (format!("{lost} of all,\nat random"), bars(&|row| after(&row.random))),
                 (format!("{lost} of all,\nbest-connected first"), bars(&|row| after(&row.best))),
@@ -212,38 +217,42 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         let (queries, k) = (self.queries, self.kademlia.lookup.k);
         let group =
             |group: Group, value: fn(&Tally) -> f64| move |row: &Row| value(&row.steady.of(group));
+        let share = |group: Group| move |row: &Row| found(&row.steady.of(group));
         let mut section = |title: &str,
                            words: &str,
                            plots: &[(&str, &str)],
+                           shares: &[(&str, Cell<'_>)],
                            tables: &[(&str, Unit, Value<'_>)]| {
             // Writing into a string never fails.
             let _ = writeln!(text, "\n## {title}\n\n{words}");
             for (file, alt) in plots {
                 let _ = write!(text, "\n{}", picture(file, alt));
             }
+            for (caption, cell) in shares {
+                let _ = write!(text, "\n{}", table(rows, caption, cell));
+            }
             for (caption, unit, value) in tables {
-                let _ = write!(text, "\n{}", table(rows, caption, *unit, value));
+                let _ = write!(text, "\n{}", table(rows, caption, &|row| unit.write(value(row))));
             }
         };
         section(
             "Is it found?",
-            "A query counts as answered when it led to the address of a machine that runs and has the file its user meant. *Rare* files are on at most two machines, *popular* ones on one in a hundred (and at least eight). *By key* means by what names a file exactly: its hash in Kademlia, its full name in the other two, which know no hashes. *By words* means by one to three words of the name; one common word may fit more files than a system is willing to list, and then the one meant may be missing.",
+            "A query counts as answered when it led to the address of a machine that runs and has the file its user meant. *Rare* files are on at most two machines, *popular* ones on one in a hundred (and at least eight). *By key* means by what names a file exactly: its hash in Kademlia, its full name in the other two, which know no hashes. *By words* means by one to three words of the name; one common word may fit more files than a system is willing to list, and then the one meant may be missing. In brackets is the interval in which the share lies with 95 % confidence (Wilson), as if each question were drawn by itself. All are of one seed: how other networks of the same size would differ is not in it.",
             &[
                 ("success-rare", "Success for rare files against the number of nodes"),
                 ("success-popular", "Success for popular files against the number of nodes"),
             ],
             &[
-                ("Rare, by key", Unit::Share, &group(Group::RareKey, Tally::success)),
-                ("Rare, by words", Unit::Share, &group(Group::RareWords, Tally::success)),
-                ("Popular, by key", Unit::Share, &group(Group::PopularKey, Tally::success)),
-                ("Popular, by words", Unit::Share, &group(Group::PopularWords, Tally::success)),
-                ("Machines that looked, a query", Unit::Count, &group(Group::Mixed, Tally::reach)),
-                (
-                    "Results that name a machine which has left",
-                    Unit::Share,
-                    &group(Group::Mixed, Tally::stale_share),
-                ),
+                ("Rare, by key", &share(Group::RareKey)),
+                ("Rare, by words", &share(Group::RareWords)),
+                ("Popular, by key", &share(Group::PopularKey)),
+                ("Popular, by words", &share(Group::PopularWords)),
+                ("Results that name a machine which has left", &|row| {
+                    let tally = row.steady.of(Group::Mixed);
+                    of(Unit::Share.write(tally.stale_share()), tally.results)
+                }),
             ],
+            &[("Machines that looked, a query", Unit::Count, &group(Group::Mixed, Tally::reach))],
         );
         section(
             "What does a question cost?",
@@ -254,6 +263,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                 ("query-messages", "Messages a query against the number of nodes"),
                 ("query-bytes", "Bytes a query against the number of nodes"),
             ],
+            &[],
             &[
                 ("Messages a query", Unit::Count, &group(Group::Mixed, Tally::messages)),
                 (
@@ -266,11 +276,15 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         );
         section(
             "How long does it take?",
-            "From the question to the first address from which the file can be fetched, and to the last result of any kind. A search by words in Kademlia counts both of its lookups. Napster's time includes the second question to the server, for the address.",
+            &format!(
+                "From the question to a connection from which the file can be fetched, and to the last result of any kind, both of the questions that found the file. Who is named as having the file is tried in the order in which the names come, one at a time, until one is there; the last name may be known before that. A try takes a round trip to a machine that is there, in all three, and {} s of waiting for one that has left. A search by words in Kademlia counts both of its lookups. Napster's time includes another question to the server for each address. Connections count in no table of messages or bytes, as the transfers do not.",
+                NO_CONNECTION.as_secs(),
+            ),
             &[
                 ("first-result", "Time to the first result"),
                 ("last-result", "Time to the last result"),
             ],
+            &[],
             &[
                 ("First result, median", Unit::Milliseconds, &|row| {
                     quantile(&row.steady.of(Group::Mixed).first, 500)
@@ -292,6 +306,7 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
                 "What machines send in an hour in which nobody asks for anything: joining, publishing what they share, keeping in touch. Gnutella's upkeep is the PING of every newcomer, which floods as a question does, and the PONGs that all in reach send back. Kademlia's is mostly publication: every file is announced to {k} nodes under its key and under each word of its name, again by every newcomer that brings files. The second table adds one query an hour from everybody."
             ),
             &[("upkeep", "Bytes per machine and hour against the number of nodes")],
+            &[],
             &[
                 ("Upkeep, messages per machine and hour", Unit::Count, &|row| row.upkeep.messages),
                 ("Upkeep, bytes per machine and hour", Unit::Bytes, &|row| row.upkeep.bytes),
@@ -304,14 +319,15 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
         );
         section(
             "Who bears it?",
-            "The busiest machine: in Napster the server, through which everything goes, so that its load and its memory grow with the number of users. In Gnutella whoever has most connections. In Kademlia whoever is close to the commonest words. State is what the protocol makes a machine remember, without what programs add to it, and without its own files.",
+            "The busiest machine: in Napster the server, through which everything goes, so that its load and its memory grow with the number of users. In Gnutella whoever has most connections. In Kademlia whoever is close to the commonest words. Upkeep is counted machine by machine in the hour without questions, and a machine that left during it counts with what it had until then. Of the questions a mean share is added, all of them only to the server: who bears most of them was not measured, and bears more than the table says. State is what the protocol makes a machine remember, without what programs add to it, and without its own files.",
             &[
                 ("busiest", "Bytes at the busiest machine against the number of nodes"),
                 ("state", "State against the number of nodes"),
             ],
+            &[],
             &[
                 (
-                    "Busiest machine, bytes in and out in an hour (one query an hour from everybody)",
+                    "Upkeep of the busiest machine, and a mean share of one query an hour from everybody: bytes in and out in an hour",
                     Unit::Bytes,
                     &Row::busiest_bytes,
                 ),
@@ -320,32 +336,25 @@ Napster: one index server. Gnutella 0.4: questions flood 7 hops. Kademlia: real 
             ],
         );
         let after = |answers: fn(&Row) -> &Answers| {
-            move |row: &Row| answers(row).of(Group::Aftermath).success()
+            move |row: &Row| found(&answers(row).of(Group::Aftermath))
         };
-        let victim = |answers: fn(&Row) -> &Answers| {
-            move |row: &Row| answers(row).of(Group::Victim).success()
-        };
+        let victim =
+            |answers: fn(&Row) -> &Answers| move |row: &Row| found(&answers(row).of(Group::Victim));
         let lost = Unit::Share.write(self.lost);
         section(
             "What if machines vanish?",
             &format!(
-                "At once and without goodbye; queries as users ask them begin one second later, while the systems mend themselves as they do. Only queries count whose asker still runs and whose file somebody still has. *One machine of an attacker's choice*: Napster's server, the Gnutella machine with most connections, the Kademlia node closest to the key of the most popular file (that file alone: second table). *Best-connected first*: {lost} of all machines, in Gnutella those with most connections, in Kademlia those that stand in most routing tables; of Napster the server is enough."
+                "At once and without goodbye; queries as users ask them begin one second later, while the systems mend themselves as they do. Only queries count whose asker still runs and whose file somebody still has, so that the shares are of fewer questions the more have gone; those of nothing lost are the same list, all of it. *One machine of an attacker's choice*: Napster's server, the Gnutella machine with most connections, the Kademlia node closest to the key of the most popular file (that file alone: third table). *Best-connected first*: {lost} of all machines, in Gnutella those with most connections, in Kademlia those that stand in most routing tables; of Napster the server is enough."
             ),
             &[("misfortune", "Success after machines have vanished")],
             &[
-                ("One machine lost", Unit::Share, &after(|row| &row.one)),
-                (
-                    "One machine lost, queries for the most popular file",
-                    Unit::Share,
-                    &victim(|row| &row.one),
-                ),
-                (&format!("{lost} lost at random"), Unit::Share, &after(|row| &row.random)),
-                (
-                    &format!("{lost} lost, best-connected first"),
-                    Unit::Share,
-                    &after(|row| &row.best),
-                ),
+                ("Nothing lost", &after(|row| &row.unharmed)),
+                ("One machine lost", &after(|row| &row.one)),
+                ("One machine lost, queries for the most popular file", &victim(|row| &row.one)),
+                (&format!("{lost} lost at random"), &after(|row| &row.random)),
+                (&format!("{lost} lost, best-connected first"), &after(|row| &row.best)),
             ],
+            &[],
         );
         text.push_str(LIMITS);
         text
@@ -376,7 +385,7 @@ All three have the same machines, round-trip times (log-normal, median 156 ms), 
 kadlet-sim compare --sizes {} --seed {seed}{other}
 ```
 
-Files: as many different ones as there are machines and two copies per machine on average, on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.
+Files: as many different ones as there are machines and 2.1 to 2.2 copies per machine on average (2 by the law of popularity, but of each file at least one), on three quarters of the machines (Saroiu et al. 2002). Popularity of files and of questions follows Zipf's law with exponent 0.8 (Sripanidkulchai 2001 measured 0.63 to 1.24 for questions in Gnutella). Names have three to five words, which follow Zipf's law too. Bytes are those on the wire: with 28 bytes of IP and UDP for each datagram, 40 of IP and TCP for each segment; TCP's bare acknowledgements are not counted.
 ",
             list(",")
         )
@@ -384,20 +393,35 @@ Files: as many different ones as there are machines and two copies per machine o
 }
 
 /// A table: a row for each size, a column for each system.
-fn table(rows: &[Row], caption: &str, unit: Unit, value: Value<'_>) -> String {
+fn table(rows: &[Row], caption: &str, cell: Cell<'_>) -> String {
     let mut columns = vec![(caption, RIGHT)];
     columns.extend(System::ALL.map(|system| (system.name(), RIGHT)));
     let cells = |nodes: u32| {
         let of = |system| {
             // One that has not ended yet has no row.
             let row = rows.iter().find(|row| (row.nodes, row.system) == (nodes, system));
-            unit.write(row.map_or(f64::NAN, value))
+            row.map_or_else(|| NONE.to_owned(), cell)
         };
         let mut cells = vec![format!("n = {}", Unit::Count.write(f64::from(nodes)))];
         cells.extend(System::ALL.map(of));
         cells
     };
     page::table(&columns, sizes(rows).into_iter().map(cells))
+}
+
+/// How often it was found, where that lies with 95 % confidence, and of how many.
+fn found(tally: &Tally) -> String {
+    if tally.asked == 0 {
+        return NONE.to_owned();
+    }
+    let [from, to] = wilson(tally.found, tally.asked).map(|bound| Unit::Share.write(bound));
+    let (from, share) = (from.trim_end_matches(" %"), Unit::Share.write(tally.success()));
+    of(format!("{share} ({from} to {to})"), tally.asked)
+}
+
+/// A share and of how many.
+fn of(share: String, count: u64) -> String {
+    if count == 0 { share } else { format!("{share} of {}", Unit::Count.write(count as f64)) }
 }
 
 /// In ascending order, as rows come.

@@ -40,15 +40,14 @@ impl Row {
         for (group, names) in NAMES {
             let tally = self.steady.of(group);
             let (asked, found) = (Some(tally.asked), Some(tally.first.len() as u64));
-            let any = Some(tally.last.len() as u64);
             let values = [
                 ("share", tally.success(), asked),
                 ("messages", tally.messages(), asked),
                 ("bytes", tally.bytes(), asked),
                 ("ms", quantile(&tally.first, 500), found),
                 ("ms", quantile(&tally.first, 950), found),
-                ("ms", quantile(&tally.last, 500), any),
-                ("ms", quantile(&tally.last, 950), any),
+                ("ms", quantile(&tally.last, 500), found),
+                ("ms", quantile(&tally.last, 950), found),
                 ("share", tally.stale_share(), Some(tally.results)),
             ];
             for (name, (unit, value, of)) in names.into_iter().zip(values) {
@@ -66,6 +65,7 @@ impl Row {
         add("state_mean", "bytes", self.upkeep.state, nodes);
         add("state_most", "bytes", self.upkeep.state_most, None);
         let misfortunes = [
+            ("success_none_lost", "success_victim_none_lost", &self.unharmed),
             ("success_one_lost", "success_victim_one_lost", &self.one),
             ("success_random_lost", "success_victim_random_lost", &self.random),
             ("success_best_lost", "success_victim_best_lost", &self.best),
@@ -88,9 +88,10 @@ impl Row {
         self.upkeep.bytes + self.steady.of(Group::Mixed).bytes()
     }
 
-    /// Bytes in and out of the busiest machine in an hour if everybody asks once. All that is asked
-    /// goes through Napster's server; elsewhere it is spread over all, and each byte is sent by one
-    /// and received by another.
+    /// Bytes in and out in an hour of the machine with most upkeep, and a mean share of the queries if
+    /// everybody asks once. All that is asked goes through Napster's server; elsewhere it is spread
+    /// over all, and each byte is sent by one and received by another. Who bears most of the queries
+    /// bears more than this.
     #[must_use]
     pub fn busiest_bytes(&self) -> f64 {
         let query = self.steady.of(Group::Mixed).bytes();

@@ -7,10 +7,8 @@ use kadlet_core::Instant;
 use super::flood::Purpose;
 use super::{CONNECT, Gnutella, HEADER, OK, PONG};
 use crate::classics::ground::in_order;
-use crate::classics::{Cost, Host, KEEPALIVE};
+use crate::classics::{Cost, Host, KEEPALIVE, NO_CONNECTION};
 
-/// How long one waits for a connection to somebody who is not there.
-const NO_CONNECTION: Duration = Duration::from_secs(3);
 /// How long one waits before the host cache is asked.
 const LOST: Duration = Duration::from_secs(5);
 /// Addresses the host cache gives.
@@ -187,9 +185,10 @@ impl Gnutella {
             Purpose::Ping => self.maintain(at.place),
             Purpose::Query(number) => {
                 let runs = self.ground.runs(about);
+                let round_trip = runs.then(|| self.ground.round_trip(at.machine, about.machine));
                 let answer = &mut self.searches[number as usize].answer;
-                if meant && runs {
-                    answer.first.get_or_insert(self.now);
+                if meant {
+                    answer.try_address(self.now, round_trip);
                 }
                 answer.last = Some(self.now);
                 answer.results += u32::from(results);

@@ -17,6 +17,8 @@ pub(super) enum Step {
     Search { number: usize, asker: Host, cost: Cost },
     /// Its results arrive.
     Results { number: usize, asker: Host, found: Vec<(u32, Host)> },
+    /// It is time to ask for the next address.
+    Next { number: usize, asker: Host },
     /// The request to download from somebody arrives.
     Download { number: usize, asker: Host, from: Host, cost: Cost },
     /// The address to download from arrives.
@@ -34,6 +36,7 @@ impl Napster {
                 Step::Login { user } => self.log_in(user),
                 Step::Search { number, asker, cost } => self.look_up(number, asker, cost),
                 Step::Results { number, asker, found } => self.show(number, asker, &found),
+                Step::Next { number, asker } => self.ask_for_address(number, asker),
                 Step::Download { number, asker, from, cost } => {
                     self.give_address(number, asker, from, cost);
                 }
@@ -120,7 +123,7 @@ impl Napster {
         self.agenda.push(at, Step::Results { number, asker, found });
     }
 
-    /// The user looks at the results and asks for the file it meant.
+    /// The user looks at the results.
     fn show(&mut self, number: usize, asker: Host, found: &[(u32, Host)]) {
         let runs = |host: Host| self.ground.runs(host);
         if !runs(asker) {
@@ -134,11 +137,19 @@ impl Napster {
             search.answer.last = Some(self.now);
         }
         let meant = search.query.file;
-        // Who does not answer is known within a few seconds; the next is tried. What that costs in
-        // time is left out: it happens once in a hundred times.
-        let from = found.iter().find(|(file, host)| *file == meant && runs(*host));
-        let Some((_, from)) = from.copied() else { return };
-        let name = self.content.file(meant).name.len() as u64;
+        let named = found.iter().filter(|(file, _)| *file == meant).map(|(_, host)| *host);
+        search.untried = named.collect();
+        self.ask_for_address(number, asker);
+    }
+
+    /// The user asks for the file it meant, of the next who is named as having it.
+    fn ask_for_address(&mut self, number: usize, asker: Host) {
+        if !self.ground.runs(asker) {
+            return;
+        }
+        let search = &mut self.searches[number];
+        let Some(from) = search.untried.pop_front() else { return };
+        let name = self.content.file(search.query.file).name.len() as u64;
         let payload = HEADER + nick(from.machine) + 3 + name;
         let (delay, cost) = self.ground.send(asker, self.server, payload);
         self.searches[number].answer.cost.add(cost);
@@ -174,10 +185,16 @@ impl Napster {
     }
 
     fn fetch(&mut self, number: usize, asker: Host, from: Host) {
-        if self.ground.runs(asker) && self.ground.runs(from) {
-            let answer = &mut self.searches[number].answer;
-            answer.first.get_or_insert(self.now);
-            answer.last = Some(self.now);
+        if !self.ground.runs(asker) {
+            return;
+        }
+        let round_trip = || self.ground.round_trip(asker.machine, from.machine);
+        let round_trip = self.ground.runs(from).then(round_trip);
+        let answer = &mut self.searches[number].answer;
+        answer.try_address(self.now, round_trip);
+        answer.last = Some(self.now);
+        if answer.first.is_none() {
+            self.agenda.push(answer.tried, Step::Next { number, asker });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The known figures of one index.
 
 use super::*;
+use crate::classics::NO_CONNECTION;
 use crate::content::{By, Class, ContentPlan};
 use crate::link::{LinkModel, Rtt};
 
@@ -29,15 +30,16 @@ fn queries(network: &Napster, class: Class, by: By) -> Vec<Query> {
     network.content.queries(Some(class), by, 30, 1)
 }
 
-/// The index knows all: rare or popular, everything is found, after two round trips to the server.
+/// The index knows all: rare or popular, everything is found, after two round trips to the server and
+/// one to whoever has it.
 #[test]
-fn everything_is_found_in_two_round_trips() {
+fn everything_is_found_in_three_round_trips() {
     let mut network = network(500, Capacity::default());
     for class in [Class::Rare, Class::Popular] {
         for query in queries(&network, class, By::Key) {
             let answer = ask(&mut network, &query);
             let first = answer.first.expect("the index knows all").since(answer.asked);
-            assert!(first >= Duration::from_millis(200) && first < Duration::from_millis(215));
+            assert!(first >= Duration::from_millis(300) && first < Duration::from_millis(315));
             assert_eq!(answer.stale, 0);
             let holders = network.content.file(query.file).holders.len();
             assert_eq!(answer.results as usize, holders.min(100));
@@ -144,4 +146,31 @@ fn a_newcomer_shares_what_its_place_has() {
     network.run_until(Instant::EPOCH + 2 * MINUTE);
     let answer = ask(&mut network, &query);
     assert!(answer.first.is_some() && answer.stale == 0);
+}
+
+/// Each that is named and has left costs a question for its address and a wait, until one is there.
+#[test]
+fn who_has_gone_is_waited_for() {
+    let mut network = network(300, Capacity::default());
+    let query = queries(&network, Class::Popular, By::Key).remove(0);
+    let holders = network.content.file(query.file).holders.clone();
+    let usual = ask(&mut network, &query);
+    // Of so many some are named before the one that stays.
+    for place in &holders[1..] {
+        network.leave(*place);
+    }
+    let number = network.search(&query);
+    let asked = network.now;
+    network.run_until(asked + Duration::from_millis(150));
+    let named = network.searches[number].untried.iter().position(|host| host.place == holders[0]);
+    // One is under way already.
+    let in_vain = named.map_or(0, |before| before as u32 + 1);
+    network.run_until(asked + 2 * MINUTE);
+    let answer = network.answer(number);
+    let first = answer.first.expect("one stays").since(asked);
+    let expected =
+        Duration::from_millis(300) + in_vain * (NO_CONNECTION + Duration::from_millis(100));
+    assert!(in_vain > 0 && first >= expected, "{first:?}, {in_vain}");
+    assert!(first < expected + Duration::from_millis(15 * (1 + u64::from(in_vain))), "{first:?}");
+    assert_eq!(answer.cost.messages, usual.cost.messages + 2 * u64::from(in_vain));
 }
