@@ -282,14 +282,33 @@ impl Tables {
         figures.share("false_evictions", lost, lost + kept);
         let (mut filled, mut places) = (0, 0);
         for node in self.0.keys() {
-            let table = net.node(*node).table(Family::V4);
+            let (own, table) = (net.node(*node).id(), net.node(*node).table(Family::V4));
             for bucket in table.buckets() {
-                let there = live.iter().filter(|id| bucket.covers(**id)).count();
+                // Nobody is a contact of its own.
+                let others = live.iter().filter(|id| **id != own);
+                let there = others.filter(|id| bucket.covers(**id)).count();
                 places += there.min(table.config().k);
                 let living = bucket.contacts().filter(|it| live.contains(&it.contact.id));
                 filled += living.count().min(table.config().k);
             }
         }
         figures.share("bucket_fill", filled, places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So few that everybody knows everybody.
+    fn few() -> Setting {
+        Setting { lookups: 1, policies: Vec::new(), ..Setting::new(1, 8, Config::default()) }
+    }
+
+    #[test]
+    fn tables_with_all_others_are_full() {
+        let figures = few().run().expect("it ends");
+        assert_eq!(figures.value("contacts"), Some(7.0));
+        assert_eq!(figures.value("bucket_fill"), Some(1.0));
     }
 }
