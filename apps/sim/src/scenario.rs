@@ -236,6 +236,9 @@ impl Scenario {
         if self.choice("wire") == "mainline" && self.kind == Kind::Republish {
             return Err("on Mainline holders hand nothing on: leave out wire".to_owned());
         }
+        if self.share("later") > 0 {
+            some("later", nodes * u64::from(self.share("later")) / 1_000_000, 1, nodes)?;
+        }
         match self.kind {
             Kind::SybilRandom | Kind::SybilTargeted => {
                 let askers = self.count("askers");
@@ -550,6 +553,10 @@ mod tests {
             (
                 "kind = \"lookups\"\nwire = \"mainline\"\nlater = \"10 %\"",
                 "test.toml: later is of the native wire",
+            ),
+            (
+                "kind = \"mixed-versions\"\nnodes = 50\nlater = \"1 %\"",
+                "test.toml: later is 0 of 50 nodes: it is to be from 1 to 50",
             ),
             (
                 "kind = \"republish\"\nwire = \"mainline\"",
