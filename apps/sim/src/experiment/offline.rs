@@ -26,10 +26,10 @@ pub struct OfflineAndBack {
 
 /// After how many seconds it is looked at how the returners do.
 const MOMENTS: [(&str, &str, u64); 4] = [
-    ("found_10_s_after", "ended_10_s_after", 10),
-    ("found_1_min_after", "ended_1_min_after", 60),
-    ("found_5_min_after", "ended_5_min_after", 300),
-    ("found_1_h_after", "ended_1_h_after", 3_600),
+    ("found_10_s_after", "exact_10_s_after", 10),
+    ("found_1_min_after", "exact_1_min_after", 60),
+    ("found_5_min_after", "exact_5_min_after", 300),
+    ("found_1_h_after", "exact_1_h_after", 3_600),
 ];
 
 impl OfflineAndBack {
