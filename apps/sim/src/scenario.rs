@@ -509,6 +509,12 @@ mod tests {
                 "kind = \"flash-crowd\"\nsessions = \"weibull\"",
                 "test.toml, line 2: sessions means nothing in",
             ),
+            ("kind = \"republish\"\nlookups = 10", "test.toml, line 2: lookups means nothing in"),
+            ("kind = \"partition\"\npace = \"1 s\"", "test.toml, line 2: pace means nothing in"),
+            (
+                "kind = \"flash-crowd\"\npolicies = \"classical\"",
+                "test.toml, line 2: policies means nothing in",
+            ),
             ("kind = \"lookups\"\nk = 21", "test.toml, line 2: k: expected a whole number"),
             (
                 "kind = \"lookups\"\nnodes = 0x60",
