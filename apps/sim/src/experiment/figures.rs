@@ -17,6 +17,15 @@ pub struct Figure {
     pub of: Option<u64>,
 }
 
+impl Figure {
+    /// Of a share its denominator, under the name that it has where it stands beside the share.
+    #[must_use]
+    pub fn denominator(&self) -> Option<(String, u64)> {
+        let of = self.of.filter(|_| self.unit == "share")?;
+        Some((format!("{}_of", self.name), of))
+    }
+}
+
 /// What was measured many times.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Distribution {
@@ -63,10 +72,16 @@ impl Figures {
         }
     }
 
+    /// A figure by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Figure> {
+        self.0.iter().find(|figure| figure.name == name)
+    }
+
     /// A number by its name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+        self.get(name).map(|figure| figure.value)
     }
 
     /// What lookups are measured by; those by other policies under their names.
