@@ -111,6 +111,9 @@ fn row<'py>(py: Python<'py>, run: &Run) -> PyResult<Bound<'py, PyDict>> {
     for figure in &run.figures.0 {
         // What is not a number is nothing, as in the CSV.
         row.set_item(figure.name, Some(figure.value).filter(|value| value.is_finite()))?;
+        if let Some((name, of)) = figure.denominator() {
+            row.set_item(name, of)?;
+        }
     }
     Ok(row)
 }

@@ -17,6 +17,7 @@ def test_rows_are_the_same_for_any_number_of_threads() -> None:
     assert one == sim.run("steady", set=SMALL | {"alpha": [1, 3]}, seeds=[1, 2], threads=3)
     assert [(row["alpha"], row["seed"]) for row in one] == [("1", 1), ("1", 2), ("3", 1), ("3", 2)]
     assert all(row["scenario"] == "steady" and row["exact"] == 1.0 for row in one)
+    assert all(row["exact_of"] == 4 for row in one)
 
 
 def test_a_file_is_run(tmp_path: Path) -> None:

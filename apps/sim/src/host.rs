@@ -41,6 +41,15 @@ pub struct Traffic {
     pub bytes_in: u64,
 }
 
+impl Traffic {
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.datagrams_out += other.datagrams_out;
+        self.bytes_out += other.bytes_out;
+        self.datagrams_in += other.datagrams_in;
+        self.bytes_in += other.bytes_in;
+    }
+}
+
 /// What sits at an address.
 #[derive(Clone, Debug)]
 pub(crate) enum Machine {

@@ -236,6 +236,9 @@ impl Scenario {
         if self.choice("wire") == "mainline" && self.kind == Kind::Republish {
             return Err("on Mainline holders hand nothing on: leave out wire".to_owned());
         }
+        if self.share("later") > 0 {
+            some("later", nodes * u64::from(self.share("later")) / 1_000_000, 1, nodes)?;
+        }
         match self.kind {
             Kind::SybilRandom | Kind::SybilTargeted => {
                 let askers = self.count("askers");
@@ -266,6 +269,7 @@ impl Scenario {
                 Err("within is too short for so many newcomers: give each a microsecond".to_owned())
             }
             Kind::HalfDead => {
+                fits("askers", self.count("askers"), nodes)?;
                 if self.share("own") > self.share("dead") {
                     return Err(
                         "own is more than dead: of a table no more can be dead than of all nodes"
@@ -506,6 +510,12 @@ mod tests {
                 "kind = \"flash-crowd\"\nsessions = \"weibull\"",
                 "test.toml, line 2: sessions means nothing in",
             ),
+            ("kind = \"republish\"\nlookups = 10", "test.toml, line 2: lookups means nothing in"),
+            ("kind = \"partition\"\npace = \"1 s\"", "test.toml, line 2: pace means nothing in"),
+            (
+                "kind = \"flash-crowd\"\npolicies = \"classical\"",
+                "test.toml, line 2: policies means nothing in",
+            ),
             ("kind = \"lookups\"\nk = 21", "test.toml, line 2: k: expected a whole number"),
             (
                 "kind = \"lookups\"\nnodes = 0x60",
@@ -532,6 +542,10 @@ mod tests {
                 "test.toml: own is more than dead",
             ),
             (
+                "kind = \"half-dead\"\nnodes = 50\naskers = 51",
+                "test.toml: askers is 51, but of 50 nodes at most 50 can be",
+            ),
+            (
                 "kind = \"partition\"\nnodes = 50\npart = \"1 %\"",
                 "test.toml: part is 0 of 50 nodes: it is to be from 1 to 49",
             ),
@@ -550,6 +564,10 @@ mod tests {
             (
                 "kind = \"lookups\"\nwire = \"mainline\"\nlater = \"10 %\"",
                 "test.toml: later is of the native wire",
+            ),
+            (
+                "kind = \"mixed-versions\"\nnodes = 50\nlater = \"1 %\"",
+                "test.toml: later is 0 of 50 nodes: it is to be from 1 to 50",
             ),
             (
                 "kind = \"republish\"\nwire = \"mainline\"",
@@ -583,6 +601,22 @@ mod tests {
         // There are not so many nodes to keep them.
         scenario.set("nodes", "3").expect("a value");
         assert_eq!(scenario.bytes_of_values(), all / 10);
+    }
+
+    /// Who comes beside the nodes takes memory as they do.
+    #[test]
+    fn those_who_come_count_too() {
+        for (name, key, count, more) in [
+            ("half-dead", "askers", "500", 500),
+            ("republish", "values", "1001", 11),
+            ("sybil-targeted", "hostile", "700", 700),
+            ("flash-crowd", "newcomers", "300", 300),
+        ] {
+            let mut scenario = Scenario::named(name).expect("of the library");
+            scenario.set("nodes", "1000").expect("a count");
+            scenario.set(key, count).expect("a count");
+            assert_eq!(scenario.most_nodes(), 1_000 + more, "{name}");
+        }
     }
 
     #[test]

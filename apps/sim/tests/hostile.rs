@@ -134,6 +134,16 @@ fn mixed_versions() {
     snapshot::check("hostile-mixed-versions.txt", &table);
 }
 
+/// Where there are fewer than k others, it is enough that all of them keep a value.
+#[test]
+fn few_nodes_store_as_often_as_they_can() {
+    let mut versions = Versions::new(5, 40);
+    small(&mut versions.config);
+    versions.operations = 3;
+    let harmony = versions.run(1).expect("it ends");
+    assert_eq!(harmony.stored, Share { count: 12, of: 12 });
+}
+
 /// Two thousand datagrams a second at one node, none of them any good.
 #[test]
 fn flood() {

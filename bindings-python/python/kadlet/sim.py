@@ -6,8 +6,8 @@
 [('1', 1, 1.0), ('1', 2, 1.0), ('3', 1, 1.0), ('3', 2, 1.0)]
 
 A row is what `kadlet-sim run` writes into its CSV: the scenario, the seed, what was set, and the
-figures; None where there is no number. The same seed gives the same rows on every machine and for
-any number of threads.
+figures, beside each share its denominator (`exact_of` beside `exact`); None where there is no
+number. The same seed gives the same rows on every machine and for any number of threads.
 """
 
 from __future__ import annotations

@@ -17,6 +17,15 @@ pub struct Figure {
     pub of: Option<u64>,
 }
 
+impl Figure {
+    /// Of a share its denominator, under the name that it has where it stands beside the share.
+    #[must_use]
+    pub fn denominator(&self) -> Option<(String, u64)> {
+        let of = self.of.filter(|_| self.unit == "share")?;
+        Some((format!("{}_of", self.name), of))
+    }
+}
+
 /// What was measured many times.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Distribution {
@@ -63,17 +72,25 @@ impl Figures {
         }
     }
 
+    /// A figure by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Figure> {
+        self.0.iter().find(|figure| figure.name == name)
+    }
+
     /// A number by its name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+        self.get(name).map(|figure| figure.value)
     }
 
     /// What lookups are measured by; those by other policies under their names.
     pub fn lookups(&mut self, samples: &[Sample], nodes: usize, policies: &[&'static str]) {
-        let of = |value: &dyn Fn(&Sample) -> f64| sorted(samples.iter().map(value));
-        let some =
-            |value: &dyn Fn(&Sample) -> Option<f64>| sorted(samples.iter().filter_map(value));
+        let every = |value: &dyn Fn(&Sample) -> f64| sorted(samples.iter().map(value));
+        // Where nobody was to be found, it is no merit to have found all of them at once.
+        let aimed = samples.iter().filter(|it| it.wanted > 0);
+        let of = |value: &dyn Fn(&Sample) -> f64| sorted(aimed.clone().map(value));
+        let some = |value: &dyn Fn(&Sample) -> Option<f64>| sorted(aimed.clone().filter_map(value));
         let first = some(&|it| it.first.map(ms));
         let all = of(&|it| ms(it.all));
         let complete = of(&|it| ms(it.complete));
@@ -89,8 +106,8 @@ impl Figures {
         ] {
             self.1.push(Distribution { name, unit: "ms", values: values.clone() });
         }
-        let exact = samples.iter().filter(|it| it.exact).count();
-        self.share("exact", exact, samples.len());
+        let exact = aimed.clone().filter(|it| it.exact).count();
+        self.share("exact", exact, complete.len());
         let (found, wanted) =
             samples.iter().fold((0, 0), |(a, b), it| (a + it.found, b + it.wanted));
         self.share("found", found, wanted);
@@ -104,18 +121,18 @@ impl Figures {
         );
         let names = ["ideal_complete_p50", "ideal_complete_p95", "ideal_complete_p99"];
         self.quantiles(names, "ms", &ideal_complete);
-        let count = Some(samples.len() as u64);
+        let count = Some(complete.len() as u64);
         let ratio = |ours: &[f64], best: &[f64]| quantile(ours, 500) / quantile(best, 500);
         self.add("first_to_ideal", "ratio", ratio(&first, &ideal_first), count);
         self.add("all_to_ideal", "ratio", ratio(&all, &ideal_complete), count);
         self.add("complete_to_ideal", "ratio", ratio(&complete, &ideal_complete), count);
         self.add("first_to_one_round", "ratio", ratio(&first, &round_first), count);
         self.add("complete_to_one_round", "ratio", ratio(&complete, &round_complete), count);
-        self.mean("hops", "", &of(&|it| f64::from(it.hops)));
+        self.mean("hops", "", &every(&|it| f64::from(it.hops)));
         self.add("log2_nodes", "", libm::log2(nodes as f64), None);
-        self.mean("asked", "", &of(&|it| f64::from(it.asked)));
-        self.mean("datagrams_per_lookup", "", &of(&|it| f64::from(it.datagrams)));
-        self.mean("bytes_per_lookup", "bytes", &of(&|it| it.bytes as f64));
+        self.mean("asked", "", &every(&|it| f64::from(it.asked)));
+        self.mean("datagrams_per_lookup", "", &every(&|it| f64::from(it.datagrams)));
+        self.mean("bytes_per_lookup", "bytes", &every(&|it| it.bytes as f64));
         for (at, name) in policies.iter().enumerate() {
             let theirs = some(&|it| it.others.get(at).map(|timing| ms(timing.complete)));
             self.add(name, "ms", quantile(&theirs, 500), count);
@@ -130,5 +147,48 @@ impl fmt::Display for Figures {
             writeln!(f, "{name:<28} {value:>12.4} {unit}{of}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::oracle::Timing;
+
+    /// A lookup that took so long, and found all of so many.
+    fn took(time: Duration, wanted: usize) -> Sample {
+        let timing =
+            Timing { first: (wanted > 0).then_some(time), complete: time, ..<_>::default() };
+        Sample {
+            first: timing.first,
+            all: time,
+            complete: time,
+            hops: 1,
+            asked: 2,
+            datagrams: 2,
+            bytes: 200,
+            exact: true,
+            found: wanted,
+            wanted,
+            ideal: timing,
+            one_round: timing,
+            others: vec![timing],
+        }
+    }
+
+    #[test]
+    fn who_has_nobody_to_find_is_neither_exact_nor_quick() {
+        let mut figures = Figures::default();
+        let samples = [took(Duration::from_millis(300), 8), took(Duration::ZERO, 0)];
+        figures.lookups(&samples, 9, &["other_p50"]);
+        let of = |name: &str| figures.0.iter().find(|it| it.name == name).expect("a figure").of;
+        for name in ["exact", "all_p50", "complete_p50", "ideal_complete_p50", "other_p50"] {
+            assert_eq!(of(name), Some(1), "{name}");
+        }
+        assert_eq!(figures.value("complete_p50"), Some(300.0));
+        // What it cost all the same.
+        assert_eq!(of("asked"), Some(2));
     }
 }

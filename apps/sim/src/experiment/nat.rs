@@ -87,6 +87,7 @@ fn by_class(net: &Network, samples: &[(Nat, Sample)], figures: &mut Figures) {
         let acting = nodes.clone().filter(|node| net.node(**node).health().server).count();
         figures.share(servers, acting, nodes.count());
         let of = samples.iter().filter(|(it, _)| *it == class).map(|(_, sample)| sample);
+        let of = of.filter(|sample| sample.wanted > 0);
         let times = sorted(of.clone().map(|sample| ms(sample.complete)));
         figures.share(exact, of.filter(|sample| sample.exact).count(), times.len());
         figures.add(complete, "ms", quantile(&times, 500), Some(times.len() as u64));

@@ -6,11 +6,10 @@ use core::time::Duration;
 use kadlet_core::{Family, Id};
 
 use super::figures::Figures;
-use super::partition::one_of;
+use super::partition::AtOnce;
 use super::setting::Setting;
 use crate::host::NodeIndex;
 use crate::network::Network;
-use crate::oracle::Picture;
 use crate::report::NotAtRest;
 
 /// Cables that are pulled and put back.
@@ -27,10 +26,10 @@ pub struct OfflineAndBack {
 
 /// After how many seconds it is looked at how the returners do.
 const MOMENTS: [(&str, &str, u64); 4] = [
-    ("found_10_s_after", "ended_10_s_after", 10),
-    ("found_1_min_after", "ended_1_min_after", 60),
-    ("found_5_min_after", "ended_5_min_after", 300),
-    ("found_1_h_after", "ended_1_h_after", 3_600),
+    ("found_10_s_after", "exact_10_s_after", 10),
+    ("found_1_min_after", "exact_1_min_after", 60),
+    ("found_5_min_after", "exact_5_min_after", 300),
+    ("found_1_h_after", "exact_1_h_after", 3_600),
 ];
 
 impl OfflineAndBack {
@@ -70,22 +69,14 @@ impl OfflineAndBack {
         figures.share("dead_entries_of_others", dead, entries);
         gone.iter().for_each(|node| net.set_connected(*node, true));
         let back = net.now();
-        for (found_name, ended_name, after) in MOMENTS {
+        let mut begun = Vec::new();
+        for (found_name, exact_name, after) in MOMENTS {
             net.run_for((back + Duration::from_secs(after)).since(net.now()));
-            let (mut found, mut wanted, mut ended) = (0, 0, 0);
-            for _ in 0..self.setting.lookups {
-                let (asker, target) = (one_of(&mut net, gone), net.random_id());
-                let k = self.setting.config.lookup.k;
-                let truth = Picture::of(&net).closest(target, k, asker);
-                let operation = net.command(asker, |node, now| node.find_node(now, target));
-                let report = net.wait(operation)?;
-                let got = report.closest_ids();
-                let hits = truth.iter().filter(|(id, _)| got.contains(id)).count();
-                (found, wanted) = (found + hits, wanted + truth.len());
-                ended += usize::from(hits == truth.len());
-            }
-            figures.share(found_name, found, wanted);
-            figures.share(ended_name, ended, self.setting.lookups);
+            let moment = AtOnce::begin(&mut net, gone, self.setting.lookups);
+            begun.push(([found_name, exact_name], moment));
+        }
+        for (names, moment) in begun {
+            moment.end(&mut net, names, &mut figures)?;
         }
         Ok(figures)
     }

@@ -61,16 +61,19 @@ impl Partition {
             keys.push(store(&mut net, writer, number)?);
         }
         net.run_for(self.lasts / 2);
-        let during = self.look(&mut net)?;
-        figures.share("found_meanwhile", during.0, during.1);
-        figures.share("exact_meanwhile", during.2, self.setting.lookups);
+        let everybody = net.live().to_vec();
+        let lookups = self.setting.lookups;
+        let meanwhile = AtOnce::begin(&mut net, &everybody, lookups);
+        meanwhile.end(&mut net, ["found_meanwhile", "exact_meanwhile"], &mut figures)?;
         smaller.iter().for_each(|node| net.set_side(*node, 0));
         let healed = net.now();
+        let mut begun = Vec::new();
         for (found_name, exact_name, after) in MOMENTS {
             net.run_for((healed + Duration::from_secs(after)).since(net.now()));
-            let (found, wanted, exact) = self.look(&mut net)?;
-            figures.share(found_name, found, wanted);
-            figures.share(exact_name, exact, self.setting.lookups);
+            begun.push(([found_name, exact_name], AtOnce::begin(&mut net, &everybody, lookups)));
+        }
+        for (names, moment) in begun {
+            moment.end(&mut net, names, &mut figures)?;
         }
         let mut read = 0;
         for key in &keys {
@@ -80,23 +83,52 @@ impl Partition {
         figures.share("values_read_across", read, keys.len());
         Ok(figures)
     }
+}
 
-    /// Lookups from everywhere: found, of how many, and exact.
-    fn look(&self, net: &mut Network) -> Result<(usize, usize, usize), NotAtRest> {
-        let (mut found, mut wanted, mut exact) = (0, 0, 0);
-        for _ in 0..self.setting.lookups {
-            let (asker, target) = (net.random_live(), net.random_id());
-            let k = self.setting.config.lookup.k;
-            let truth: Vec<Id> =
-                Picture::of(net).closest(target, k, asker).into_iter().map(|it| it.0).collect();
-            let operation = net.command(asker, |node, now| node.find_node(now, target));
+/// Lookups that began at the same moment, and the ids of those closest to their targets then: one
+/// after the other the last would begin minutes later.
+pub(super) struct AtOnce(Vec<(Operation, Vec<Id>)>);
+
+impl AtOnce {
+    /// So many by these nodes, by each in turn; not waited for, so that the next moment is on time.
+    pub(super) fn begin(net: &mut Network, askers: &[NodeIndex], lookups: usize) -> Self {
+        let mut askers = askers.to_vec();
+        net.rng().shuffle(&mut askers);
+        let turns = askers.iter().cycle().take(lookups);
+        let asked: Vec<(NodeIndex, Id)> = turns.map(|asker| (*asker, net.random_id())).collect();
+        let picture = Picture::of(net);
+        let closest = |(asker, target): &(NodeIndex, Id)| -> Vec<Id> {
+            let k = net.node(*asker).config().lookup.k;
+            picture.closest(*target, k, *asker).into_iter().map(|it| it.0).collect()
+        };
+        let truth: Vec<_> = asked.iter().map(closest).collect();
+        drop(picture);
+        let begun = asked.into_iter().zip(truth).map(|((asker, target), truth)| {
+            (net.command(asker, |node, now| node.find_node(now, target)), truth)
+        });
+        Self(begun.collect())
+    }
+
+    /// Waits for them: the share of those closest that were found, and of lookups that found them
+    /// all.
+    pub(super) fn end(
+        self,
+        net: &mut Network,
+        [found_name, exact_name]: [&'static str; 2],
+        figures: &mut Figures,
+    ) -> Result<(), NotAtRest> {
+        let (mut found, mut wanted, mut exact, mut aimed) = (0, 0, 0, 0);
+        for (operation, truth) in self.0 {
             let got = net.wait(operation)?.closest_ids();
             let hits = truth.iter().filter(|id| got.contains(id)).count();
             found += hits;
             wanted += truth.len();
-            exact += usize::from(hits == truth.len());
+            aimed += usize::from(!truth.is_empty());
+            exact += usize::from(!truth.is_empty() && hits == truth.len());
         }
-        Ok((found, wanted, exact))
+        figures.share(found_name, found, wanted);
+        figures.share(exact_name, exact, aimed);
+        Ok(())
     }
 }
 

@@ -41,8 +41,7 @@ impl Republish {
         net.run_for(self.setting.warm_up);
         let before = net.live().to_vec();
         let mut publishers = Vec::new();
-        // One publisher for a hundred values: a store counts what comes from one source.
-        for options in self.setting.kinds().iter().cycle().take(self.values.div_ceil(100)) {
+        for options in self.setting.kinds().iter().cycle().take(self::publishers(self.values)) {
             publishers.extend(net.grow_with(1, options)?);
         }
         let mut keys = Vec::with_capacity(self.values);
@@ -87,6 +86,11 @@ impl Republish {
         figures.share("alive", alive, self.values);
         Ok(figures)
     }
+}
+
+/// One for a hundred values: a store counts what comes from one source.
+pub(crate) const fn publishers(values: usize) -> usize {
+    values.div_ceil(100)
 }
 
 /// When it is looked how many copies there are.

@@ -16,6 +16,7 @@ use super::publish::publish;
 use super::versions::mixture;
 use crate::address::AddressPlan;
 use crate::churn::Sessions;
+use crate::classics::UDP_HEADERS;
 use crate::host::NodeIndex;
 use crate::link::Pairs;
 use crate::nat::{Nat, NatModel};
@@ -214,21 +215,17 @@ pub fn seasoned(net: &mut Network) -> NodeIndex {
     net.random_live()
 }
 
-/// What the nodes send while nobody looks anything up, in datagrams and bytes a node and second.
+/// What the nodes send while nobody looks anything up, in datagrams and bytes with their headers a
+/// node and second: whoever leaves is replaced at once, and what both sent counts.
 pub fn upkeep(net: &mut Network, time: Duration, figures: &mut Figures) {
-    let before: BTreeMap<_, _> =
-        net.live().iter().map(|node| (*node, net.traffic(*node))).collect();
+    let before = net.traffic_of_all();
     net.run_for(time);
-    let (mut datagrams, mut bytes, mut nodes) = (0, 0, 0_u32);
-    for node in net.live() {
-        let Some(then) = before.get(node) else { continue };
-        let now = net.traffic(*node);
-        datagrams += now.datagrams_out - then.datagrams_out;
-        bytes += now.bytes_out - then.bytes_out;
-        nodes += 1;
-    }
-    let rate = |count: u64| count as f64 / f64::from(nodes) / time.as_secs_f64();
-    let of = Some(u64::from(nodes));
+    let (now, nodes) = (net.traffic_of_all(), net.live().len());
+    let datagrams = now.datagrams_out - before.datagrams_out;
+    let bytes = now.bytes_out - before.bytes_out + UDP_HEADERS * datagrams;
+    // Counts of a simulation are far below 2^53.
+    let rate = |count: u64| count as f64 / nodes as f64 / time.as_secs_f64();
+    let of = Some(nodes as u64);
     figures.add("upkeep_datagrams", "per node and second", rate(datagrams), of);
     figures.add("upkeep_bytes", "bytes per node and second", rate(bytes), of);
 }
@@ -282,14 +279,51 @@ impl Tables {
         figures.share("false_evictions", lost, lost + kept);
         let (mut filled, mut places) = (0, 0);
         for node in self.0.keys() {
-            let table = net.node(*node).table(Family::V4);
+            let (own, table) = (net.node(*node).id(), net.node(*node).table(Family::V4));
             for bucket in table.buckets() {
-                let there = live.iter().filter(|id| bucket.covers(**id)).count();
+                // Nobody is a contact of its own.
+                let others = live.iter().filter(|id| **id != own);
+                let there = others.filter(|id| bucket.covers(**id)).count();
                 places += there.min(table.config().k);
                 let living = bucket.contacts().filter(|it| live.contains(&it.contact.id));
                 filled += living.count().min(table.config().k);
             }
         }
         figures.share("bucket_fill", filled, places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution::Weibull;
+
+    /// So few that everybody knows everybody.
+    fn few() -> Setting {
+        Setting { lookups: 1, policies: Vec::new(), ..Setting::new(1, 8, Config::default()) }
+    }
+
+    /// A datagram costs its headers too, and its sender may have come or left meanwhile.
+    #[test]
+    fn upkeep_is_all_that_crosses_the_wire() {
+        let mut setting = few();
+        setting.sessions = Some(Sessions(Weibull { shape: 0.5, scale: 600.0 }));
+        let mut net = setting.network(Duration::ZERO).expect("it comes to rest");
+        let (before, quiet) = (net.counters(), Duration::from_secs(600));
+        let mut figures = Figures::default();
+        upkeep(&mut net, quiet, &mut figures);
+        let after = net.counters();
+        assert!(after.replaced > before.replaced, "nobody left");
+        let sent = (after.sent - before.sent) as f64 / 8.0 / 600.0;
+        assert_eq!(figures.value("upkeep_datagrams"), Some(sent));
+        // The smallest message has 24 bytes.
+        assert!(figures.value("upkeep_bytes").is_some_and(|bytes| bytes > (24.0 + 28.0) * sent));
+    }
+
+    #[test]
+    fn tables_with_all_others_are_full() {
+        let figures = few().run().expect("it ends");
+        assert_eq!(figures.value("contacts"), Some(7.0));
+        assert_eq!(figures.value("bucket_fill"), Some(1.0));
     }
 }

@@ -338,12 +338,12 @@ impl<'a> Trial<'a> {
     fn examine(&mut self, (key, holders): &Stored) -> Result<(), NotAtRest> {
         let (k, key) = (self.plan.config.lookup.k, *key);
         self.harm.held.note(!holders.is_empty());
+        let holds = |net: &Network, node| holders.contains(&net.address(node, Family::V4));
+        // Who holds it need not ask.
+        let all_hold = self.askers.iter().all(|asker| holds(&self.net, *asker));
         for _ in 0..self.plan.readers {
             let mut reader = self.asker();
-            // Who holds it need not ask.
-            while holders.contains(&self.net.address(reader, Family::V4))
-                && holders.len() < self.askers.len()
-            {
+            while !all_hold && holds(&self.net, reader) {
                 reader = self.asker();
             }
             let operation = self.net.command(reader, |node, now| node.get(now, GetQuery::new(key)));
@@ -450,5 +450,32 @@ fn value(number: usize) -> Item {
     match Value::new(bytes) {
         Ok(value) => Item::Immutable(value),
         Err(error) => unreachable!("a short value is refused: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where more nodes hold a value than there are askers, those of them that do not read it.
+    #[test]
+    fn who_holds_a_value_does_not_read_it() {
+        let mut plan = Sybil::random(30, 0, Strategy::Silent);
+        (plan.askers, plan.readers) = (4, 50);
+        let mut trial = Trial::new(&plan, 1, &Watch::default()).expect("it grows");
+        let at =
+            |trial: &Trial<'_>, place: usize| trial.net.address(trial.askers[place], Family::V4);
+        // All but the first asker, and others.
+        let others = trial.honest.iter().map(|node| trial.net.address(*node, Family::V4));
+        let first = at(&trial, 0);
+        let holders: BTreeSet<_> = others.filter(|address| *address != first).collect();
+        let before: Vec<_> = trial.askers.iter().map(|it| trial.net.traffic(*it)).collect();
+        let key = value(1).key();
+        trial.examine(&(key, holders)).expect("it ends");
+        let sent = |place: usize| {
+            let now = trial.net.traffic(trial.askers[place]).datagrams_out;
+            now - before[place].datagrams_out
+        };
+        assert!((1..4).all(|place| sent(0) > 10 * sent(place)), "others have asked too");
     }
 }

@@ -34,7 +34,7 @@ pub struct Harmony {
     pub exact: Share,
     /// Values found, of those stored.
     pub found: Share,
-    /// Holders that acknowledged, of k for each value.
+    /// Holders that acknowledged, of k for each value, or of all others if they are fewer.
     pub stored: Share,
     /// Nodes asked that counted as failed, of all asked.
     pub failed: Share,
@@ -87,7 +87,8 @@ impl Versions {
             let report = net.wait(put)?;
             let holders = report.events().iter();
             let stored = holders.filter(|(_, event)| matches!(event, Event::Stored { .. })).count();
-            harmony.stored.add(stored.min(k) as u64, k as u64);
+            let asked = k.min(self.nodes - 1);
+            harmony.stored.add(stored.min(asked) as u64, asked as u64);
             let get = net.command(reader, |node, now| node.get(now, GetQuery::new(key)));
             harmony.found.note(net.wait(get)?.outcome() == Outcome::Success);
         }

@@ -118,6 +118,15 @@ impl Network {
         self.host(node).interface.traffic
     }
 
+    /// What all machines have sent and received, those that left too.
+    #[must_use]
+    pub fn traffic_of_all(&self) -> Traffic {
+        let mut sum = Traffic::default();
+        let hosts = self.shards.iter().flat_map(|shard| &shard.hosts);
+        hosts.for_each(|host| sum.add(&host.interface.traffic));
+        sum
+    }
+
     /// What happened in the whole network.
     #[must_use]
     pub fn counters(&self) -> Counters {

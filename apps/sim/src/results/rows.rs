@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::Run;
+use crate::experiment::figures::Figure;
 use crate::page::{json_number, json_object, json_string, number};
 
 /// A median and where it lies with 95 % confidence.
@@ -99,18 +100,33 @@ fn settings(runs: &[Run]) -> Vec<&str> {
         .unwrap_or_default()
 }
 
-/// CSV: one row a run, with a header.
+/// CSV: one row a run, with a header; beside each share its denominator, so that shares of several
+/// runs can be added up.
 #[must_use]
 pub fn to_csv(runs: &[Run]) -> String {
     let names = names(runs);
-    let mut columns = vec!["scenario", "seed"];
-    columns.extend(settings(runs));
-    columns.extend(names.iter().map(|(name, _)| *name));
+    let mut columns = vec!["scenario".to_owned(), "seed".to_owned()];
+    columns.extend(settings(runs).into_iter().map(str::to_owned));
+    let mut of_shares = Vec::new();
+    for (name, _) in &names {
+        columns.push((*name).to_owned());
+        let mut figures = runs.iter().filter_map(|run| run.figures.get(name));
+        let denominator = figures.find_map(Figure::denominator);
+        of_shares.push(denominator.is_some());
+        columns.extend(denominator.map(|(name, _)| name));
+    }
     let mut out = columns.join(",") + "\n";
     for run in runs {
         let mut fields = vec![field(&run.scenario), run.seed.to_string()];
         fields.extend(run.settings.iter().map(|(_, value)| field(value)));
-        fields.extend(names.iter().map(|(name, _)| cell(run.figures.value(name))));
+        for ((name, _), is_share) in names.iter().zip(&of_shares) {
+            let figure = run.figures.get(name);
+            fields.push(cell(figure.map(|figure| figure.value)));
+            if *is_share {
+                let of = figure.and_then(Figure::denominator);
+                fields.push(of.map(|(_, of)| of.to_string()).unwrap_or_default());
+            }
+        }
         out += &fields.join(",");
         out.push('\n');
     }
@@ -185,16 +201,20 @@ mod tests {
         let mut figures = Figures::default();
         figures.add("a", "ms", 1.5, Some(3));
         figures.add("b", "", f64::NAN, None);
+        figures.share("c", 1, 4);
         let settings = vec![("line_up".to_owned(), "1,5 \"kB/s\"".to_owned())];
         let runs = [Run { scenario: "x".to_owned(), seed: 7, settings, figures }];
-        assert_eq!(to_csv(&runs), "scenario,seed,line_up,a,b\nx,7,\"1,5 \"\"kB/s\"\"\",1.5,\n");
+        assert_eq!(
+            to_csv(&runs),
+            "scenario,seed,line_up,a,b,c,c_of\nx,7,\"1,5 \"\"kB/s\"\"\",1.5,,0.25,4\n"
+        );
         assert_eq!(
             to_json_lines(&runs),
-            "{\"scenario\":\"x\",\"seed\":7,\"settings\":{\"line_up\":\"1,5 \\\"kB/s\\\"\"},\"figures\":[{\"name\":\"a\",\"unit\":\"ms\",\"value\":1.5,\"of\":3},{\"name\":\"b\",\"unit\":\"\",\"value\":null}]}\n"
+            "{\"scenario\":\"x\",\"seed\":7,\"settings\":{\"line_up\":\"1,5 \\\"kB/s\\\"\"},\"figures\":[{\"name\":\"a\",\"unit\":\"ms\",\"value\":1.5,\"of\":3},{\"name\":\"b\",\"unit\":\"\",\"value\":null},{\"name\":\"c\",\"unit\":\"share\",\"value\":0.25,\"of\":4}]}\n"
         );
         assert_eq!(
             summary_csv(&runs),
-            "line_up,figure,unit,median,low,high,runs\n\"1,5 \"\"kB/s\"\"\",a,ms,1.5,1.5,1.5,1\n"
+            "line_up,figure,unit,median,low,high,runs\n\"1,5 \"\"kB/s\"\"\",a,ms,1.5,1.5,1.5,1\n\"1,5 \"\"kB/s\"\"\",c,share,0.25,0.25,0.25,1\n"
         );
     }
 }

@@ -93,6 +93,19 @@ const FRIENDLY: &[Kind] = &[
     Kind::Nat,
     Kind::Republish,
 ];
+/// Where lookups are measured.
+const LOOKING_UP: &[Kind] = &[
+    Kind::Lookups,
+    Kind::HalfDead,
+    Kind::Partition,
+    Kind::FlashCrowd,
+    Kind::OfflineAndBack,
+    Kind::Nat,
+];
+/// Where they are measured one after the other, not all at named moments.
+const PACED: &[Kind] = &[Kind::Lookups, Kind::HalfDead, Kind::FlashCrowd, Kind::Nat];
+/// Where others are run beside them.
+const COMPARED: &[Kind] = &[Kind::Lookups, Kind::HalfDead, Kind::Nat];
 const SYBIL: &[Kind] = &[Kind::SybilRandom, Kind::SybilTargeted];
 
 const fn key(
@@ -159,7 +172,7 @@ pub const KEYS: &[Key] = &[
         "lookups",
         Takes::Count(1, 10_000_000),
         "200",
-        FRIENDLY,
+        LOOKING_UP,
         "Lookups that are measured, from random nodes for random targets.",
     ),
     key(
@@ -173,7 +186,7 @@ pub const KEYS: &[Key] = &[
         "pace",
         Takes::Time,
         "5 s",
-        FRIENDLY,
+        PACED,
         "From the start of one measured lookup or store to that of the next.",
     ),
     key("warm_up", Takes::Time, "1 min", FRIENDLY, "From the last join to what is measured."),
@@ -232,7 +245,7 @@ pub const KEYS: &[Key] = &[
         "policies",
         Takes::Choice(&["none", "classical"]),
         "none",
-        FRIENDLY,
+        COMPARED,
         "Whether the lookups of other programs' policies are run beside each lookup.",
     ),
     key("dead", Takes::Share, "50 %", &[Kind::HalfDead], "Nodes that die."),

@@ -13,7 +13,7 @@ use crate::experiment::half_dead::HalfDead;
 use crate::experiment::nat::Nats;
 use crate::experiment::offline::OfflineAndBack;
 use crate::experiment::partition::Partition;
-use crate::experiment::republish::Republish;
+use crate::experiment::republish::{Republish, publishers};
 use crate::experiment::setting::{CLASSICAL, Setting};
 use crate::experiment::sybil::{Sybil, undefend};
 use crate::experiment::versions::Versions;
@@ -130,7 +130,15 @@ impl Scenario {
     /// The most nodes that are in memory at once.
     #[must_use]
     pub fn most_nodes(&self) -> usize {
-        self.size("nodes") + if self.kind == Kind::FlashCrowd { self.size("newcomers") } else { 0 }
+        let more = match self.kind {
+            Kind::FlashCrowd => self.size("newcomers"),
+            Kind::HalfDead => self.size("askers"),
+            Kind::Republish => publishers(self.size("values")),
+            // Those next to one key leave before those next to the next one come.
+            Kind::SybilTargeted => self.size("hostile"),
+            _ => 0,
+        };
+        self.size("nodes") + more
     }
 
     /// Bytes that the values take which a run stores, at all who keep them; somewhat too much.
