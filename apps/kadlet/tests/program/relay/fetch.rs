@@ -287,9 +287,12 @@ fn a_page_that_leaves_gives_its_place_back() {
         let (mut provider, _) = silent.accept().unwrap();
         assert!(provider.read(&mut [0; 4_096]).unwrap() > 0);
         provider.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbegun").unwrap();
-        let mut head = [0; 12];
-        page.read_exact(&mut head).unwrap();
-        assert_eq!(&head, b"HTTP/1.1 200");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"begun") {
+            let mut byte = [0];
+            page.read_exact(&mut byte).unwrap();
+            answer.extend(byte);
+        }
         drop(page);
         // Long before the provider is given up for its silence.
         provider.set_read_timeout(Some(GUARD / 2)).unwrap();
