@@ -9,7 +9,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const size = (bytes) => gzipSync(bytes, { level: 9 }).length;
 
 /** Bytes. The core is far from the 100 kB it should have: it must not grow further unseen. */
-const LIMIT = 206_600;
+const LIMIT = 209_600;
 
 const { outputFiles } = await build({
   entryPoints: [path("dist/index.js")],

@@ -103,17 +103,20 @@ impl Fetch {
         lies.take(LIES).count() == LIES
     }
 
-    pub(super) fn drop_provider(&mut self, provider: SocketAddr, reason: Rejection) {
+    fn let_go(&mut self, provider: SocketAddr) {
         self.cancel_where(|flight| flight.provider == provider);
         self.providers.remove(&provider);
+    }
+
+    pub(super) fn drop_provider(&mut self, provider: SocketAddr, reason: Rejection) {
+        self.let_go(provider);
         self.dropped.insert(provider, reason);
         if reason.is_lie() && self.is_liars(provider) {
             self.waiting.retain(|(it, _)| !is_one_machine(*it, provider));
-            let shown = self.providers.iter().filter(|(_, of)| of.verified > 0);
-            let shown: Vec<_> = shown.map(|(it, _)| *it).collect();
-            let goes = |it| is_one_machine(it, provider) && !shown.contains(&it);
-            self.cancel_where(|flight| goes(flight.provider));
-            self.providers.retain(|it, _| !goes(*it));
+            let others =
+                self.providers.iter().filter(|(_, of)| of.verified == 0).map(|(it, _)| *it);
+            let others: Vec<_> = others.filter(|it| is_one_machine(*it, provider)).collect();
+            others.into_iter().for_each(|other| self.let_go(other));
         }
         self.events.push_back(FetchEvent::ProviderRejected { provider, reason });
     }
